@@ -1,0 +1,46 @@
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/installed  ## train on a real table, score, predict; then the lecture's network
+	@rm -rf $(RUN) $(RUN)-predictions.csv
+	$(BIN)/chainrule train examples/penguins.csv --target species --out $(RUN)
+	$(BIN)/chainrule evaluate $(RUN) examples/penguins.csv
+	$(BIN)/chainrule predict $(RUN) examples/penguins.csv --out $(RUN)-predictions.csv
+	@head -n 3 $(RUN)-predictions.csv
+	$(BIN)/chainrule examples lecture --epochs 100
+	@echo
+	@echo "Results: $(RUN)/ (model, history, metrics) and $(RUN)-predictions.csv"
+
+test: .venv/installed-test  ## the whole test suite
+	$(BIN)/python -m pytest -q -n 2
+
+check: .venv/installed-check .venv/installed-test  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: .venv/installed-check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed-bench  ## measured claims, side by side with the peer
+	$(BIN)/python benchmarks/lecture.py
+	$(BIN)/python benchmarks/accuracy.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-%: pyproject.toml .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs

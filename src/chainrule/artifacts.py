@@ -1,0 +1,189 @@
+"""A model on disk: one safetensors file, tensors and a JSON document; nothing in it is ever executed.
+
+The document carries a checksum of itself and of the tensors, so that a damaged or altered file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.activations import ACTIVATIONS
+from chainrule.costs import cost_named
+from chainrule.errors import InputError
+from chainrule.network import Layer, Network, Params
+
+FORMAT = "chainrule-model"
+FORMAT_VERSION = 1
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new file beside `path`, renamed to `path` when the block ends well and removed when it does not.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written_aside(folder / "a.txt") as aside:
+    ...     _ = aside.write_text("whole")
+    >>> [p.name for p in folder.iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o666 & ~_umask())
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_model(path: str | os.PathLike[str], network: Network, params: Params, document: dict[str, Any]) -> None:
+    """Write `params` and a JSON `document` beside the network's design.
+
+    Raises
+    ------
+    InputError
+        If the network has an activation or cost of the caller's own, which only code can define, or if
+        `path` cannot be written.
+    """
+    from safetensors.numpy import save
+
+    tensors = {f"{i}.{name}": np.ascontiguousarray(x) for i, layer in enumerate(params) for name, x in _named(layer)}
+    whole = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "network": design_to_json(network),
+        **document,
+    }
+    text = json.dumps(whole, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    metadata = {"chainrule": text, "sha256": _checksum(text, tensors)}
+    with written_aside(path) as aside:
+        aside.write_bytes(save(tensors, metadata))
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[Network, Params, dict[str, Any]]:
+    """The network, its parameters and the document of a file that `write_model` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, altered, or not Chainrule's.
+    """
+    metadata, tensors = _read_safetensors(path)
+    if "chainrule" not in metadata:
+        raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
+    if metadata.get("sha256") != _checksum(metadata["chainrule"], tensors):
+        raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
+    try:
+        document = json.loads(metadata["chainrule"])
+        if document["format"] != FORMAT or document["format_version"] > FORMAT_VERSION:
+            raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+        network = design_from_json(document["network"])
+        params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
+    _check_tensors(path, network, params, tensors)
+    return network, params, document
+
+
+def design_to_json(network: Network) -> dict[str, Any]:
+    """The design by names; an InputError if it has a function of the caller's own."""
+    names = [activation.name for activation in network.activations]
+    for activation in network.activations:
+        if ACTIVATIONS.get(activation.name) is not activation:
+            raise InputError(f"activation {activation.name!r} is your own function: it cannot be saved without code")
+    if not _is_named(network.cost.name) or cost_named(network.cost.name) != network.cost:
+        raise InputError(f"cost {network.cost.name!r} is your own function: it cannot be saved without code")
+    return {
+        "layers": list(network.layers),
+        "activations": names,
+        "cost": network.cost.name,
+        "reduction": network.reduction,
+        "l2": network.l2,
+        "masks": network.masks if any(mask is not None for mask in network.masks) else None,
+    }
+
+
+def design_from_json(data: dict[str, Any]) -> Network:
+    """The inverse of `design_to_json`."""
+    return Network(**data)
+
+
+def save_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Write JSON that people can read, whole or not at all."""
+    write_text(path, lambda file: json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write_text(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
+    """Write text, whole or not at all."""
+    with written_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
+        write(file)
+
+
+def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
+    return [("W", np.asarray(layer.W)), ("b", np.asarray(layer.b))]
+
+
+def _is_named(name: str) -> bool:
+    try:
+        cost_named(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a whole safetensors file, so not a Chainrule model: {error}") from error
+
+
+def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, np.ndarray]) -> None:
+    from chainrule import shapes
+
+    if left:
+        raise InputError(f"{path}: tensors that the design does not have: {', '.join(sorted(left))}")
+    try:
+        shapes.check_params(network.layers, params)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,236 @@
+"""What the command line prints: each function makes lines of plain text from results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chainrule.network import Network, Params
+    from chainrule.tables.encoding import Encoding, InputColumn
+    from chainrule.tables.metrics import Scores
+    from chainrule.tables.preparing import Prepared
+    from chainrule.tables.reading import Source
+    from chainrule.tables.recipe import Recipe
+    from chainrule.training import Fit, Progress
+
+MOST_CLASSES_SHOWN = 12
+MOST_INPUTS_SHOWN = 8
+
+SENTENCES = {
+    "epochs": "all epochs done",
+    "cost_goal": "cost goal reached",
+    "min_gradient": "gradient below the minimum",
+    "unchanged": "parameters no longer change",
+    "no_improvement": "validation cost no longer falls",
+    "max_seconds": "time is up",
+    "interrupted": "interrupted by Ctrl-C",
+    "diverged": "cost no longer a finite number",
+}
+
+
+def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
+    """The table, the target, the inputs, what was dropped, and how the rows are split."""
+    encoding, target, split = prepared.encoding, prepared.target, prepared.split
+    lines = [f"{source.name}: {prepared.n_rows:,} rows, {len(source.types)} columns"]
+    lines.append(_field("target", _target_words(prepared)))
+    lines.append(
+        _field("inputs", f"{_count(len(encoding.columns), 'column')} as {_count(len(encoding.inputs), 'input')}")
+    )
+    lines += [_field("dropped", f"{name}: {why}") for name, why in encoding.dropped]
+    without = prepared.n_rows - len(prepared.X)
+    if without:
+        lines.append(_field("dropped", f"{_count(without, 'row')} without a value in {', '.join(target.names)}"))
+    parts = [f"{len(split.train):,} to train on"]
+    parts += [f"{len(split.validation):,} to choose the epoch (validation)"] if len(split.validation) else []
+    parts += [f"{len(split.test):,} to score (test)"] if len(split.test) else []
+    lines.append(_field("rows", ", ".join(parts)))
+    return lines + [_field("hint", hint) for hint in prepared.hints]
+
+
+def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
+    """The network and how it is trained."""
+    network = recipe.network
+    design = "-".join(map(str, network.layers))
+    activations = ", ".join(activation.name for activation in network.activations)
+    batches = "whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    penalty = f", l2 {network.l2:g}" if network.l2 else ""
+    return [
+        _field("network", f"{design}, {activations}: {_count(network.n_parameters, 'parameter')}"),
+        _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
+        _field("training", f"{recipe.rule_is}, {batches}, at most {_count(recipe.epochs, 'epoch')}, seed {seed}"),
+    ]
+
+
+def encoding_lines(encoding: Encoding) -> list[str]:
+    """How each column enters the network."""
+    rows = [[column.name, column.kind, _how(column)] for column in encoding.columns]
+    rows += [[name, "dropped", why] for name, why in encoding.dropped]
+    return table_lines(["column", "kind", "inputs"], rows, left=3)
+
+
+def fit_line(fit: Fit) -> str:
+    """Why and when training ended, and which parameters were kept."""
+    seconds = fit.history.seconds[-1] if fit.epochs else 0.0
+    line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {_count(fit.epochs, 'epoch')} ({seconds:.1f} s)"
+    if fit.best_epoch != fit.epochs:
+        return f"{line}; kept epoch {fit.best_epoch:,}, the lowest validation cost"
+    return line
+
+
+def score_lines(scores: Scores, classes: Sequence[str], which: str) -> list[str]:
+    """Metrics of the network beside the baseline, and the confusion matrix."""
+    rows = [
+        [name.replace("_", " "), _number(value), _number(scores.baseline[name])]
+        for name, value in scores.network.items()
+    ]
+    lines = table_lines([f"{scores.rows:,} {which} rows", "network", scores.baseline_is], rows)
+    if scores.confusion is None:
+        return lines
+    if len(classes) > MOST_CLASSES_SHOWN:
+        return [*lines, f"confusion matrix of {len(classes)} classes: in metrics.json"]
+    matrix = [[label, *map(str, row)] for label, row in zip(classes, scores.confusion, strict=True)]
+    return [*lines, "", *table_lines(["true \\ predicted", *classes], matrix)]
+
+
+def count_lines(network: Network) -> list[str]:
+    """Weights and biases of each layer, and the totals."""
+    pairs = list(zip(network.layers, network.layers[1:], strict=False))
+    rows = [
+        [f"{i + 1}", f"{n_in} -> {n_out}", f"{n_in * n_out:,}", f"{n_out:,}", f"{n_in * n_out + n_out:,}"]
+        for i, (n_in, n_out) in enumerate(pairs)
+    ]
+    rows.append(["total", "", f"{network.n_weights:,}", f"{network.n_biases:,}", f"{network.n_parameters:,}"])
+    return table_lines(["layer", "nodes", "weights", "biases", "parameters"], rows, left=2)
+
+
+def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[str]:
+    """Weights and biases as the lecture lays them out: a row per node they come from, then all biases."""
+    names = node_names(network)
+    blocks: list[tuple[list[str], list[list[str]]]] = []
+    for i, (W, _) in enumerate(params):
+        source, to = _layer_name(network, i), _layer_name(network, i + 1)
+        if W.shape[1] == 1:
+            header, rows = names[i], [[f"{source}->{to}", *_fixed(W[:, 0], digits)]]
+        else:
+            header, rows = (
+                names[i + 1],
+                [[f"{name}->{to}", *_fixed(w, digits)] for name, w in zip(names[i], W, strict=True)],
+            )
+        if blocks and blocks[-1][0] == header:
+            blocks[-1][1].extend(rows)
+        else:
+            blocks.append((header, rows))
+    blocks.append(
+        (
+            [name for layer in names[1:] for name in layer],
+            [["biases", *(v for _, b in params for v in _fixed(b, digits))]],
+        )
+    )
+    return [line for header, rows in blocks for line in table_lines(["", *header], rows)]
+
+
+def node_names(network: Network) -> list[list[str]]:
+    """IN1, IN2 | H1, H2, H3 | ON; with several hidden layers H1.1, H1.2 ... H2.1."""
+    hidden = len(network.layers) - 2
+    names = []
+    for i, size in enumerate(network.layers):
+        stem = "IN" if i == 0 else "ON" if i == hidden + 1 else "H" if hidden == 1 else f"H{i}."
+        names.append([stem] if stem == "ON" and size == 1 else [f"{stem}{j + 1}" for j in range(size)])
+    return names
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Aligned columns: the first `left` ones to the left, numbers to the right.
+
+    >>> table_lines(["metric", "network"], [["accuracy", "0.9"]])
+    ['metric    network', 'accuracy      0.9']
+    """
+    cells = [list(map(str, row)) for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    aligned = [
+        [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in cells
+    ]
+    return ["  ".join(row).rstrip() for row in aligned]
+
+
+@contextmanager
+def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar on standard error with epoch, rate, cost and time left; nothing where that is not a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("epoch {task.completed:,.0f} of at most {task.total:,.0f}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[rate]}  cost {task.fields[cost]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=epochs, rate="compiling", cost="-")
+
+        def show(now: Progress) -> None:
+            held = "" if now.validation_cost != now.validation_cost else f", validation {now.validation_cost:.4g}"
+            rate = f"{now.epoch / max(now.seconds, 1e-9):,.0f} epochs/s"
+            bar.update(task, completed=now.epoch, rate=rate, cost=f"{now.cost:.4g}{held}")
+
+        yield show
+
+
+def _target_words(prepared: Prepared) -> str:
+    target = prepared.target
+    if target.task == "regression":
+        spans = [
+            f"{name} (mean {mean:g}, deviation {std:g})"
+            for name, mean, std in zip(target.names, target.mean, target.std, strict=True)
+        ]
+        return f"{', '.join(spans)}: regression"
+    shares = sorted(zip(prepared.frequencies, target.classes, strict=True), reverse=True)
+    shown = ", ".join(f"{label} {share:.0%}" for share, label in shares[:MOST_CLASSES_SHOWN])
+    more = ", ..." if len(shares) > MOST_CLASSES_SHOWN else ""
+    return f"{target.names[0]}: {len(target.classes)} classes ({shown}{more})"
+
+
+def _how(column: InputColumn) -> str:
+    if column.kind == "text":
+        shown = [name.removeprefix(f"{column.name}=") for name in column.inputs]
+        more = f", ... ({len(shown)} in all)" if len(shown) > MOST_INPUTS_SHOWN else ""
+        return "one-hot: " + ", ".join(shown[:MOST_INPUTS_SHOWN]) + more
+    words = []
+    if column.kind != "time":
+        words.append(f"(x - {column.mean:g}) / {column.std:g}")  # pyright: ignore[reportAttributeAccessIssue]
+    words += [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
+    return ", ".join(words)
+
+
+def _layer_name(network: Network, i: int) -> str:
+    hidden = len(network.layers) - 2
+    return "IN" if i == 0 else "ON" if i == hidden + 1 else "HL" if hidden == 1 else f"HL{i}"
+
+
+def _field(name: str, text: str) -> str:
+    return f"  {name:<9}{text}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _fixed(values: Any, digits: int) -> list[str]:
+    return [f"{float(value):.{digits}f}" for value in values]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if abs(value) >= 10 else f"{value:.3f}"

@@ -1,0 +1,200 @@
+r"""The network: design, initialize, forward, cost, backward. Start reading here.
+
+Layer l has weights W (n_in, n_out), rows "from" and columns "to", and biases b (n_out,). With one
+observation per row of X, a[l] feeds layer l and a[l+1] comes out of it:
+
+.. math:: z^l = a^l W^l + b^l, \qquad a^{l+1} = \sigma(z^l), \qquad a^0 = X
+
+Every function here is pure and runs on NumPy arrays (to look) and on JAX arrays (to run) alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from chainrule import shapes
+from chainrule.activations import ACTIVATIONS, Activation
+from chainrule.arrays import Array, namespace
+from chainrule.costs import FUSED, Cost, OutputPair, cost_named
+from chainrule.initializers import SCHEMES
+from chainrule.names import look_up
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Layer(NamedTuple):
+    """One layer's weights W: (n_in, n_out) and biases b: (n_out,); or anything of the same shapes."""
+
+    W: Float[Array, "n_in n_out"]
+    b: Float[Array, " n_out"]
+
+
+Params: TypeAlias = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The design of a network: plain data, hashable, no weights.
+
+    Parameters
+    ----------
+    layers : sequence of int         nodes per layer, inputs first: [2, 3, 1]
+    activations : str, Activation, or one per layer after the inputs
+    cost : str or Cost               "huber:1.5" and "pinball:0.9" carry their number
+    reduction : "mean" or "sum"      over observations
+    l2 : float                       adds l2/2 times the sum of squared weights (not biases) to the cost
+    masks : sequence, optional       per layer None or booleans (n_in, n_out): False means no connection
+
+    Examples
+    --------
+    >>> network = Network([400, 14, 8, 2], activations=["tanh", "tanh", "sigmoid"])
+    >>> network.n_weights, network.n_biases, network.n_parameters
+    (5728, 24, 5752)
+    """
+
+    layers: Sequence[int]
+    activations: Any = "sigmoid"
+    cost: Any = "half_squared_error"
+    reduction: str = "mean"
+    l2: float = 0.0
+    masks: Any = None
+
+    def __post_init__(self) -> None:
+        shapes.check_design(self.layers, self.reduction, self.l2)
+        n, given = len(self.layers) - 1, self.activations
+        given = (given,) * n if isinstance(given, str | Activation) else tuple(given)
+        chosen = tuple(a if isinstance(a, Activation) else look_up("activation", a, ACTIVATIONS) for a in given)
+        shapes.check_one_per_layer("activations", len(chosen), self.layers)
+        object.__setattr__(self, "layers", tuple(int(size) for size in self.layers))
+        object.__setattr__(self, "activations", chosen)
+        object.__setattr__(self, "cost", self.cost if isinstance(self.cost, Cost) else cost_named(self.cost))
+        object.__setattr__(self, "masks", shapes.checked_masks(self.masks, self.layers))
+        shapes.check_pair(self.cost.name, self.reduction, chosen[-1].name, self.layers[-1])
+
+    @property
+    def n_weights(self) -> int:
+        """Connections: all pairs of nodes in neighbouring layers, less those masked out."""
+        pairs = zip(self.layers, self.layers[1:], self.masks, strict=False)
+        return sum(n_in * n_out if mask is None else int(np.sum(mask)) for n_in, n_out, mask in pairs)
+
+    n_biases = property(lambda self: sum(self.layers[1:]), doc="One for each node that is not an input.")
+    n_parameters = property(lambda self: self.n_weights + self.n_biases, doc="Weights and biases.")
+
+    @property
+    def fused(self) -> OutputPair | None:
+        """The stable form of the last activation joined with the cost, where there is one."""
+        return FUSED.get((self.activations[-1], self.cost))
+
+
+def initialize(network: Network, scheme: Any = "uniform", seed: int = 0, dtype: str = "float64") -> Params:
+    """First parameters, as NumPy arrays; the same seed gives the same numbers.
+
+    Parameters
+    ----------
+    scheme : "uniform", "gaussian", "glorot", "he", "lecun", "zeros", or the parameters themselves:
+        a sequence of (W, b), one per layer
+
+    >>> [(W.shape, b.shape) for W, b in initialize(Network([2, 3, 1]), seed=0)]
+    [((2, 3), (3,)), ((3, 1), (1,))]
+    """
+    if isinstance(scheme, str):
+        draw, rng = look_up("initialization", scheme, SCHEMES), np.random.default_rng(seed)
+        drawn = [draw(rng, *sizes) for sizes in zip(network.layers, network.layers[1:], strict=False)]
+    else:
+        drawn = list(scheme)
+    params = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in drawn)
+    shapes.check_params(network.layers, params)
+    return tuple(Layer(_connected(network, i, W), b) for i, (W, b) in enumerate(params))
+
+
+class Forward(NamedTuple):
+    """a: L + 1 activations, a[0] is X, a[-1] the output; z: L weighted sums. Each (batch, n)."""
+
+    a: tuple[Array, ...]
+    z: tuple[Array, ...]
+
+
+def forward(network: Network, params: Params, X: Float[Array, "batch n_in"]) -> Forward:
+    """Weighted sums and activations, layer by layer.
+
+    >>> forward(Network([2, 1]), initialize(Network([2, 1]), "zeros"), np.ones((4, 2))).a[-1].shape
+    (4, 1)
+    """
+    shapes.check_inputs(network.layers, X)
+    a, z = [X], []
+    for i, (W, b) in enumerate(params):
+        z.append(a[i] @ _connected(network, i, W) + b)
+        a.append(network.activations[i](z[i]))
+    return Forward(tuple(a), tuple(z))
+
+
+def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None, params: Params | None = None) -> Array:
+    """The cost C of the outputs against the targets Y: (batch, n_out), as a scalar.
+
+    `weights`: (batch,) weighs observations, a padded row has weight 0; `params` is needed where network.l2 is not 0.
+    """
+    c, share = _costs(network, fwd, Y, weights)
+    C = network.cost.outer(namespace(c).sum(share * c))
+    if network.l2 and params is None:
+        raise ValueError("this network has an L2 penalty: call cost(network, fwd, Y, weights, params)")
+    return C + penalty(network, params) if network.l2 and params is not None else C
+
+
+def penalty(network: Network, params: Params) -> Array | float:
+    """l2/2 times the sum of the squared weights; biases are left alone."""
+    connected = [_connected(network, i, W) for i, (W, _) in enumerate(params)]
+    return network.l2 / 2 * sum(namespace(W).sum(W**2) for W in connected)
+
+
+class Backward(NamedTuple):
+    """error = dC/da and delta = dC/dz, as z; gradient, as params."""
+
+    error: tuple[Array, ...]
+    delta: tuple[Array, ...]
+    gradient: Params
+
+
+def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: Array | None = None) -> Backward:
+    r"""Errors, deltas and gradients, from the last layer to the first, by the chain rule.
+
+    .. math:: \delta^L = \frac{\partial C}{\partial a^L} \odot \sigma'(z^L), \qquad
+              \delta^l = (\delta^{l+1} W^{l+1\top}) \odot \sigma'(z^l), \qquad
+              \frac{\partial C}{\partial W^l} = a^{l\top} \delta^l, \qquad
+              \frac{\partial C}{\partial b^l} = \sum_i \delta^l_i
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986); Nielsen, "Neural Networks and Deep Learning", ch. 2, BP1-BP4.
+    """
+    c, share = _costs(network, fwd, Y, weights)
+    per_row = (share * network.cost.outer_derivative(namespace(c).sum(share * c)))[:, None]
+    error, delta, gradient = [per_row * network.cost.error(fwd.a[-1], Y)], [], []
+    for i in reversed(range(len(params))):
+        if i == len(params) - 1 and network.fused:
+            delta.append(per_row * network.fused.delta(fwd.a[-1], Y))
+        else:
+            delta.append(network.activations[i].delta(error[-1], fwd.z[i], fwd.a[i + 1]))
+        W = _connected(network, i, params[i].W)
+        dW = _connected(network, i, fwd.a[i].T @ delta[-1])
+        gradient.append(Layer(dW + network.l2 * W if network.l2 else dW, namespace(W).sum(delta[-1], axis=0)))
+        if i:
+            error.append(delta[-1] @ W.T)
+    return Backward(tuple(error[::-1]), tuple(delta[::-1]), tuple(gradient[::-1]))
+
+
+def _connected(network: Network, i: int, W: Array) -> Array:
+    return W if network.masks[i] is None else W * namespace(W).asarray(network.masks[i], dtype=W.dtype)
+
+
+def _costs(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Each observation's cost and its share in the batch's: w / sum(w) for the mean, w for the sum."""
+    y_hat, z, xp = fwd.a[-1], fwd.z[-1], namespace(fwd.z[-1])
+    w = xp.ones_like(z[:, 0]) if weights is None else xp.asarray(weights, dtype=z.dtype)
+    shapes.check_targets(network.layers, y_hat, Y, w)
+    c = xp.sum(network.fused.costs(z, Y), axis=1) if network.fused else network.cost.per_observation(y_hat, Y)
+    return c, w / xp.maximum(xp.sum(w), xp.finfo(w.dtype).tiny) if network.reduction == "mean" else w

@@ -1,0 +1,277 @@
+r"""Update rules: gradient descent and its learning-rate schedules; optax brings the rest.
+
+A rule is anything with optax's two functions, `init(params)` and `update(gradient, state, params)`.
+Rules and schedules here are frozen dataclasses rather than closures, so that equal ones compare equal and
+trainings that differ only in their data share a compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, pi
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from chainrule.arrays import Array, namespace
+from chainrule.names import nearest
+from chainrule.network import Layer, Params
+
+Schedule: TypeAlias = Callable[[Any], Any]
+
+
+class Rule(Protocol):
+    """What `update` and `train` need of a rule; every `optax.GradientTransformation` fits."""
+
+    @property
+    def init(self) -> Callable[..., Any]: ...
+    @property
+    def update(self) -> Callable[..., Any]: ...
+
+
+def update(rule: Rule, params: Params, gradient: Params, state: Any) -> tuple[Params, Any]:
+    """One step of `rule`: new parameters and the rule's new state.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rule = gradient_descent(0.5)
+    >>> params = (Layer(np.array([[1.0]]), np.array([0.0])),)
+    >>> params, state = update(rule, params, gradient=params, state=rule.init(params))
+    >>> float(params[0].W[0, 0])
+    0.5
+    """
+    step, state = rule.update(gradient, state, params)
+    return _map(lambda p, s: p + s, params, step), state
+
+
+class GradientDescentState(NamedTuple):
+    """step: updates made so far; velocity: the tree of params, or () without momentum."""
+
+    step: Array
+    velocity: Any
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """See `gradient_descent`."""
+
+    learning_rate: float | Schedule
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def init(self, params: Params) -> GradientDescentState:
+        xp = namespace(params[0].W)
+        velocity = _map(xp.zeros_like, params) if self.momentum else ()
+        return GradientDescentState(xp.zeros((), dtype=xp.int32), velocity)
+
+    def update(
+        self, gradient: Params, state: GradientDescentState, params: Params | None = None
+    ) -> tuple[Params, GradientDescentState]:
+        eta, mu = rate_at(self.learning_rate, state.step), self.momentum
+        step = _map(lambda g: -_as(g, eta) * g, gradient)
+        velocity = ()
+        if mu:
+            velocity = _map(lambda v, s: mu * v + s, state.velocity, step)
+            step = _map(lambda v, s: mu * v + s, velocity, step) if self.nesterov else velocity
+        return step, GradientDescentState(state.step + 1, velocity)
+
+
+def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nesterov: bool = False) -> GradientDescent:
+    r"""Gradient descent, plain or with momentum.
+
+    .. math:: v \leftarrow \mu v - \eta \frac{\partial C}{\partial W}, \qquad W \leftarrow W + v
+              \qquad\text{(Nesterov: } W \leftarrow W + \mu v - \eta \frac{\partial C}{\partial W}\text{)}
+
+    Parameters
+    ----------
+    learning_rate : float above 0, or a schedule: update number (from 0) -> float
+    momentum : float in [0, 1)
+    nesterov : bool
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), eq. 9; Sutskever et al. (2013) for Nesterov's form. scikit-learn's
+    MLP scales velocity alike; PyTorch and optax multiply the velocity by the current learning rate instead.
+
+    Examples
+    --------
+    >>> gradient_descent(inverse_time_decay(0.5, rate=0.01), momentum=0.9).momentum
+    0.9
+    """
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum: expected a number from 0 to below 1, got {momentum}")
+    if nesterov and not momentum:
+        raise ValueError("nesterov needs a momentum above 0, such as 0.9")
+    return GradientDescent(learning_rate, momentum, nesterov)
+
+
+@dataclass(frozen=True)
+class _StepDecay:
+    eta: float
+    factor: float
+    every: int
+
+    def __call__(self, step: Any) -> Any:
+        return self.eta * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class _ExponentialDecay:
+    eta: float
+    factor: float
+    every: int
+
+    def __call__(self, step: Any) -> Any:
+        return self.eta * self.factor ** (step / self.every)
+
+
+@dataclass(frozen=True)
+class _InverseTimeDecay:
+    eta: float
+    rate: float
+
+    def __call__(self, step: Any) -> Any:
+        return self.eta / (1 + self.rate * step)
+
+
+@dataclass(frozen=True)
+class _CosineDecay:
+    eta: float
+    steps: int
+
+    def __call__(self, step: Any) -> Any:
+        xp = namespace(step)
+        return self.eta / 2 * (1 + xp.cos(pi * xp.minimum(step, self.steps) / self.steps))
+
+
+def step_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
+    """eta * factor^floor(step / every): first fast, then small steps.
+
+    >>> [step_decay(0.4, 0.5, every=10)(step) for step in (0, 9, 10, 20)]
+    [0.4, 0.4, 0.2, 0.1]
+    """
+    return _StepDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
+
+
+def exponential_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
+    """eta * factor^(step / every), without the stairs of `step_decay`.
+
+    >>> exponential_decay(0.4, 0.25, every=10)(5)
+    0.2
+    """
+    return _ExponentialDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
+
+
+def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
+    """eta / (1 + rate * step). Its steps sum to infinity and their squares do not: Robbins and Monro (1951).
+
+    >>> inverse_time_decay(0.5, rate=0.1)(10)
+    0.25
+    """
+    if not (isfinite(rate) and rate >= 0):
+        raise ValueError(f"inverse_time_decay: expected a rate of 0 or more, got {rate}")
+    return _InverseTimeDecay(_check_rate(eta), rate)
+
+
+def cosine_decay(eta: float, steps: int) -> Schedule:
+    """eta/2 * (1 + cos(pi * step / steps)), and 0 after `steps`. Loshchilov and Hutter (2017).
+
+    >>> round(float(cosine_decay(0.4, steps=100)(50)), 3)
+    0.2
+    """
+    return _CosineDecay(_check_rate(eta), _check_count("steps", steps))
+
+
+class OptaxState(NamedTuple):
+    """step: updates made so far; inner: optax's own state."""
+
+    step: Array
+    inner: Any
+
+
+@dataclass(frozen=True)
+class OptaxRule:
+    """See `optax_rule`."""
+
+    name: str
+    learning_rate: float | Schedule
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @cached_property
+    def transformation(self) -> Any:
+        import optax
+
+        return getattr(optax, self.name)(self.learning_rate, **dict(self.options))
+
+    def init(self, params: Params) -> OptaxState:
+        import jax.numpy as jnp
+
+        return OptaxState(jnp.zeros((), jnp.int32), self.transformation.init(params))
+
+    def update(self, gradient: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:
+        step, inner = self.transformation.update(gradient, state.inner, params)
+        return step, OptaxState(state.step + 1, inner)
+
+
+def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> OptaxRule:
+    """An optax optimiser by its name: "adam", "adamw", "rmsprop", "adagrad"...
+
+    Examples
+    --------
+    >>> optax_rule("adamw", 1e-3, weight_decay=1e-4).name
+    'adamw'
+    """
+    import inspect
+
+    import optax
+
+    makers = {n: f for n, f in vars(optax).items() if inspect.isfunction(f) and _takes_learning_rate(f)}
+    if name not in makers:
+        raise ValueError(f"optax has no optimiser {name!r}{nearest(name, makers)}")
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    known = inspect.signature(makers[name]).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(f"optax.{name} has no option {option!r}{nearest(option, known)}")
+    return OptaxRule(name, learning_rate, tuple(sorted(options.items())))
+
+
+def _takes_learning_rate(f: Callable[..., Any]) -> bool:
+    import inspect
+
+    return next(iter(inspect.signature(f).parameters), None) == "learning_rate"
+
+
+def rate_at(learning_rate: float | Schedule, step: Any) -> Any:
+    """The learning rate of update number `step`."""
+    return learning_rate(step) if callable(learning_rate) else learning_rate
+
+
+def _map(f: Callable[..., Any], *trees: Params) -> Params:
+    return tuple(Layer(*(f(*leaves) for leaves in zip(*layers, strict=True))) for layers in zip(*trees, strict=True))
+
+
+def _as(like: Array, number: Any) -> Array:
+    return namespace(like).asarray(number, dtype=like.dtype)
+
+
+def _check_rate(eta: float) -> float:
+    if not (isfinite(eta) and eta > 0):
+        raise ValueError(f"learning rate: expected a number above 0, such as 0.1; got {eta}")
+    return eta
+
+
+def _check_factor(factor: float) -> float:
+    if not 0 < factor <= 1:
+        raise ValueError(f"decay factor: expected a number above 0, at most 1; got {factor}")
+    return factor
+
+
+def _check_count(what: str, count: int) -> int:
+    if count < 1:
+        raise ValueError(f"{what}: expected a whole number of updates, 1 or more; got {count}")
+    return count

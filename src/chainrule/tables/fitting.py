@@ -1,0 +1,97 @@
+"""Prepared rows and a recipe into a trained model, and its scores on rows it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import UsageError
+from chainrule.network import Network, Params, forward, initialize
+from chainrule.tables.encoding import Encoding
+from chainrule.tables.metrics import Scores, score_classes, score_numbers
+from chainrule.tables.preparing import Prepared
+from chainrule.tables.recipe import Recipe
+from chainrule.tables.target import Target, class_places, decode
+from chainrule.training import Fit, Progress, train
+
+ROWS_AT_ONCE = 50_000
+
+
+class TableModel(NamedTuple):
+    """A trained network with all that turns raw columns into inputs and outputs into answers."""
+
+    network: Network
+    params: Params
+    encoding: Encoding
+    target: Target
+    frequencies: tuple[float, ...]  # of the classes among the training rows
+    about: dict[str, Any]  # versions, seed: for people
+
+
+def fit_table(
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    dtype: str = "float32",
+    balanced: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Fit:
+    """Train the recipe's network on the training rows, watching the validation rows if there are any.
+
+    With `balanced`, every class has the same total weight in the cost.
+
+    Raises
+    ------
+    DivergedError
+        If the cost turns NaN or infinite; its `fit` has the last good parameters.
+    """
+    weights = _balancing(prepared) if balanced else np.ones(len(prepared.X))
+    rows, held = prepared.split.train, prepared.split.validation
+    return train(
+        recipe.network,
+        initialize(recipe.network, recipe.initial, seed, dtype),
+        prepared.X[rows],
+        prepared.Y[rows],
+        rule=recipe.rule,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        stop=recipe.stop,
+        seed=seed,
+        dtype=dtype,
+        weights=weights[rows],
+        validation=(prepared.X[held], prepared.Y[held], weights[held]) if len(held) else None,
+        progress=progress,
+    )
+
+
+def _balancing(prepared: Prepared) -> np.ndarray:
+    """A weight per row such that the classes weigh the same in all, and a row weighs 1 on average."""
+    if prepared.target.task == "regression":
+        raise UsageError("--balanced weighs classes; this target is a number")
+    return (1 / (prepared.frequencies * len(prepared.frequencies)))[class_places(prepared.target, prepared.table)]
+
+
+def model_of(prepared: Prepared, recipe: Recipe, fit: Fit, about: dict[str, Any]) -> TableModel:
+    """The fit with its encoding."""
+    is_classes = prepared.target.task != "regression"
+    frequencies = tuple(prepared.frequencies.tolist()) if is_classes else ()
+    return TableModel(recipe.network, fit.params, prepared.encoding, prepared.target, frequencies, about)
+
+
+def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
+    """The network's outputs: (rows, n_outputs), a bounded number of rows at a time."""
+    pieces = [X[i : i + ROWS_AT_ONCE] for i in range(0, len(X), ROWS_AT_ONCE)]
+    last = [forward(model.network, model.params, piece).a[-1] for piece in pieces]
+    return np.concatenate(last) if last else np.empty((0, model.target.n_outputs), X.dtype)
+
+
+def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
+    """Scores on rows with known targets; `table` has their target columns."""
+    _, answers = decode(model.target, outputs(model, X))
+    if model.target.task == "regression":
+        truth = np.column_stack([table.column(name).to_numpy().astype(float) for name in model.target.names])
+        return score_numbers(model.target, answers, truth)
+    return score_classes(model.target, answers, class_places(model.target, table), np.array(model.frequencies))

@@ -1,0 +1,262 @@
+"""Files and queries as one table of raw columns, through DuckDB.
+
+Text files are read as text; `kinds` says what the text means.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from chainrule.errors import InputError
+from chainrule.names import nearest
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+DELIMITERS = (",", ";", "\t", "|")
+ROWS_PER_BATCH = 50_000
+
+
+class Source(NamedTuple):
+    """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it."""
+
+    connection: duckdb.DuckDBPyConnection
+    sql: str
+    types: dict[str, str]
+    files: tuple[str, ...]
+    name: str
+
+
+def open_table(patterns: Sequence[str], sql: str | None = None) -> Source:
+    """The table in files (paths or globs, all with the same columns), or the result of a query.
+
+    Raises
+    ------
+    InputError
+        For files that are not there, empty, of an unknown format or with unlike or repeated columns.
+    """
+    import duckdb
+
+    if bool(patterns) == (sql is not None):
+        raise InputError("expected files, or --sql with a query: one of the two")
+    settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
+    connection = duckdb.connect(config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    if sql is not None:
+        inner, files, name = f"({sql.strip().rstrip(';')})", (), "query"
+    else:
+        files = tuple(path for pattern in patterns for path in _matching(pattern))
+        inner, name = _scan(files), files[0] if len(files) == 1 else f"{len(files)} files"
+    types = _types(connection, inner, "the query" if sql is not None else name)
+    return Source(connection, inner, types, files, name)
+
+
+def count_rows(source: Source) -> int:
+    """How many rows there are; reads every row, so that a broken one is found."""
+    return int(first_row(source, f"SELECT count(*) FROM {source.sql}")[0])
+
+
+def first_row(source: Source, sql: str) -> tuple[Any, ...]:
+    """The first row of a query that has one."""
+    with _explaining(source):
+        return source.connection.execute(sql).fetchall()[0]
+
+
+def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
+    """A whole Arrow table of (name, SQL expression) columns, rows in the order of the files."""
+    with _explaining(source):
+        return source.connection.sql(select(source, columns)).to_arrow_table()
+
+
+def batches(source: Source, columns: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
+    """The same in pieces of `ROWS_PER_BATCH` rows, for tables of any size."""
+    with _explaining(source):
+        yield from source.connection.sql(select(source, columns)).to_arrow_reader(ROWS_PER_BATCH)
+
+
+def select(source: Source, columns: Sequence[tuple[str, str]]) -> str:
+    """The SQL that makes the named expressions from the source."""
+    return f"SELECT {', '.join(f'{sql} AS {quoted(name)}' for name, sql in columns)} FROM {source.sql}"
+
+
+def quoted(name: str) -> str:
+    '''An identifier for SQL.
+
+    >>> print(quoted('a "b"'))
+    "a ""b"""
+    '''
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string for SQL.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def check_columns(names: Sequence[str], known: Sequence[str], flag: str) -> None:
+    """Every name is a column; else an InputError with the nearest one."""
+    for name in names:
+        if name not in known:
+            listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
+            raise InputError(f"{flag} {name!r}: no such column{nearest(name, known)} (columns: {listed})")
+
+
+def _matching(pattern: str) -> list[str]:
+    if os.path.isfile(pattern):
+        return [pattern]
+    if os.path.isdir(pattern):
+        raise InputError(f"{pattern}: is a folder; name its files, such as '{pattern.rstrip('/')}/*.csv'")
+    found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    if not found:
+        folder = Path(pattern).parent
+        there = [p.name for p in folder.iterdir()] if folder.is_dir() and not glob.has_magic(pattern) else []
+        close = get_close_matches(Path(pattern).name, there, n=1)
+        raise InputError(f"{pattern}: no such file" + (f"; did you mean {folder / close[0]}?" if close else ""))
+    return found
+
+
+def _scan(files: Sequence[str]) -> str:
+    """The DuckDB table function that reads the files; they must share one format and one set of columns."""
+    suffixes = {_suffix(path) for path in files}
+    for path in files:
+        if os.path.getsize(path) == 0:
+            raise InputError(f"{path}: the file is empty")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{path}: no permission to read this file")
+    listed = "[" + ", ".join(literal(glob.escape(path)) for path in files) + "]"
+    if suffixes <= set(TEXT_SUFFIXES):
+        header, delimiter = _header_of_all(files)
+        columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
+        return (
+            f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
+            "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216)"
+        )
+    if suffixes <= set(PARQUET_SUFFIXES):
+        return f"read_parquet({listed})"
+    if suffixes <= set(JSON_SUFFIXES):
+        return f"read_json({listed}, format = {literal('auto' if '.json' in suffixes else 'newline_delimited')})"
+    raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
+
+
+def _suffix(path: str) -> str:
+    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    if suffix not in (*TEXT_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES):
+        raise InputError(
+            f"{path}: unknown format {suffix or 'without a suffix'!r}; expected .csv, .tsv, .txt, .parquet, .json or "
+            ".jsonl, text also with .gz"
+        )
+    return suffix
+
+
+def _header_of_all(files: Sequence[str]) -> tuple[list[str], str]:
+    first, delimiter = _header(files[0])
+    for path in files[1:]:
+        other, _ = _header(path)
+        if other != first:
+            unlike = sorted(set(first) ^ set(other)) or "the same names in another order"
+            raise InputError(f"{path}: its columns are not those of {files[0]}: {unlike}")
+    return first, delimiter
+
+
+def _header(path: str) -> tuple[list[str], str]:
+    """The names in a text file's first line, and the delimiter that splits it into most of them."""
+    try:
+        with _text(path) as file:
+            start = file.read(2**20)
+    except UnicodeDecodeError as error:
+        raise InputError(_not_utf8(path, error.object[: error.start].count(b"\n") + 1)) from None
+    except (gzip.BadGzipFile, EOFError, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not start.strip():
+        raise InputError(f"{path}: the file is empty")
+    split = {delimiter: _first_record(start, delimiter) for delimiter in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda d: len(split[d]))
+    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter])]
+    _check_repeats(names, path)
+    return names, delimiter
+
+
+def _text(path: str) -> IO[str]:
+    opener = gzip.open if path.endswith(".gz") else open
+    return opener(path, "rt", encoding="utf-8-sig", newline="")  # pyright: ignore[reportReturnType]
+
+
+def _first_record(start: str, delimiter: str) -> list[str]:
+    return next(csv.reader(start.splitlines(keepends=True), delimiter=delimiter))
+
+
+def _check_repeats(names: Sequence[str], where: str) -> None:
+    repeated = [name for name, count in Counter(name.lower() for name in names).items() if count > 1]
+    if repeated:
+        shown = [name for name in names if name.lower() == repeated[0]]
+        raise InputError(f"{where}: column names repeat: {', '.join(map(repr, shown))}; give each column its own name")
+
+
+def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dict[str, str]:
+    import duckdb
+
+    try:
+        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {inner}").fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"{where}: {_first_line(error)}") from error
+    _check_repeats([column[0] for column in described or ()], where)
+    return {row[0]: row[1] for row in rows}
+
+
+@contextmanager
+def _explaining(source: Source) -> Iterator[None]:
+    """What DuckDB says of a broken file, said again for the reader."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise InputError(_explained(error, source)) from error
+
+
+def _explained(error: Exception, source: Source) -> str:
+    text = str(error)
+    line, file = re.search(r"CSV Error on Line: (\d+)", text), re.search(r"^\s*file = (.+)$", text, re.M)
+    where = f"{file.group(1) if file else source.name}, line {line.group(1)}" if line else source.name
+    widths = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if widths:
+        return (
+            f"{where}: expected {widths.group(1)} values as in the header, found {widths.group(2)}; "
+            "quote values that contain the delimiter, or mend the line"
+        )
+    if "unterminated quote" in text:
+        return f"{where}: a quote is opened and never closed"
+    if "utf-8" in text.lower():
+        return _not_utf8(file.group(1) if file else source.name, line.group(1) if line else None)
+    return f"{where}: {_first_line(error)}"
+
+
+def _not_utf8(path: str, line: int | str | None) -> str:
+    return (
+        f"{path}{f', line {line}' if line else ''}: the text is not UTF-8; convert the file first, "
+        "for example with: iconv -f LATIN1 -t UTF-8"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else repr(error)

@@ -1,0 +1,173 @@
+"""The default network and training for a table, and what the caller wants otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from chainrule.errors import InputError
+from chainrule.network import Network
+from chainrule.rules import (
+    Rule,
+    Schedule,
+    cosine_decay,
+    exponential_decay,
+    gradient_descent,
+    inverse_time_decay,
+    optax_rule,
+    step_decay,
+)
+from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
+from chainrule.tables.target import Task
+
+OUTPUTS: dict[Task, tuple[str, str]] = {
+    "binary": ("sigmoid", "binary_cross_entropy"),
+    "multiclass": ("softmax", "categorical_cross_entropy"),
+    "regression": ("identity", "squared_error"),
+}
+POSITIVE_COSTS = {"poisson": "softplus"}  # costs of a number that cannot be negative: the output's activation
+HIDDEN = (64, 32)
+LEARNING_RATE = 1e-3
+OWN_RULES: dict[str, dict[str, Any]] = {
+    "gradient_descent": {},
+    "momentum": {"momentum": 0.9},
+    "nesterov": {"momentum": 0.9, "nesterov": True},
+}
+
+
+class Wishes(NamedTuple):
+    """What a caller asks for; None leaves it to the recipe."""
+
+    hidden: Sequence[int] | None = None
+    activation: Sequence[str] | None = None
+    cost: str | None = None
+    reduction: str = "mean"
+    l2: float | None = None
+    initial: Any = None
+    rule: str | None = None
+    learning_rate: float | None = None
+    schedule: str | None = None
+    batch_size: int | str | None = None  # a number, or "all"
+    epochs: int | None = None
+    patience: int | None = None
+    cost_goal: float | None = None
+    min_gradient: float | None = None
+    unchanged: float | None = None
+    max_seconds: float | None = None
+
+
+class Recipe(NamedTuple):
+    """All that `train` needs beside the arrays."""
+
+    network: Network
+    initial: Any
+    rule: Rule
+    rule_is: str
+    batch_size: int | None
+    epochs: int
+    stop: tuple[Stop, ...]
+
+
+def recipe_for(task: Task, n_inputs: int, n_outputs: int, n_train: int, n_validation: int, wishes: Wishes) -> Recipe:
+    """The network and training for a table of this shape.
+
+    Raises
+    ------
+    InputError
+        For settings out of range or unknown names.
+    """
+    try:
+        network = _network(task, n_inputs, n_outputs, wishes)
+        batch_size = _batch_size(wishes.batch_size, n_train)
+        epochs = 1000 if wishes.epochs is None else wishes.epochs
+        if epochs < 1:
+            raise InputError(f"--epochs: expected 1 or more, got {epochs}")
+        updates = -(-n_train // (batch_size or n_train))
+        rule, rule_is = _rule(wishes, epochs, updates)
+        initial = wishes.initial or ("he" if network.activations[0].name in ("relu", "leaky_relu") else "glorot")
+        return Recipe(network, initial, rule, rule_is, batch_size, epochs, _stops(wishes, n_validation))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Network:
+    hidden = HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
+    output, cost = OUTPUTS[task]
+    cost = wishes.cost or cost
+    output = POSITIVE_COSTS.get(cost, output)
+    asked = list(wishes.activation or ["relu"])
+    if len(asked) == len(hidden) + 1 > 1:
+        activations = asked
+    elif len(asked) in (1, len(hidden)):
+        activations = [*(asked * len(hidden) if len(asked) == 1 else asked), output]
+    else:
+        raise InputError(
+            f"--activation: expected one name, or one per hidden layer ({len(hidden)}), "
+            f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
+        )
+    l2 = 1e-4 if wishes.l2 is None and wishes.rule is None else wishes.l2 or 0.0
+    return Network([n_inputs, *hidden, n_outputs], activations, cost, wishes.reduction, l2)
+
+
+def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
+    if wanted == "all":
+        return None
+    if wanted is None:
+        return max(8, min(256, n_train // 20))
+    try:
+        size = int(wanted)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise InputError(f"--batch-size: expected 'all' or a whole number of rows, 1 or more; got {wanted!r}")
+    return size
+
+
+def _rule(wishes: Wishes, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
+    name = (wishes.rule or "adam").replace("-", "_")
+    eta = LEARNING_RATE if wishes.learning_rate is None else wishes.learning_rate
+    rate = _schedule(wishes.schedule, eta, epochs, updates_per_epoch) if wishes.schedule else eta
+    rule = gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
+    return rule, f"{name}, learning rate {eta:g}" + (f", {wishes.schedule}" if wishes.schedule else "")
+
+
+def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
+    """A schedule from words such as "step:0.5:100" or "cosine"; its epochs become updates."""
+    name, *numbers = text.split(":")
+    try:
+        values = [float(number) for number in numbers]
+        match name.replace("-", "_"), values:
+            case "step", [factor, every]:
+                return step_decay(eta, factor, max(1, round(every * updates)))
+            case "exponential", [factor, every]:
+                return exponential_decay(eta, factor, max(1, round(every * updates)))
+            case "inverse_time", [rate]:
+                return inverse_time_decay(eta, rate / updates)
+            case "cosine", []:
+                return cosine_decay(eta, epochs * updates)
+            case _:
+                pass
+    except ValueError as error:
+        raise InputError(f"--schedule {text}: {error}") from None
+    raise InputError(
+        f"--schedule: expected step:FACTOR:EPOCHS, exponential:FACTOR:EPOCHS, inverse_time:RATE or cosine; got {text!r}"
+    )
+
+
+def _stops(wishes: Wishes, n_validation: int) -> tuple[Stop, ...]:
+    stops: list[Stop] = []
+    if wishes.cost_goal is not None:
+        stops.append(CostGoal(wishes.cost_goal))
+    if wishes.min_gradient is not None:
+        stops.append(MinGradient(wishes.min_gradient))
+    if wishes.unchanged is not None:
+        stops.append(Unchanged(wishes.unchanged))
+    if wishes.patience is not None and not n_validation:
+        raise InputError("--patience counts epochs without a lower validation cost: it needs --validation-size above 0")
+    if n_validation:
+        stops.append(NoImprovement(20 if wishes.patience is None else wishes.patience))
+    if wishes.max_seconds is not None:
+        stops.append(MaxSeconds(wishes.max_seconds))
+    return tuple(stops)

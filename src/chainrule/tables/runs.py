@@ -1,0 +1,101 @@
+"""The run folder: model, history, metrics and the command, written beside its place and renamed into it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from chainrule.artifacts import read_model, save_json, write_model, write_text
+from chainrule.errors import InputError
+from chainrule.tables.encoding import encoding_from_json
+from chainrule.tables.fitting import TableModel
+from chainrule.tables.target import target_from_json
+from chainrule.training import Fit
+
+MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
+
+
+def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
+    """Write the model to one safetensors file."""
+    document = {
+        "encoding": model.encoding.to_json(),
+        "target": model.target.to_json(),
+        "frequencies": list(model.frequencies),
+        "about": model.about,
+    }
+    write_model(path, model.network, model.params, document)
+
+
+def load_table_model(path: str | os.PathLike[str]) -> TableModel:
+    """The model in a run folder or in a model file.
+
+    Raises
+    ------
+    InputError
+        If it is missing, truncated, altered, or not a model of a table.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL).is_file():
+            raise InputError(f"{path}: not a run folder: there is no {MODEL} in it")
+        path = path / MODEL
+    elif not path.exists():
+        raise InputError(f"{path}: no such run folder; chainrule train makes one")
+    network, params, document = read_model(path)
+    try:
+        encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])
+        model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a model of a table: {error!r}") from error
+    if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
+        raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
+    return model
+
+
+def free_run_path(wanted: str | None, name: str) -> Path:
+    """Where to write a run: the wanted folder, which must not hold anything, or the next free runs/NAME-N."""
+    if wanted is None:
+        number = 1
+        while Path("runs", f"{name}-{number}").exists():
+            number += 1
+        path = Path("runs", f"{name}-{number}")
+    else:
+        path = Path(wanted)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(f"--out {path}: is already there; name another folder, or remove it first")
+    parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise InputError(f"--out {path}: cannot be written: {parent} is not a folder that you may write to")
+    return path
+
+
+def write_run(path: Path, model: TableModel, fit: Fit, metrics: dict[str, Any], command: dict[str, Any]) -> None:
+    """Write the whole folder aside, then rename it into place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        aside.chmod(0o755)
+        save_table_model(aside / MODEL, model)
+        write_text(aside / HISTORY, lambda file: _write_history(file, fit))
+        save_json(aside / METRICS, metrics)
+        save_json(aside / COMMAND, command)
+        aside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_history(file: Any, fit: Fit) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(fit.history._fields)
+    for row in zip(*(column.tolist() for column in fit.history), strict=True):
+        writer.writerow("" if isinstance(x, float) and math.isnan(x) else x for x in row)
