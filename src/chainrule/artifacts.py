@@ -23,6 +23,7 @@ from chainrule.network import Layer, Network, Params
 
 FORMAT = "chainrule-model"
 FORMAT_VERSION = 1
+METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
 
 
 @contextmanager
@@ -73,10 +74,9 @@ def write_model(path: str | os.PathLike[str], network: Network, params: Params, 
         "network": design_to_json(network),
         **document,
     }
-    text = json.dumps(whole, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    metadata = {"chainrule": text, "sha256": _checksum(text, tensors)}
+    signed = {**whole, "sha256": _checksum(whole, tensors)}
     with written_aside(path) as aside:
-        aside.write_bytes(save(tensors, metadata))
+        aside.write_bytes(save(tensors, {METADATA_KEY: _canonical(signed)}))
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[Network, Params, dict[str, Any]]:
@@ -88,17 +88,17 @@ def read_model(path: str | os.PathLike[str]) -> tuple[Network, Params, dict[str,
         If the file is missing, truncated, altered, or not Chainrule's.
     """
     metadata, tensors = _read_safetensors(path)
-    if "chainrule" not in metadata:
+    if METADATA_KEY not in metadata:
         raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
-    if metadata.get("sha256") != _checksum(metadata["chainrule"], tensors):
-        raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
     try:
-        document = json.loads(metadata["chainrule"])
+        document = json.loads(metadata[METADATA_KEY])
+        if document.pop("sha256") != _checksum(document, tensors):
+            raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
         if document["format"] != FORMAT or document["format_version"] > FORMAT_VERSION:
             raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
         network = design_from_json(document["network"])
         params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
@@ -152,8 +152,12 @@ def _is_named(name: str) -> bool:
     return True
 
 
-def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(text.encode())
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def _checksum(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(_canonical(document).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
         digest.update(tensors[name].tobytes())

@@ -265,7 +265,7 @@ def examples(
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
     try:
-        app()
+        app(prog_name="chainrule")
     except UsageError as error:
         _fail(error, 2)
     except InputError as error:

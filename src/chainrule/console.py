@@ -75,9 +75,8 @@ def fit_line(fit: Fit) -> str:
     """Why and when training ended, and which parameters were kept."""
     seconds = fit.history.seconds[-1] if fit.epochs else 0.0
     line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {_count(fit.epochs, 'epoch')} ({seconds:.1f} s)"
-    if fit.best_epoch != fit.epochs:
-        return f"{line}; kept epoch {fit.best_epoch:,}, the lowest validation cost"
-    return line
+    why = "" if all(cost != cost for cost in fit.history.validation_cost) else ", the lowest validation cost"
+    return f"{line}; kept epoch {fit.best_epoch:,}{why}"
 
 
 def score_lines(scores: Scores, classes: Sequence[str], which: str) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite, pi
+from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from chainrule.arrays import Array, namespace
@@ -228,7 +229,8 @@ def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> Op
 
     import optax
 
-    makers = {n: f for n, f in vars(optax).items() if inspect.isfunction(f) and _takes_learning_rate(f)}
+    kinds = (FunctionType, partial)  # nadam is a partial of adam
+    makers = {n: f for n, f in vars(optax).items() if isinstance(f, kinds) and _takes_learning_rate(f)}
     if name not in makers:
         raise ValueError(f"optax has no optimiser {name!r}{nearest(name, makers)}")
     if not callable(learning_rate):

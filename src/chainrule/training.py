@@ -7,12 +7,9 @@ the seed and the epoch alone.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +17,8 @@ import numpy as np
 
 from chainrule import shapes
 from chainrule.arrays import Array, namespace
+from chainrule.batches import Table, bucket, checked_table, order_of, padded
+from chainrule.keyboard import Keyboard, interruptible
 from chainrule.network import Network, Params, backward, cost, forward, penalty
 from chainrule.rules import Rule, rate_at, update
 from chainrule.stopping import MaxSeconds, NoImprovement, Record, Stop
@@ -31,14 +30,6 @@ EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs 
 ORDERS_PER_DISPATCH = 2**22
 SECONDS_PER_DISPATCH = 0.2
 RUNNING, DIVERGED = 0, -1
-
-
-class Table(NamedTuple):
-    """Observations in rows: X (n, n_in), Y (n, n_out), weights (n,); padded rows have weight 0."""
-
-    X: Array
-    Y: Array
-    weights: Array
 
 
 class Evaluated(NamedTuple):
@@ -194,8 +185,8 @@ def train(
     'cost_goal'
     """
     _check_settings(epochs, batch_size, sample, dtype, stop, validation)
-    table = _checked_table(network, X, Y, weights, dtype, "training")
-    held = None if validation is None else _checked_table(network, *_three(validation), dtype, "validation")
+    table = checked_table(network, X, Y, weights, dtype, "training")
+    held = None if validation is None else checked_table(network, *_three(validation), dtype, "validation")
     shapes.check_params(network.layers, params)
     n = len(table.X)
     if order is None:
@@ -203,20 +194,10 @@ def train(
 
     import jax
 
-    with jax.enable_x64(dtype == "float64"), _interruptible() as keyboard:
+    with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
         batch = None if batch_size is None else min(int(batch_size), n)
         run = _program(network, rule, tuple(stop), batch)
         return _drive(run, network, rule, params, table, held, order, batch, epochs, stop, keyboard, progress)
-
-
-def order_of(seed: int, epoch: int, n: int, sample: str = "permutation") -> np.ndarray:
-    """The row numbers of an epoch (counted from 1), a function of seed and epoch alone.
-
-    >>> order_of(seed=0, epoch=1, n=5).tolist() == order_of(seed=0, epoch=1, n=5).tolist()
-    True
-    """
-    rng = np.random.default_rng([seed, epoch])
-    return rng.permutation(n) if sample == "permutation" else rng.integers(0, n, n)
 
 
 def _drive(
@@ -230,7 +211,7 @@ def _drive(
     batch: int | None,
     epochs: int,
     stop: Sequence[Stop],
-    keyboard: _Keyboard,
+    keyboard: Keyboard,
     progress: Callable[[Progress], None] | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
@@ -238,8 +219,8 @@ def _drive(
     import jax.numpy as jnp
 
     began, n = time.perf_counter(), len(table.X)
-    data = jax.tree.map(jnp.asarray, _padded(table))
-    validation = None if held is None else jax.tree.map(jnp.asarray, _padded(held))
+    data = jax.tree.map(jnp.asarray, padded(table))
+    validation = None if held is None else jax.tree.map(jnp.asarray, padded(held))
     state = _first_state(network, rule, params, data if batch is None else None, held is not None)
     slots = _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
@@ -462,39 +443,12 @@ def _order_slots(n: int, batch: int | None) -> np.ndarray:
     """Room for the orders of the epochs of one dispatch: (epochs, rows), rows padded to whole batches."""
     if batch is None:
         return np.zeros((EPOCHS_PER_DISPATCH, 0), np.int32)
-    rows = -(-_bucket(n) // batch) * batch
+    rows = -(-bucket(n) // batch) * batch
     return np.zeros((max(1, min(EPOCHS_PER_DISPATCH, ORDERS_PER_DISPATCH // rows)), rows), np.int32)
-
-
-def _bucket(n: int) -> int:
-    """n rounded up by an eighth at most, so that tables of about the same size share a program."""
-    step = 2 ** max(0, n.bit_length() - 4)
-    return -(-n // step) * step
-
-
-def _padded(table: Table) -> Table:
-    extra = _bucket(len(table.X)) - len(table.X)
-    return Table(*(np.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)) for x in table)) if extra else table
 
 
 def _three(validation: tuple[Array, ...]) -> tuple[Array, Array, Array | None]:
     return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]
-
-
-def _checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:
-    X, Y = np.asarray(X, dtype), np.asarray(Y, dtype)
-    w = np.ones(len(X), dtype) if weights is None else np.asarray(weights, dtype)
-    shapes.check_inputs(network.layers, X)
-    shapes.check_targets(network.layers, np.broadcast_to(X[:, :1], (len(X), network.layers[-1])), Y, w)
-    if not len(X):
-        raise ValueError(f"{which}: expected one observation or more, got none")
-    for what, x in (("inputs", X), ("targets", Y), ("weights", w)):
-        if not np.isfinite(x).all():
-            at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-            raise ValueError(f"{which} {what}: expected finite numbers, got {x[at]} at {at} (row, column)")
-    if (w < 0).any() or not w.sum() > 0:
-        raise ValueError(f"{which} weights: expected numbers of 0 or more, some above 0")
-    return Table(X, Y, w)
 
 
 def _check_settings(
@@ -510,29 +464,3 @@ def _check_settings(
         raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
     if validation is None and any(isinstance(goal, NoImprovement) for goal in stop):
         raise ValueError("NoImprovement looks at validation rows: pass validation=(X, Y)")
-
-
-@dataclass
-class _Keyboard:
-    pressed: bool = False
-
-
-@contextmanager
-def _interruptible() -> Iterator[_Keyboard]:
-    """Ctrl-C once: finish the epoch and keep what was learnt. Twice: stop at once, as Python always does."""
-    keyboard = _Keyboard()
-    if threading.current_thread() is not threading.main_thread():
-        yield keyboard  # signals reach the main thread alone
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def press(number: int, frame: Any) -> None:
-        if keyboard.pressed:
-            raise KeyboardInterrupt
-        keyboard.pressed = True
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield keyboard
-    finally:
-        signal.signal(signal.SIGINT, usual)

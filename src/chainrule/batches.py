@@ -1,0 +1,58 @@
+"""Observations in rows: checked, padded so that programs are shared, and the order in which they are learnt."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from chainrule import shapes
+from chainrule.arrays import Array
+from chainrule.network import Network
+
+
+class Table(NamedTuple):
+    """Observations in rows: X (n, n_in), Y (n, n_out), weights (n,); padded rows have weight 0."""
+
+    X: Array
+    Y: Array
+    weights: Array
+
+
+def order_of(seed: int, epoch: int, n: int, sample: str = "permutation") -> np.ndarray:
+    """The row numbers of an epoch (counted from 1), a function of seed and epoch alone.
+
+    >>> order_of(seed=0, epoch=1, n=5).tolist() == order_of(seed=0, epoch=1, n=5).tolist()
+    True
+    """
+    rng = np.random.default_rng([seed, epoch])
+    return rng.permutation(n) if sample == "permutation" else rng.integers(0, n, n)
+
+
+def bucket(n: int) -> int:
+    """n rounded up by an eighth at most, so that tables of about the same size share a program."""
+    step = 2 ** max(0, n.bit_length() - 4)
+    return -(-n // step) * step
+
+
+def padded(table: Table) -> Table:
+    """The table with rows of weight 0 up to its bucket."""
+    extra = bucket(len(table.X)) - len(table.X)
+    return Table(*(np.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)) for x in table)) if extra else table
+
+
+def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:
+    """The arrays as a table of `dtype`, or a ValueError that names what does not fit."""
+    X, Y = np.asarray(X, dtype), np.asarray(Y, dtype)
+    w = np.ones(len(X), dtype) if weights is None else np.asarray(weights, dtype)
+    shapes.check_inputs(network.layers, X)
+    shapes.check_targets(network.layers, np.broadcast_to(X[:, :1], (len(X), network.layers[-1])), Y, w)
+    if not len(X):
+        raise ValueError(f"{which}: expected one observation or more, got none")
+    for what, x in (("inputs", X), ("targets", Y), ("weights", w)):
+        if not np.isfinite(x).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise ValueError(f"{which} {what}: expected finite numbers, got {x[at]} at {at} (row, column)")
+    if (w < 0).any() or not w.sum() > 0:
+        raise ValueError(f"{which} weights: expected numbers of 0 or more, some above 0")
+    return Table(X, Y, w)

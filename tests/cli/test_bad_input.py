@@ -1,0 +1,270 @@
+"""Bad input gets a message, an exit code, no traceback, and leaves nothing behind."""
+
+import json
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from .conftest import PENGUINS, QUICK, Result
+
+GOOD = "x,color,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'no' if i % 2 else 'yes'}\n" for i in range(40))
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    assert result.code == code, result
+    assert result.err.startswith(("chainrule: ", "Usage:")), result.err
+    assert "Traceback" not in result.err + result.out
+    for word in words:
+        assert word in result.err, f"{word!r} is not in {result.err!r}"
+
+
+def nothing_written(folder: Path) -> bool:
+    return not [p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".csv", ".tsv", ".gz", ".json")]
+
+
+BAD_TABLES = {
+    "empty file": ("", ["table.csv", "the file is empty"]),
+    "blank file": ("\n\n", ["table.csv", "the file is empty"]),
+    "header only": ("x,y\n", ["no row of data"]),
+    "target is not there": ("x,why\n1,2\n2,3\n", ["--target 'y'", "no such column", "columns: x, why"]),
+    "target nearly there": ("x,yy\n1,2\n2,3\n", ["did you mean 'yy'?"]),
+    "target with one value": ("x,y\n1,a\n2,a\n3,a\n", ["'y'", "two values or more", "'a'"]),
+    "target all missing": ("x,y\n1,\n2,NA\n3,\n", ["target 'y'", "no value"]),
+    "all features dropped": ("c,y\n" + 10 * "1,a\n1,b\n", ["no column is left", "c: constant"]),
+    "only the target": ("y\n" + 10 * "a\nb\n", ["no column is left"]),
+    "ragged row, short": (GOOD + "7,red\n", ["line 42", "expected 3 values", "found 2"]),
+    "ragged row, long": (GOOD + "7,red,no,8\n", ["line 42", "expected 3 values", "found 4"]),
+    "open quote": (GOOD + '7,"red,no\n', ["line 42", "quote"]),
+    "wrong encoding": (GOOD.encode() + "7,caf\xe9,no\n".encode("latin-1"), ["line 42", "UTF-8", "iconv"]),
+    "wrong encoding in the header": ("caf\xe9,y\n1,a\n".encode("latin-1"), ["line 1", "UTF-8"]),
+    "infinite value": (GOOD + "inf,red,no\n", ["column 'x'", "row 41", "'inf'", "infinite"]),
+    "duplicate column names": ("x,y,x\n1,a,2\n", ["repeat", "'x', 'x'"]),
+    "names alike but for case": ("x,y,X\n1,a,2\n", ["repeat", "'x', 'X'"]),
+    "fewer rows than classes": ("x,y\n1,a\n2,b\n3,c\n", ["3 classes in 3 rows"]),
+    "target of dates": ("x,y\n1,2020-01-01\n2,2020-01-02\n", ["target 'y'", "got date values"]),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_refused(chainrule, table, tmp_path, text, words):
+    refused(chainrule("train", table(text), "--target", "y", *QUICK), *words)
+    assert nothing_written(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_nearest_one(chainrule, table):
+    table(GOOD, "churn.csv")
+    refused(chainrule("train", "chrun.csv", "--target", "y"), "chrun.csv: no such file", "did you mean churn.csv?")
+
+
+@pytest.mark.parametrize("path", [".", "*.parquet", "model.xlsx"])
+def test_a_folder_an_empty_glob_and_an_unknown_format_are_refused(chainrule, table, path):
+    table("PK", "model.xlsx")
+    refused(chainrule("train", path, "--target", "y"), path)
+
+
+def test_files_with_other_columns_are_refused(chainrule, table):
+    table(GOOD, "a.csv")
+    table("x,colour,y\n1,red,no\n", "b.csv")
+    refused(chainrule("train", "a.csv", "b.csv", "--target", "y"), "b.csv", "'color', 'colour'")
+
+
+@pytest.mark.parametrize("name", ["broken.parquet", "broken.jsonl", "broken.csv.gz"])
+def test_a_file_that_is_not_of_its_format_is_refused(chainrule, table, name):
+    refused(chainrule("train", table("{]" * 100, name), "--target", "y"), name)
+
+
+def test_a_query_that_fails_says_what_the_database_says(chainrule):
+    refused(chainrule("train", "--sql", "select * from nowhere", "--target", "y"), "nowhere", "does not exist")
+
+
+WRONG_USE = {
+    "no target": ([], ["--target is missing"]),
+    "unknown flag": (["--target", "y", "--layers", "3"], ["No such option: --layers"]),
+    "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["whole number of nodes", "0"]),
+    "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "whole numbers", "'4,x'"]),
+    "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["learning rate", "above 0"]),
+    "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["learning rate", "-1"]),
+    "learning rate of NaN": (["--target", "y", "--learning-rate", "nan"], ["learning rate", "nan"]),
+    "learning rate of text": (["--target", "y", "--learning-rate", "fast"], ["--learning-rate", "valid number"]),
+    "unknown activation": (["--target", "y", "--activation", "sigmoyd"], ["did you mean 'sigmoid'?"]),
+    "too many activations": (["--target", "y", "--hidden", "4", "--activation", "relu,relu,relu"], ["got 3"]),
+    "unknown cost": (["--target", "y", "--cost", "rms"], ["unknown cost 'rms'", "'rmse'"]),
+    "unknown rule": (["--target", "y", "--rule", "adamm"], ["no optimiser 'adamm'", "did you mean 'adam'?"]),
+    "unknown schedule": (["--target", "y", "--schedule", "slow"], ["--schedule", "inverse_time:RATE"]),
+    "unknown initialisation": (["--target", "y", "--initial", "hee"], ["unknown initialization 'hee'"]),
+    "unknown reduction": (["--target", "y", "--reduction", "max"], ["'max'"]),
+    "unknown dtype": (["--target", "y", "--dtype", "float16"], ["--dtype", "float16"]),
+    "no epochs": (["--target", "y", "--epochs", "0"], ["--epochs", "got 0"]),
+    "no rows per update": (["--target", "y", "--batch-size", "0"], ["--batch-size", "'0'"]),
+    "test share of 1": (["--target", "y", "--test-size", "1"], ["--test-size", "got 1"]),
+    "patience without validation": (
+        ["--target", "y", "--patience", "3", "--validation-size", "0"],
+        ["--patience", "--validation-size"],
+    ),
+    "negative seed": (["--target", "y", "--seed", "-1"], ["--seed", "-1"]),
+}
+
+
+@pytest.mark.parametrize(("flags", "words"), WRONG_USE.values(), ids=WRONG_USE)
+def test_wrong_use_exits_with_2(chainrule, table, tmp_path, flags, words):
+    refused(chainrule("train", table(GOOD), *flags), *words, code=2)
+    assert nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize("words", [["400"], ["400", "x"], ["400", "0"]])
+def test_a_design_that_cannot_be_is_refused(chainrule, words):
+    refused(chainrule("count", *words), code=2)
+
+
+def test_parameters_of_another_shape_are_refused(chainrule, table):
+    first = table(json.dumps({"W1": [[1.0, 2.0]], "b1": [0.0, 0.0], "W2": [[1.0], [1.0]], "b2": [0.0]}), "first.json")
+    result = chainrule("train", table(GOOD), "--target", "y", "--hidden", "2", "--initial", first)
+    refused(result, "expected W (3, 2)", "got W (1, 2)")
+
+
+@pytest.mark.parametrize("out", ["file.txt/run", "/proc/run"])
+def test_an_output_that_cannot_be_written_is_refused_before_training(chainrule, table, out):
+    table("", "file.txt")
+    refused(chainrule("train", table(GOOD), "--target", "y", "-o", out), out, "cannot be written")
+
+
+def test_a_run_folder_that_holds_something_is_left_alone(chainrule, table, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    refused(chainrule("train", table(GOOD), "--target", "y", "-o", "run"), "run", "already there")
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(chainrule, penguins_run, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        result = chainrule("predict", penguins_run, PENGUINS, "-o", "out.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    refused(result, "out.csv: cannot be written", "File too large")
+    assert os.listdir(tmp_path) == []
+
+
+PREDICT_HEADER = "species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year\n"
+PREDICT_ROW = "Adelie,Biscoe,39.1,18.7,181,3750,male,2007\n"
+
+
+def test_text_in_a_numeric_column_is_named_with_its_row(chainrule, table, penguins_run):
+    path = table(PREDICT_HEADER + 3 * PREDICT_ROW + PREDICT_ROW.replace("181", "long"))
+    result = chainrule("predict", penguins_run, path, "-o", "out.csv")
+    refused(result, "column 'flipper_length_mm'", "row 4", "expected a number", "'long'")
+    assert not Path("out.csv").exists()
+
+
+def test_text_in_a_numeric_column_prints_no_part_of_the_answer(chainrule, table, penguins_run):
+    result = chainrule(
+        "predict", penguins_run, table(PREDICT_HEADER + PREDICT_ROW + PREDICT_ROW.replace("181", "long"))
+    )
+    refused(result, "row 2")
+    assert result.out == ""
+
+
+def test_a_missing_column_is_named_with_the_nearest_one(chainrule, table, penguins_run):
+    path = table((PREDICT_HEADER + PREDICT_ROW).replace("body_mass_g", "body_mas_g"))
+    refused(chainrule("predict", penguins_run, path), "'body_mass_g'", "did you mean 'body_mas_g'?")
+
+
+def test_columns_may_be_extra_and_in_any_order(chainrule, table, penguins_run):
+    straight = chainrule("predict", penguins_run, table(PREDICT_HEADER + PREDICT_ROW, "a.csv"))
+    names, values = PREDICT_HEADER.strip().split(","), PREDICT_ROW.strip().split(",")
+    turned = ",".join([*names[::-1], "note"]) + "\n" + ",".join([*values[::-1], '"of, course"']) + "\n"
+    other = chainrule("predict", penguins_run, table(turned, "b.csv"))
+    assert straight.code == other.code == 0
+    assert straight.out.splitlines()[1].split(",")[-4:] == other.out.splitlines()[1].split(",")[-4:]
+    assert '"of, course"' in other.out
+
+
+@pytest.mark.parametrize("text", ["", PREDICT_HEADER])
+def test_nothing_to_predict_is_refused(chainrule, table, penguins_run, text):
+    refused(chainrule("predict", penguins_run, table(text)), "table.csv")
+
+
+def test_the_input_is_never_overwritten(chainrule, table, penguins_run):
+    path = table(PREDICT_HEADER + PREDICT_ROW)
+    refused(chainrule("predict", penguins_run, path, "-o", path), "is the input itself")
+    assert path.read_text() == PREDICT_HEADER + PREDICT_ROW
+
+
+def test_a_prediction_column_that_is_taken_is_refused(chainrule, table, penguins_run):
+    path = table(PREDICT_HEADER.strip() + ",prediction\n" + PREDICT_ROW.strip() + ",me\n")
+    refused(chainrule("predict", penguins_run, path), "already has a column 'prediction'")
+
+
+def test_a_label_that_training_never_saw_is_named(chainrule, table, penguins_run):
+    path = table(PREDICT_HEADER + PREDICT_ROW + PREDICT_ROW.replace("Adelie", "Emperor"))
+    refused(chainrule("evaluate", penguins_run, path), "'species'", "'Emperor'", "'Adelie', 'Chinstrap', 'Gentoo'")
+
+
+def altered(model: Path, to: Path, change) -> Path:
+    data = bytearray(model.read_bytes())
+    to.write_bytes(change(data))
+    return to
+
+
+def flipped(data: bytearray, at: int) -> bytearray:
+    data[at] ^= 1
+    return data
+
+
+BAD_MODELS = {
+    "no such run": (None, "no such run folder"),
+    "an empty file": (lambda data: b"", "not a whole safetensors file"),
+    "truncated": (lambda data: data[: len(data) // 2], "not a whole safetensors file"),
+    "truncated by a byte": (lambda data: data[:-1], "not a whole safetensors file"),
+    "a weight flipped by a bit": (lambda data: flipped(data, len(data) - 3), "damaged or altered"),
+    "a class renamed": (lambda data: data.replace(b"Adelie", b"Adelia"), "damaged or altered"),
+    "text": (lambda data: b"weights: 1, 2, 3", "not a whole safetensors file"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_MODELS.values(), ids=BAD_MODELS)
+def test_a_model_that_is_not_whole_is_refused(chainrule, penguins_run, tmp_path, change, words):
+    path = tmp_path / "model.safetensors"
+    if change:
+        altered(penguins_run / "model.safetensors", path, change)
+    refused(chainrule("predict", path, PENGUINS), str(path), words)
+
+
+def test_a_foreign_safetensors_file_is_refused(chainrule, tmp_path):
+    save_file({"weight": np.ones(3)}, tmp_path / "foreign.safetensors")
+    refused(chainrule("predict", "foreign.safetensors", PENGUINS), "not a Chainrule model")
+
+
+def test_tensors_swapped_under_the_same_document_are_refused(chainrule, penguins_run, tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(penguins_run / "model.safetensors", "numpy") as file:
+        metadata = file.metadata()
+    tensors = {name: 2 * tensor for name, tensor in load_file(penguins_run / "model.safetensors").items()}
+    save_file(tensors, tmp_path / "swapped.safetensors", metadata)
+    refused(chainrule("predict", "swapped.safetensors", PENGUINS), "damaged or altered")
+
+
+def test_a_folder_without_a_model_is_refused(chainrule, tmp_path):
+    refused(chainrule("predict", tmp_path, PENGUINS), "not a run folder")
+
+
+def test_a_diverging_run_keeps_the_last_good_parameters_and_says_so(chainrule, table):
+    flags = [
+        "--rule",
+        "gradient_descent",
+        "--learning-rate",
+        "1e30",
+        "--cost",
+        "squared_error",
+        "--activation",
+        "identity",
+    ]
+    result = chainrule("train", table(GOOD), "-t", "x", "-o", "run", *QUICK, *flags)
+    refused(result, "NaN or infinite in epoch", "smaller learning rate", "run")
+    assert chainrule("predict", "run", "table.csv").code == 0
