@@ -4,15 +4,14 @@ RUN := runs/demo
 
 .PHONY: demo test check format bench clean
 
-demo: .venv/installed  ## train on a real table, score, predict; then the lecture's network
+demo: .venv/installed  ## train on a real table, score on held-out rows, predict; then the lecture's network
 	@rm -rf $(RUN) $(RUN)-predictions.csv
 	$(BIN)/chainrule train examples/penguins.csv --target species --out $(RUN)
-	$(BIN)/chainrule evaluate $(RUN) examples/penguins.csv
 	$(BIN)/chainrule predict $(RUN) examples/penguins.csv --out $(RUN)-predictions.csv
 	@head -n 3 $(RUN)-predictions.csv
 	$(BIN)/chainrule examples lecture --epochs 100
 	@echo
-	@echo "Results: $(RUN)/ (model, history, metrics) and $(RUN)-predictions.csv"
+	@echo "Results: $(RUN)/ (model, history, metrics: scores on rows held out) and $(RUN)-predictions.csv"
 
 test: .venv/installed-test  ## the whole test suite
 	$(BIN)/python -m pytest -q -n 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chainrule.tables.metrics import Scores
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Wishes
+    from chainrule.tables.recipe import Recipe, Wishes
     from chainrule.training import Fit
 
 app = typer.Typer(
@@ -95,7 +95,7 @@ def train(
     from chainrule import console
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
-    from chainrule.tables.recipe import Wishes
+    from chainrule.tables.recipe import COSTS_OF_NUMBERS, POSITIVE_COSTS, Wishes
     from chainrule.tables.runs import free_run_path
 
     _check_flags(target, seed, dtype)
@@ -124,15 +124,16 @@ def train(
     prepared = prepare(
         source,
         target or [],
-        task=task,
+        task=task or ("regression" if cost and cost.split(":")[0] in COSTS_OF_NUMBERS else None),
         drop=drop or (),
-        normalize=normalize and cost not in ("poisson",),
+        normalize=normalize,
+        normalize_target=cost not in POSITIVE_COSTS,
         test_size=0.0 if test else test_size,
         validation_size=validation_size,
         seed=seed,
         dtype=dtype,
     )
-    recipe = _recipe(prepared, wishes)
+    recipe = _recipe(prepared, wishes, seed, dtype)
     say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, seed)])
     if dry_run:
         _answer(
@@ -178,12 +179,14 @@ def evaluate(
     from chainrule import console
     from chainrule.tables import predicting
     from chainrule.tables.reading import open_table
-    from chainrule.tables.runs import load_table_model
+    from chainrule.tables.runs import load_table_model, trained_on
 
-    model = load_table_model(run)
-    scores, without = predicting.evaluate(model, open_table(data or [], sql))
-    left_out = [f"left out {without:,} rows without a target", ""] if without else []
-    _answer(scores.to_json(), as_json, [*left_out, *console.score_lines(scores, model.target.classes, "given")])
+    model, source = load_table_model(run), open_table(data or [], sql)
+    scores, without = predicting.evaluate(model, source)
+    notes = [f"left out {without:,} rows without a target", ""] if without else []
+    if trained_on(run, source):
+        notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]
+    _answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, model.target.classes, "given")])
 
 
 @app.command(
@@ -284,7 +287,7 @@ def _train_and_write(
     source: Source,
     test: Source | None,
     prepared: Prepared,
-    recipe: Any,
+    recipe: Recipe,
     path: Path,
     seed: int,
     dtype: str,
@@ -376,12 +379,11 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("chainrule", "jax", "numpy")}
 
 
-def _recipe(prepared: Prepared, wishes: Wishes) -> Any:
+def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str) -> Recipe:
     from chainrule.tables.recipe import recipe_for
 
-    sizes = prepared.X.shape[1], prepared.Y.shape[1], len(prepared.split.train), len(prepared.split.validation)
     with _wrong_use():
-        return recipe_for(prepared.target.task, *sizes, wishes)
+        return recipe_for(prepared, wishes, seed, dtype)
 
 
 def _check_test_file(prepared: Prepared, test: Source) -> None:

@@ -123,7 +123,7 @@ def test_a_design_that_cannot_be_is_refused(chainrule, words):
 def test_parameters_of_another_shape_are_refused(chainrule, table):
     first = table(json.dumps({"W1": [[1.0, 2.0]], "b1": [0.0, 0.0], "W2": [[1.0], [1.0]], "b2": [0.0]}), "first.json")
     result = chainrule("train", table(GOOD), "--target", "y", "--hidden", "2", "--initial", first)
-    refused(result, "expected W (3, 2)", "got W (1, 2)")
+    refused(result, "expected W (3, 2)", "got W (1, 2)", code=2)
 
 
 @pytest.mark.parametrize("out", ["file.txt/run", "/proc/run"])

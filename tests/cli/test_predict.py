@@ -108,6 +108,12 @@ def test_evaluate_leaves_out_rows_without_a_target_and_says_so(chainrule, pengui
     assert "341 given rows" in shown.out
 
 
+def test_evaluate_says_so_where_training_rows_are_among_those_scored(chainrule, penguins_run, table):
+    words = "trained on"
+    assert words in chainrule("evaluate", penguins_run, PENGUINS).out
+    assert words not in chainrule("evaluate", penguins_run, table(PENGUINS.read_text())).out
+
+
 def test_check_passes_on_a_run(chainrule, penguins_run):
     shown = chainrule("check", penguins_run, PENGUINS)
     assert shown.code == 0

@@ -186,10 +186,16 @@ def test_poisson_cost_predicts_counts_in_their_own_units(chainrule, table):
     rng = np.random.default_rng(1)
     x = rng.uniform(0, 2, 1500)
     lines = [f"{a:.4f},{n}" for a, n in zip(x, rng.poisson(np.exp(1 + x)), strict=True)]
-    flags = ["-t", "n", "--task", "regression", "--cost", "poisson", "--json", "--epochs", "200", "-o", "run"]
+    flags = ["-t", "n", "--cost", "poisson", "--json", "--epochs", "200", "-o", "run"]
     scores = json.loads(chainrule("train", table("\n".join(["x,n", *lines])), *flags).out)["test_scores"]
     assert scores["network"]["r2"] > 0.5
     assert "-" not in chainrule("predict", "run", "table.csv").out  # no negative count
+
+
+def test_poisson_cost_refuses_what_is_no_count(chainrule):
+    shown = chainrule("train", "--sql", "SELECT i AS x, i - 50 AS n FROM range(100) t(i)", "-t", "n", "--cost", "poisson")
+    assert shown.code == 2
+    assert "targets of 0 or more, got -50" in shown.err
 
 
 def test_no_hidden_layer_is_a_linear_model(chainrule):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import UsageError
-from chainrule.network import Network, Params, forward, initialize
+from chainrule.network import Network, Params, forward
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
 from chainrule.tables.preparing import Prepared
@@ -52,7 +52,7 @@ def fit_table(
     rows, held = prepared.split.train, prepared.split.validation
     return train(
         recipe.network,
-        initialize(recipe.network, recipe.initial, seed, dtype),
+        recipe.params,
         prepared.X[rows],
         prepared.Y[rows],
         rule=recipe.rule,

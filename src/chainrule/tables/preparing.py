@@ -44,6 +44,7 @@ def prepare(
     task: str | None = None,
     drop: Sequence[str] = (),
     normalize: bool = True,
+    normalize_target: bool = True,
     test_size: float = 0.2,
     validation_size: float = 0.2,
     seed: int = 0,
@@ -79,7 +80,7 @@ def prepare(
     if not encoding.columns:
         why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
         raise InputError(f"{source.name}: no column is left to learn from ({why})")
-    target = fit_scale(target, training, normalize)
+    target = fit_scale(target, training, normalize and normalize_target)
     X = encoding.encode(table, dtype)
     Y = encode_target(target, table).astype(dtype)
     return Prepared(encoding, target, split, X, Y, table, n_rows, _hints(training, encoding))

@@ -56,6 +56,9 @@ def open_table(patterns: Sequence[str], sql: str | None = None) -> Source:
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(
+        "SET disabled_optimizers = 'in_clause'"
+    )  # it makes a join of every list of words: slow when wide
     if sql is not None:
         inner, files, name = f"({sql.strip().rstrip(';')})", (), "query"
     else:

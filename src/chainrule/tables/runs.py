@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from chainrule.artifacts import read_model, save_json, write_model, write_text
 from chainrule.errors import InputError
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
+from chainrule.tables.reading import Source
 from chainrule.tables.target import target_from_json
 from chainrule.training import Fit
 
@@ -55,6 +57,16 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
         raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
     return model
+
+
+def trained_on(run: str | os.PathLike[str], source: Source) -> bool:
+    """Whether a run folder was trained on one of the files of `source`."""
+    command = Path(run) / COMMAND
+    if not command.is_file():
+        return False
+    made = json.loads(command.read_text(encoding="utf-8"))
+    trained = {Path(made["folder"], file["path"]).resolve() for file in made["files"]}
+    return any(Path(path).resolve() in trained for path in source.files)
 
 
 def free_run_path(wanted: str | None, name: str) -> Path:
