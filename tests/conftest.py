@@ -52,7 +52,8 @@ class Problem:
         params = list(cr.initialize(network, "uniform", seed=seed))
         if network.cost.name in _NEEDS_OUTPUTS_BETWEEN_0_AND_1:
             W, b = params[-1]
-            params[-1] = cr.Layer(W * 0.05, np.full_like(b, 0.3))  # every activation of about 0.3 lies there
+            z = -0.5 if network.activations[-1].name == "exponential" else 0.3  # all activations of it lie there
+            params[-1] = cr.Layer(W * 0.05, np.full_like(b, z))
         self.params = tuple(params)
 
     def gradient(self, Y=None, weights=None, rows=slice(None)):

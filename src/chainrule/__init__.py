@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from chainrule.costs import Cost as Cost
     from chainrule.costs import huber as huber
     from chainrule.costs import pinball as pinball
+    from chainrule.estimators import MLPClassifier as MLPClassifier
+    from chainrule.estimators import MLPRegressor as MLPRegressor
     from chainrule.gradcheck import check_gradients as check_gradients
     from chainrule.network import Backward as Backward
     from chainrule.network import Forward as Forward
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "activations": ["Activation"],
     "costs": ["Cost", "huber", "pinball"],
+    "estimators": ["MLPClassifier", "MLPRegressor"],
     "gradcheck": ["check_gradients"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "rules": [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import pi, sqrt
+from math import log, pi, sqrt
 from typing import Any
 
 from chainrule.arrays import Array, namespace
@@ -154,6 +154,15 @@ def _softplus_derivative(z: Array, a: Array) -> Array:
     return _sigmoid(z)
 
 
+def _exponential(z: Array) -> Array:
+    xp = namespace(z)
+    return xp.exp(xp.minimum(z, log(xp.finfo(z.dtype).max) - 1))  # the largest itself, rounded, overflows
+
+
+def _exponential_derivative(z: Array, a: Array) -> Array:
+    return a
+
+
 def _softmax(z: Array) -> Array:
     xp = namespace(z)
     e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
@@ -166,6 +175,7 @@ def _softmax_product(error: Array, z: Array, a: Array) -> Array:
 
 IDENTITY = Activation("identity", _identity, _identity_derivative)
 SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_derivative)
+EXPONENTIAL = Activation("exponential", _exponential, _exponential_derivative)
 SOFTMAX = Activation("softmax", _softmax, product=_softmax_product)
 
 ACTIVATIONS = {
@@ -181,6 +191,7 @@ ACTIVATIONS = {
         Activation("gelu", _gelu, _gelu_derivative),
         Activation("silu", _silu, _silu_derivative),
         Activation("softplus", _softplus, _softplus_derivative),
+        EXPONENTIAL,
         SOFTMAX,
     )
 }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from chainrule.activations import IDENTITY, SIGMOID, SOFTMAX, Activation
+from chainrule.activations import EXPONENTIAL, IDENTITY, SIGMOID, SOFTMAX, Activation
 from chainrule.arrays import Array, namespace
 from chainrule.names import look_up
 from chainrule.own_functions import apply, pull_back
@@ -190,6 +190,7 @@ def pinball(quantile: float = 0.5) -> Cost:
 HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative)
 SQUARED_ERROR = Cost("squared_error", _squared, _squared_derivative)
 RMSE = Cost("rmse", _squared, _squared_derivative, _root, _root_derivative)
+POISSON = Cost("poisson", _poisson, _poisson_derivative)
 BINARY_CROSS_ENTROPY = Cost("binary_cross_entropy", _binary, _binary_derivative)
 CATEGORICAL_CROSS_ENTROPY = Cost("categorical_cross_entropy", _categorical, _categorical_derivative)
 
@@ -200,7 +201,7 @@ COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
     "rmse": RMSE,
     "huber": huber,
     "pinball": pinball,
-    "poisson": Cost("poisson", _poisson, _poisson_derivative),
+    "poisson": POISSON,
     "binary_cross_entropy": BINARY_CROSS_ENTROPY,
     "categorical_cross_entropy": CATEGORICAL_CROSS_ENTROPY,
 }
@@ -246,9 +247,15 @@ def _categorical_delta(a: Array, y: Array) -> Array:
     return a * namespace(y).sum(y, axis=1, keepdims=True) - y
 
 
+def _poisson_from_z(z: Array, y: Array) -> Array:
+    count = namespace(z).asarray(y, dtype=z.dtype)
+    return EXPONENTIAL(z) - count * z + count * namespace(z).log(_positive(count)) - count
+
+
 FUSED: Mapping[tuple[Activation, Cost], OutputPair] = {
     (SIGMOID, BINARY_CROSS_ENTROPY): OutputPair(_binary_from_z, _half_squared_derivative),
     (SOFTMAX, CATEGORICAL_CROSS_ENTROPY): OutputPair(_categorical_from_z, _categorical_delta),
+    (EXPONENTIAL, POISSON): OutputPair(_poisson_from_z, _half_squared_derivative),
     (IDENTITY, HALF_SQUARED_ERROR): OutputPair(_half_squared, _half_squared_derivative),
     (IDENTITY, SQUARED_ERROR): OutputPair(_squared, _squared_derivative),
 }

@@ -78,6 +78,44 @@ class GradientDescent:
         return step, GradientDescentState(state.step + 1, velocity)
 
 
+class AdamState(NamedTuple):
+    """step: updates made so far; mean and square: running moments of the gradient, trees of params."""
+
+    step: Array
+    mean: Params
+    square: Params
+
+
+@dataclass(frozen=True)
+class Adam:
+    r"""Adam as its authors write it for efficiency (and as scikit-learn does), epsilon beside the raw root.
+
+    .. math:: W \leftarrow W - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
+
+    References
+    ----------
+    Kingma and Ba (2015), section 2, last paragraph. optax's "adam" has epsilon beside the corrected root.
+    """
+
+    learning_rate: float | Schedule
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def init(self, params: Params) -> AdamState:
+        xp = namespace(params[0].W)
+        return AdamState(xp.zeros((), dtype=xp.int32), _map(xp.zeros_like, params), _map(xp.zeros_like, params))
+
+    def update(self, gradient: Params, state: AdamState, params: Params | None = None) -> tuple[Params, AdamState]:
+        xp, t = namespace(gradient[0].W), _as(gradient[0].W, state.step + 1)
+        mean = _map(lambda m, g: self.beta_1 * m + (1 - self.beta_1) * g, state.mean, gradient)
+        square = _map(lambda v, g: self.beta_2 * v + (1 - self.beta_2) * g**2, state.square, gradient)
+        correction = xp.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        eta = _as(gradient[0].W, rate_at(self.learning_rate, state.step)) * correction
+        step = _map(lambda m, v: -eta * m / (xp.sqrt(v) + self.epsilon), mean, square)
+        return step, AdamState(state.step + 1, mean, square)
+
+
 def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nesterov: bool = False) -> GradientDescent:
     r"""Gradient descent, plain or with momentum.
 

@@ -193,7 +193,9 @@ def test_poisson_cost_predicts_counts_in_their_own_units(chainrule, table):
 
 
 def test_poisson_cost_refuses_what_is_no_count(chainrule):
-    shown = chainrule("train", "--sql", "SELECT i AS x, i - 50 AS n FROM range(100) t(i)", "-t", "n", "--cost", "poisson")
+    shown = chainrule(
+        "train", "--sql", "SELECT i AS x, i - 50 AS n FROM range(100) t(i)", "-t", "n", "--cost", "poisson"
+    )
     assert shown.code == 2
     assert "targets of 0 or more, got -50" in shown.err
 

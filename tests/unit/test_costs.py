@@ -223,6 +223,16 @@ def test_targets_may_be_whole_numbers_or_booleans(name, y_type):
     np.testing.assert_array_equal(cost.error(y_hat, y.astype(y_type)), cost.error(y_hat, y))
 
 
+@pytest.mark.parametrize("y_type", [int, bool])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_targets_of_a_fused_pair_may_be_whole_numbers_or_booleans(pair, y_type):
+    fused, _, params, X, _ = fused_and_general(pair, 0)
+    fwd, Y = cr.forward(fused, params, X), np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    assert cr.cost(fused, fwd, Y.astype(y_type)) == cr.cost(fused, fwd, Y)
+    one, other = (cr.backward(fused, params, fwd, targets).delta[-1] for targets in (Y.astype(y_type), Y))
+    np.testing.assert_array_equal(one, other)
+
+
 # Observation weights, in a network: the cost of the batch and its gradient.
 
 

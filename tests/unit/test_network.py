@@ -16,7 +16,7 @@ seeds = st.integers(0, 10_000)
 designs = st.builds(
     cr.Network,
     st.lists(st.integers(2, 5), min_size=2, max_size=4),
-    activations=st.sampled_from(list(ACTIVATIONS)),
+    activations=st.sampled_from(sorted(ACTIVATIONS.keys() - {"exponential"})),  # towers of it overflow
     cost=st.sampled_from(["half_squared_error", "huber", "categorical_cross_entropy"]),
     reduction=st.sampled_from(["mean", "sum"]),
 )
