@@ -12,6 +12,7 @@ from math import log, pi, sqrt
 from typing import Any
 
 from chainrule.arrays import Array, namespace
+from chainrule.names import look_up
 from chainrule.own_functions import apply, pull_back
 
 
@@ -195,3 +196,16 @@ ACTIVATIONS = {
         SOFTMAX,
     )
 }
+
+
+def activation_of(given: Any) -> Activation:
+    """An `Activation` as it is, a name looked up, a bare function z -> a wrapped.
+
+    >>> activation_of("tanh").name, activation_of(abs).name
+    ('tanh', 'abs')
+    """
+    if isinstance(given, Activation):
+        return given
+    if callable(given):
+        return Activation(getattr(given, "__name__", "own"), given)
+    return look_up("activation", given, ACTIVATIONS)

@@ -207,6 +207,17 @@ COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
 }
 
 
+def cost_of(given: Any) -> Cost:
+    """A `Cost` as it is, a name looked up, a bare function (y_hat, y) -> costs wrapped.
+
+    >>> cost_of("rmse").name, cost_of(max).name
+    ('rmse', 'max')
+    """
+    if isinstance(given, Cost):
+        return given
+    return Cost(getattr(given, "__name__", "own"), given) if callable(given) else cost_named(given)
+
+
 def cost_named(name: str) -> Cost:
     """The cost of that name; "huber" and "pinball" may carry their number.
 

@@ -8,8 +8,11 @@ first weights) and replace what computes: the passes over the table, the gradien
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from numbers import Real
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -19,25 +22,48 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import shuffle
-from sklearn.utils.validation import validate_data
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from chainrule.activations import ACTIVATIONS, Activation
 from chainrule.batches import Table, bucket, padded
+from chainrule.costs import HALF_SQUARED_ERROR, Cost
 from chainrule.keyboard import interruptible
-from chainrule.network import Layer, Network, Params, forward
+from chainrule.network import Layer, Network, Params, backward, forward
 from chainrule.rules import Adam, GradientDescent
 
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 ROWS_AT_ONCE = 50_000
+OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 PASSES_PER_DISPATCH = 16
 SECONDS_PER_DISPATCH = 0.1
 
 
+class PassRecord(NamedTuple):
+    """What a callback is given after each pass over the table; validation numbers are None without such rows."""
+
+    n_iter: int
+    loss: float
+    validation_score: float | None
+    validation_loss: float | None
+    seconds: float
+
+
 class _Held(NamedTuple):
-    """Validation rows: inputs, labels or values as the caller gave them, weights."""
+    """Validation rows: inputs, targets as the network's outputs, labels or values as the caller gave them, weights."""
 
     X: np.ndarray
+    Y: np.ndarray
     y: Any
     weights: np.ndarray | None
+
+
+class _Replay(NamedTuple):
+    """How to come to the best parameters again: the dispatch they were in, and how many of its passes."""
+
+    go: Callable[[int], Any]
+    passes: int
 
 
 class _Chunk(NamedTuple):
@@ -51,13 +77,64 @@ class _Chunk(NamedTuple):
 class _Optimizer(NamedTuple):
     """What `partial_fit` goes on from: the rule, its state as NumPy arrays, and the learning rate reached."""
 
-    rule: GradientDescent | Adam
+    rule: Any
     state: Any
     learning_rate: float
 
 
 class _ChainruleMLP:
     """What both estimators replace in scikit-learn's."""
+
+    def fit(
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
+        """Fit the network to X: (n, n_features), dense or sparse, and y: (n,) or (n, n_outputs).
+
+        Parameters
+        ----------
+        sample_weight : (n,), optional
+        X_val, y_val, sample_weight_val : optional
+            Validation rows of your own, for the validation curves; with `early_stopping` they take the place of
+            the fraction split off.
+        """
+        self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
+        if getattr(self, "class_weight", None) is not None:
+            balance = compute_sample_weight(self.class_weight, y)
+            sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
+        return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def explain_gradient(self: Any, X: Any, output: int = 0) -> np.ndarray:
+        r"""The derivative of one output with respect to each input: (n, n_features).
+
+        The backward pass carried one step further: from the deltas of the first layer to the inputs,
+        :math:`\partial a^L_k / \partial x = \delta^1 W^{1\top}`, where the cost is the output k itself.
+
+        Parameters
+        ----------
+        output : int    the column of `predict_proba` (of a binary classifier: 0, the second class) or of `predict`
+
+        Examples
+        --------
+        >>> X = np.linspace(-1, 1, 50)[:, None]
+        >>> line = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(X, 3 * X[:, 0])
+        >>> line.explain_gradient(X[:1]).round(2).tolist()
+        [[3.0]]
+        """
+        check_is_fitted(self)
+        X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)).astype(float)
+        network, params = self._network((X.shape[1], *(len(b) for b in self.intercepts_))), self._params()
+        chosen = np.zeros((len(X), network.layers[-1]))
+        chosen[:, output] = 1
+        network = Network(network.layers, network.activations, OUTPUT_ITSELF, reduction="sum")
+        delta = backward(network, params, forward(network, params, X), chosen).delta[0]
+        return delta @ params[0].W.T
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         """scikit-learn's loop over passes, its order and its rules for ending; the passes are compiled."""
@@ -71,13 +148,15 @@ class _ChainruleMLP:
             self._chainrule_optimizer = _Optimizer(self._rule(), None, float(self.learning_rate_init))
         X, y, sample_weight, held = self._split(_dense(X), y, sample_weight)
         batch = self._batch(len(X))
-        self.n_iter_ = 0
+        self.n_iter_, self._best_replay, self._began = 0, None, perf_counter()
         with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
             self._pass_over(network, X, y, sample_weight, held, batch, incremental, keyboard)
         if keyboard.pressed:
             warnings.warn("Training interrupted by user.", stacklevel=2)
-        if self.early_stopping:
-            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+        if self._best_replay and (self.early_stopping or self.restore_best):
+            with jax.enable_x64(X.dtype == np.float64):
+                self.coefs_, self.intercepts_ = _as_lists(self._best_replay.go(self._best_replay.passes).params)
+        del self._best_replay
 
     def _pass_over(
         self: Any,
@@ -121,19 +200,20 @@ class _ChainruleMLP:
             spent = perf_counter() - began
             kept, best, ended = self._judge(losses[:size], outputs, held, n, incremental)
             if best:
-                best_params = go(best).params
-                self._best_coefs, self._best_intercepts = _as_lists(best_params)
+                self._best_replay = _Replay(go, best)
             if kept < size:
                 after = go(kept)
                 if self.shuffle:
                     self._random_state.set_state(chunk.random_states[kept - 1])
-                    index = chunk.orders[kept - 1, :n].astype(int)
-            elif self.shuffle:
-                index = chunk.orders[size - 1, :n].astype(int)
+            index = chunk.orders[kept - 1, :n].astype(int)
             params, state = after.params, after.rule_state
             if ended:
                 break
-            size = max(1, min(PASSES_PER_DISPATCH, 2 * size, int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))))
+            size = (
+                1
+                if self.callbacks
+                else max(1, min(PASSES_PER_DISPATCH, 2 * size, int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))))
+            )
         self.coefs_, self.intercepts_ = _as_lists(params)
         self._chainrule_optimizer = self._chainrule_optimizer._replace(state=jax.tree.map(np.array, state))
 
@@ -149,20 +229,14 @@ class _ChainruleMLP:
             self.loss_curve_.append(loss)
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
-            if held is None:
-                self._note(-loss, -self.best_loss_)
-                self.best_loss_ = min(loss, self.best_loss_)
-            else:
-                score = self._score_of(outputs[i], held)
-                self.validation_scores_.append(score)
-                if self.verbose:
-                    print(f"Validation score: {score:f}")
-                self._note(score, self.best_validation_score_)
-                if score > self.best_validation_score_:
-                    self.best_validation_score_, best = score, i + 1
+            record = self._recorded(loss, outputs[i], held)
+            if self._improved(record):
+                best = i + 1
             self._schedule_rate()
+            if any(callback(record) is True for callback in self.callbacks) or self._goal_met(record):
+                return i + 1, best, True
             if self._no_improvement_count > self.n_iter_no_change:
-                if self._ends(held is not None):
+                if self._ends():
                     return i + 1, best, True
                 self._no_improvement_count = 0
                 return i + 1, best, False  # with a smaller learning rate from here on
@@ -175,13 +249,50 @@ class _ChainruleMLP:
                 )
         return len(losses), best, False
 
+    def _recorded(self: Any, loss: float, outputs: np.ndarray, held: _Held | None) -> PassRecord:
+        """The pass as a record, its validation numbers appended to the curves."""
+        if held is None:
+            return PassRecord(self.n_iter_, loss, None, None, perf_counter() - self._began)
+        score, held_loss = self._score_of(outputs, held), self._held_loss(outputs, held)
+        if self.n_iter_ == 1 and not self.warm_start:
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        self.validation_scores_ = [*(self.validation_scores_ or []), score]
+        self.validation_loss_curve_ = [*getattr(self, "validation_loss_curve_", []), held_loss]
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        return PassRecord(self.n_iter_, loss, score, held_loss, perf_counter() - self._began)
+
+    def _improved(self: Any, record: PassRecord) -> bool:
+        """Whether this pass is the best so far, by training loss, or early by validation score or loss."""
+        if not self.early_stopping:
+            self._note(-record.loss, -self.best_loss_)
+            better = record.loss < self.best_loss_
+            self.best_loss_ = min(record.loss, self.best_loss_)
+            return better
+        if self.stop_on == "loss" and record.validation_loss is not None:
+            lowest = min(self.validation_loss_curve_[:-1], default=np.inf)
+            self._note(-record.validation_loss, -lowest)
+            better = record.validation_loss < lowest
+            if better:
+                self.best_validation_score_ = record.validation_score
+            return better
+        self._note(record.validation_score, self.best_validation_score_)
+        better = record.validation_score > self.best_validation_score_
+        if better:
+            self.best_validation_score_ = record.validation_score
+        return better
+
+    def _goal_met(self: Any, record: PassRecord) -> bool:
+        out_of_time = self.max_seconds is not None and record.seconds > self.max_seconds
+        return out_of_time or (self.cost_goal is not None and record.loss < self.cost_goal)
+
     def _note(self: Any, merit: float, best: float) -> None:
         """Count passes in which the merit (minus the loss, or the score) is not better than the best by tol."""
         self._no_improvement_count = self._no_improvement_count + 1 if merit < best + self.tol else 0
 
-    def _ends(self: Any, early: bool) -> bool:
+    def _ends(self: Any) -> bool:
         """Whether no improvement ends training; with an adaptive learning rate it is divided by 5 first."""
-        what = "Validation score" if early else "Training loss"
+        what = f"Validation {self.stop_on}" if self.early_stopping else "Training loss"
         message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
         optimizer = self._chainrule_optimizer
         if self.solver != "sgd" or self.learning_rate != "adaptive":
@@ -219,7 +330,9 @@ class _ChainruleMLP:
             return float(self.learning_rate_init) / (self.t_ + seen + 1) ** self.power_t
         return self._chainrule_optimizer.learning_rate
 
-    def _rule(self: Any) -> GradientDescent | Adam:
+    def _rule(self: Any) -> Any:
+        if self.rule is not None:
+            return self.rule  # with a learning rate of its own
         if self.solver == "adam":
             return Adam(0.0, self.beta_1, self.beta_2, self.epsilon)
         return GradientDescent(0.0, self.momentum, self.nesterovs_momentum and self.momentum > 0)
@@ -234,7 +347,9 @@ class _ChainruleMLP:
         return int(np.clip(self.batch_size, 1, n))
 
     def _split(self: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarray, Any, Any, _Held | None]:
-        """Training and validation rows, split as scikit-learn splits them."""
+        """Training and validation rows: the caller's own, or split as scikit-learn splits them."""
+        if self._own_validation is not None:
+            return X, y, weights, self._held_of(*self._own_validation, X.dtype)
         if not self.early_stopping:
             return X, y, weights, None
         stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
@@ -247,9 +362,26 @@ class _ChainruleMLP:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        if is_classifier(self):
-            y_val = self._label_binarizer.inverse_transform(y_val)
-        return X, y, weighing[0], _Held(X_val, y_val, weighing[1])
+        labels = self._label_binarizer.inverse_transform(y_val) if is_classifier(self) else y_val
+        return X, y, weighing[0], _Held(X_val, _as_outputs(y_val, X.dtype), labels, weighing[1])
+
+    def _held_of(self: Any, X_val: Any, y_val: Any, weights: Any, dtype: Any) -> _Held:
+        """The caller's validation rows, checked as `predict` checks its rows."""
+        X_val = _dense(validate_data(self, X_val, accept_sparse=["csr", "csc"], dtype=dtype, reset=False))
+        y_val = np.asarray(y_val)
+        if len(y_val) != len(X_val):
+            raise ValueError(f"y_val: expected {len(X_val)} targets, one per row of X_val; got {len(y_val)}")
+        if not is_classifier(self):
+            return _Held(X_val, _as_outputs(y_val, dtype), y_val, weights)
+        unknown = np.setdiff1d(y_val, self.classes_) if y_val.ndim == 1 else []
+        if len(unknown):
+            raise ValueError(f"y_val: classes that y does not have: {list(unknown)}; y has {list(self.classes_)}")
+        return _Held(X_val, _as_outputs(self._label_binarizer.transform(y_val), dtype), y_val, weights)
+
+    def _held_loss(self: Any, outputs: np.ndarray, held: _Held) -> float:
+        """The mean cost of the validation rows, without penalty."""
+        costs = self._network((self.n_features_in_, *(len(b) for b in self.intercepts_))).cost
+        return float(np.average(costs.per_observation(outputs, held.Y), weights=held.weights))
 
     def _score_of(self: Any, outputs: np.ndarray, held: _Held) -> float:
         if not np.isfinite(outputs).all():
@@ -261,10 +393,26 @@ class _ChainruleMLP:
 
     def _network(self: Any, layer_units: Any) -> Network:
         """The design that scikit-learn's names mean."""
-        out, hidden = (ACTIVATION_NAMES.get(name, name) for name in (str(self.out_activation_), self.activation))
-        cost = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
         layers = [int(units) for units in layer_units]
-        return Network(layers, [hidden] * (len(layers) - 2) + [out], cost.get(out, "half_squared_error"))
+        given = self.activation
+        hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
+        out = _core_name(self.out_activation_)
+        costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
+        chosen = costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost
+        last = out if self.output_activation is None else _core_name(self.output_activation)
+        return Network(layers, [*map(_core_name, hidden), last], chosen)
+
+    def _initialize(self: Any, y: Any, layer_units: Any, dtype: Any) -> None:
+        """scikit-learn's first weights, or the caller's."""
+        super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        self._network(layer_units)  # a design that cannot be is refused before training
+        if self.initial is None:
+            return
+        for what, own, drawn in zip(("weights", "biases"), self.initial, (self.coefs_, self.intercepts_), strict=True):
+            for i, (given, array) in enumerate(zip(own, drawn, strict=True)):
+                if np.shape(given) != array.shape:
+                    raise ValueError(f"initial {what} {i}: expected shape {array.shape}, got {np.shape(given)}")
+                array[...] = given
 
     def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already where the gradient is computed."""
@@ -297,8 +445,75 @@ class _ChainruleMLP:
         return tuple(Layer(W, b) for W, b in zip(self.coefs_, self.intercepts_, strict=True))
 
 
+def _takes(base: type, **ours: Any) -> Any:
+    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so."""
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in ours.items()]
+    whole = Signature([*signature(base.__init__).parameters.values(), *added])
+
+    def __init__(self: Any, *args: Any, **settings: Any) -> None:
+        bound = whole.bind(self, *args, **settings)
+        bound.apply_defaults()
+        for name, value in list(bound.arguments.items())[1:]:
+            setattr(self, name, value)
+
+    __init__.__signature__ = whole  # pyright: ignore[reportFunctionMemberAccess]
+    return __init__
+
+
+OURS: dict[str, Any] = {
+    "cost": None,
+    "output_activation": None,
+    "rule": None,
+    "initial": None,
+    "stop_on": "score",
+    "restore_best": False,
+    "max_seconds": None,
+    "cost_goal": None,
+    "callbacks": (),
+}
+_NAMES = {*ACTIVATIONS, *(name for name in ACTIVATION_NAMES)}
+_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
+OUR_CONSTRAINTS: dict[str, Any] = {
+    "activation": [StrOptions(_NAMES), Activation, list, tuple],
+    "output_activation": [StrOptions(_NAMES), Activation, None],
+    "cost": [str, Cost, None],
+    "rule": "no_validation",
+    "initial": [tuple, list, None],
+    "stop_on": [StrOptions({"score", "loss"})],
+    "restore_best": ["boolean"],
+    "max_seconds": _POSITIVE,
+    "cost_goal": [Real, None],
+    "callbacks": [tuple, list],
+}
+
+
 class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
     """scikit-learn's `MLPClassifier`, same parameters, attributes and draws, trained by Chainrule.
+
+    Its own parameters are described in scikit-learn's documentation. These are Chainrule's, keyword-only, and off
+    by default:
+
+    Parameters
+    ----------
+    class_weight : "balanced", dict or None
+        Multiplies the weights of the rows, as elsewhere in scikit-learn.
+    activation
+        Beside scikit-learn's names any of `chainrule`'s, an `Activation` of your own, or a list: one per hidden layer.
+    output_activation, cost
+        Instead of those that follow from the target; names, or your own `Activation` and `Cost`.
+    rule
+        Instead of the solver: from `optax_rule`, or any optax transformation (with solver "sgd" or "adam").
+    initial : (coefs, intercepts)
+        First weights and biases of your own.
+    stop_on : "score" or "loss"
+        What early stopping looks at on validation rows. Their curves are `validation_scores_` and
+        `validation_loss_curve_`.
+    restore_best : bool
+        Without early stopping too, keep the weights of the pass with the lowest training loss.
+    max_seconds, cost_goal
+        End after so many seconds, or below this training loss.
+    callbacks : list of functions
+        Called with a `PassRecord` after every pass; True ends the training.
 
     Examples
     --------
@@ -308,9 +523,20 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
     True
     """
 
+    loss = "log_loss"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        **neural_network.MLPClassifier._parameter_constraints,
+        **OUR_CONSTRAINTS,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+    __init__ = _takes(neural_network.MLPClassifier, class_weight=None, **OURS)
+
 
 class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
     """scikit-learn's `MLPRegressor`, same parameters, attributes and draws, trained by Chainrule.
+
+    Chainrule's own parameters are those of `MLPClassifier`, without `class_weight`; `cost="pinball:0.9"` fits the
+    quantile 0.9.
 
     Examples
     --------
@@ -319,6 +545,21 @@ class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
     >>> MLPRegressor(solver="lbfgs", random_state=0, max_iter=500).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.99
     True
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        **neural_network.MLPRegressor._parameter_constraints,
+        **OUR_CONSTRAINTS,
+    }
+    __init__ = _takes(neural_network.MLPRegressor, **OURS)
+
+
+def _core_name(activation: Any) -> Any:
+    """scikit-learn's "logistic" and "exp" by their names in the core."""
+    return ACTIVATION_NAMES.get(activation, activation) if isinstance(activation, str) else activation
+
+
+def _as_outputs(y: Any, dtype: Any) -> np.ndarray:
+    return np.asarray(y, dtype).reshape(len(y), -1)
 
 
 def _dense(X: Any) -> np.ndarray:
@@ -330,7 +571,7 @@ def _on_device(X: np.ndarray, y: Any, weights: Any) -> Table:
     import jax.numpy as jnp
 
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
-    table = padded(Table(X, np.asarray(y, X.dtype).reshape(len(X), -1), ones))
+    table = padded(Table(X, _as_outputs(y, X.dtype), ones))
     return Table(*(jnp.asarray(x) for x in table))
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from chainrule import shapes
-from chainrule.activations import ACTIVATIONS, Activation
+from chainrule.activations import activation_of
 from chainrule.arrays import Array, namespace
-from chainrule.costs import FUSED, Cost, OutputPair, cost_named
+from chainrule.costs import FUSED, OutputPair, cost_of
 from chainrule.initializers import SCHEMES
 from chainrule.names import look_up
 
@@ -44,8 +44,8 @@ class Network:
     Parameters
     ----------
     layers : sequence of int         nodes per layer, inputs first: [2, 3, 1]
-    activations : str, Activation, or one per layer after the inputs
-    cost : str or Cost               "huber:1.5" and "pinball:0.9" carry their number
+    activations                      a name, function or Activation; or one per layer after the inputs
+    cost                             a name, function or Cost; "huber:1.5", "pinball:0.9" carry their number
     reduction : "mean" or "sum"      over observations
     l2 : float                       adds l2/2 times the sum of squared weights (not biases) to the cost
     masks : sequence, optional       per layer None or booleans (n_in, n_out): False means no connection
@@ -67,12 +67,12 @@ class Network:
     def __post_init__(self) -> None:
         shapes.check_design(self.layers, self.reduction, self.l2)
         n, given = len(self.layers) - 1, self.activations
-        given = (given,) * n if isinstance(given, str | Activation) else tuple(given)
-        chosen = tuple(a if isinstance(a, Activation) else look_up("activation", a, ACTIVATIONS) for a in given)
+        given = (given,) * n if isinstance(given, str) or callable(given) else tuple(given)
+        chosen = tuple(map(activation_of, given))
         shapes.check_one_per_layer("activations", len(chosen), self.layers)
         object.__setattr__(self, "layers", tuple(int(size) for size in self.layers))
         object.__setattr__(self, "activations", chosen)
-        object.__setattr__(self, "cost", self.cost if isinstance(self.cost, Cost) else cost_named(self.cost))
+        object.__setattr__(self, "cost", cost_of(self.cost))
         object.__setattr__(self, "masks", shapes.checked_masks(self.masks, self.layers))
         shapes.check_pair(self.cost.name, self.reduction, chosen[-1].name, self.layers[-1])
 

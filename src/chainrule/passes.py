@@ -28,7 +28,7 @@ class Progressed(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def passes(network: Network, rule: GradientDescent | Adam, batch: int) -> Any:
+def passes(network: Network, rule: Any, batch: int) -> Any:
     """The compiled function (params, rule_state, table, held, orders, rates, alpha, n_rows, n_passes) -> Progressed.
 
     `orders` is (slots, padded rows) and `rates` (slots,), of which the first n_passes are used; the learning rate
@@ -59,7 +59,8 @@ def passes(network: Network, rule: GradientDescent | Adam, batch: int) -> Any:
         n_passes: Array,
     ) -> Progressed:
         def one(e: Array, now: Progressed) -> Progressed:
-            with_rate = replace(rule, learning_rate=rates[e])
+            known = isinstance(rule, GradientDescent | Adam)  # a rule of the caller's own has its own learning rate
+            with_rate = replace(rule, learning_rate=rates[e]) if known else rule
 
             def body(i: Array, carry: Any) -> Any:
                 return step(with_rate, table, orders[e], alpha, n_rows, i, carry)

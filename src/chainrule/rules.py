@@ -269,6 +269,8 @@ def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> Op
 
     kinds = (FunctionType, partial)  # nadam is a partial of adam
     makers = {n: f for n, f in vars(optax).items() if isinstance(f, kinds) and _takes_learning_rate(f)}
+    for other in ("lbfgs", "noisy_sgd", *(n for n in makers if n.startswith(("_", "scale_by")))):
+        makers.pop(other, None)  # they ask for more than a gradient, or are parts of an optimiser
     if name not in makers:
         raise ValueError(f"optax has no optimiser {name!r}{nearest(name, makers)}")
     if not callable(learning_rate):

@@ -184,6 +184,7 @@ def train(
     >>> fit.stopped_by
     'cost_goal'
     """
+    _check_kinds(rule, stop, validation)
     _check_settings(epochs, batch_size, sample, dtype, stop, validation)
     table = checked_table(network, X, Y, weights, dtype, "training")
     held = None if validation is None else checked_table(network, *_three(validation), dtype, "validation")
@@ -228,7 +229,7 @@ def _drive(
     while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
         k = min(k, len(slots), epochs - done)
         for i in range(k if batch else 0):
-            slots[i, :n] = order(done + i + 1)
+            slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
         state, block = run(state, data, validation, slots, n, k)
         block, reason = np.asarray(block, np.float64), int(state.reason)
@@ -360,9 +361,10 @@ def _validated(network: Network, params: Params, held: Table) -> tuple[Array, Ar
     if metric_name(network) == "rmse":
         metric = xp.sqrt(xp.sum(held.weights[:, None] * (y_hat - held.Y) ** 2) / xp.sum(held.weights) / y_hat.shape[1])
     else:
-        one_node = y_hat.shape[1] == 1
-        told, true = ((x[:, 0] > 0.5) if one_node else xp.argmax(x, axis=1) for x in (y_hat, held.Y))
-        metric = xp.sum(held.weights * (told == true)) / xp.sum(held.weights)
+        softmax = network.activations[-1].name == "softmax"
+        told, true = (xp.argmax(x, axis=1) if softmax else (x > 0.5) for x in (y_hat, held.Y))
+        right = told == true if softmax else xp.all(told == true, axis=1)
+        metric = xp.sum(held.weights * right) / xp.sum(held.weights)
     return cost(replace(network, l2=0.0), fwd, held.Y, held.weights), metric
 
 
@@ -433,6 +435,12 @@ def _reason_name(reason: int, stop: Sequence[Stop], out_of_time: bool, interrupt
     return "interrupted" if interrupted else "epochs"
 
 
+def _checked_order(order: np.ndarray, n: int) -> np.ndarray:
+    if np.shape(order) != (n,) or np.min(order) < 0 or np.max(order) >= n:
+        raise ValueError(f"order: expected {n} row numbers from 0 to {n - 1}, got an array of shape {np.shape(order)}")
+    return order
+
+
 def _next_count(k: int, spent: float, left: float) -> int:
     """How many epochs to dispatch next: so many that Python looks up a few times a second."""
     wanted = min(SECONDS_PER_DISPATCH, left)
@@ -449,6 +457,18 @@ def _order_slots(n: int, batch: int | None) -> np.ndarray:
 
 def _three(validation: tuple[Array, ...]) -> tuple[Array, Array, Array | None]:
     return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]
+
+
+def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
+    """The likely slips of the hand, which would end deep inside otherwise."""
+    if not (hasattr(rule, "init") and hasattr(rule, "update")):
+        raise TypeError(
+            f'rule: expected gradient_descent(0.1), optax_rule("adam", 1e-3) or an optax transformation; got {rule!r}'
+        )
+    if not isinstance(stop, list | tuple):
+        raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
+    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
+        raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 
 
 def _check_settings(

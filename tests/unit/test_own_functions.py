@@ -158,3 +158,9 @@ def test_equal_own_functions_make_equal_designs():
     one, other = (cr.Network([2, 1], cr.Activation("scaled", Scaled(2.0))) for _ in range(2))
     assert one == other
     assert hash(one) == hash(other)
+
+
+def test_a_bare_function_is_an_activation_and_a_cost():
+    network = cr.Network([2, 3, 1], activations=[lambda z: z**3, "identity"], cost=lambda y_hat, y: (y_hat - y) ** 4)
+    X, Y = np.ones((3, 2)), np.zeros((3, 1))
+    assert cr.check_gradients(network, cr.initialize(network), X, Y).passed

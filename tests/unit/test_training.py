@@ -505,3 +505,39 @@ def test_bad_input_says_what_was_expected_and_what_arrived(given, message, start
 
 def test_a_batch_size_may_be_a_whole_float(table, start):
     assert_same_bits(train(table, start, batch_size=4.0).params, train(table, start, batch_size=4).params)
+
+
+SLIPS = {
+    "a rule by its bare name": ({"rule": "adam"}, "rule: expected gradient_descent"),
+    "a learning rate for a rule": ({"rule": 0.1}, "got 0.1"),
+    "a goal without a list": ({"stop": cr.CostGoal(0.1)}, "stop: expected a list of goals"),
+    "validation inputs alone": ({"validation": np.ones((4, 2))}, r"validation: expected \(X, Y\)"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), SLIPS.values(), ids=SLIPS)
+def test_slips_of_the_hand_are_named(given, words):
+    network = cr.Network([2, 1])
+    with pytest.raises(TypeError, match=words):
+        cr.train(
+            network,
+            cr.initialize(network),
+            np.ones((4, 2)),
+            np.ones((4, 1)),
+            **{"rule": cr.gradient_descent(1), **given},
+        )
+
+
+@pytest.mark.parametrize("order", [np.arange(3), np.array([0, 1, 2, 4]), np.array([-1, 0, 1, 2])])
+def test_an_order_of_ones_own_must_name_rows_that_are_there(order):
+    network = cr.Network([2, 1])
+    with pytest.raises(ValueError, match="order: expected 4 row numbers from 0 to 3"):
+        cr.train(
+            network,
+            cr.initialize(network),
+            np.ones((4, 2)),
+            np.ones((4, 1)),
+            rule=cr.gradient_descent(1),
+            batch_size=2,
+            order=lambda epoch: order,
+        )
