@@ -95,10 +95,10 @@ def train(
     from chainrule import console
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
-    from chainrule.tables.recipe import COSTS_OF_NUMBERS, POSITIVE_COSTS, Wishes
+    from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
     from chainrule.tables.runs import free_run_path
 
-    _check_flags(target, seed, dtype)
+    _check_flags(target, task, drop, seed, dtype)
     say = _nothing if quiet or as_json else _print_lines
     source = open_table(data or [], sql)
     test = None if test_file is None else open_table([test_file])
@@ -124,10 +124,10 @@ def train(
     prepared = prepare(
         source,
         target or [],
-        task=task or ("regression" if cost and cost.split(":")[0] in COSTS_OF_NUMBERS else None),
+        task=task or ("regression" if wishes.cost and wishes.cost.split(":")[0] in COSTS_OF_NUMBERS else None),
         drop=drop or (),
         normalize=normalize,
-        normalize_target=cost not in POSITIVE_COSTS,
+        normalize_target=wishes.cost not in BOUNDED_COSTS,
         test_size=0.0 if test else test_size,
         validation_size=validation_size,
         seed=seed,
@@ -275,6 +275,15 @@ def main() -> None:
         _fail(error, 1)
     except MemoryError as error:
         _fail(error or "out of memory: train on fewer rows", 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has seen enough
+        sys.exit(1)
+    except OSError as error:
+        _fail(error, 1)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
+            raise
+        _fail("interrupted; nothing is written", 130)
 
 
 def _fail(error: object, code: int) -> None:
@@ -388,17 +397,25 @@ def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str) -> Recipe
 
 def _check_test_file(prepared: Prepared, test: Source) -> None:
     """Before training, not after it: the test file has all columns, readable."""
-    from chainrule.tables.kinds import check_values
-    from chainrule.tables.reading import check_columns
+    from chainrule.tables.kinds import check_values, value_sql
+    from chainrule.tables.reading import check_columns, fetch
+    from chainrule.tables.target import class_places
 
     needed = [*prepared.encoding.read_as, *prepared.target.columns]
     check_columns([column.name for column in needed], list(test.types), f"{test.name}: the model needs")
     check_values(test, needed)
+    if prepared.target.task != "regression":
+        answers = fetch(test, [(column.name, value_sql(test, column)) for column in prepared.target.columns])
+        class_places(prepared.target, answers.drop_null())
 
 
-def _check_flags(target: list[str] | None, seed: int, dtype: str) -> None:
+def _check_flags(target: list[str] | None, task: str | None, drop: list[str] | None, seed: int, dtype: str) -> None:
     if not target:
         raise UsageError("--target is missing: name the column to predict, such as --target churn")
+    if task not in (None, "binary", "multiclass", "regression"):
+        raise UsageError(f"--task: expected binary, multiclass or regression, got {task}")
+    if len(set(target)) < len(target) or set(target) & set(drop or ()):
+        raise UsageError("--target: a column is named twice, or dropped as well")
     if seed < 0:
         raise UsageError(f"--seed: expected 0 or more, got {seed}")
     if dtype not in ("float32", "float64"):

@@ -232,4 +232,6 @@ def _fixed(values: Any, digits: int) -> list[str]:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if abs(value) >= 10 else f"{value:.3f}"
+    if value and abs(value) < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3f}"

@@ -105,34 +105,42 @@ def _absolute_derivative(y_hat: Array, y: Array) -> Array:
 
 def _poisson(y_hat: Array, y: Array) -> Array:
     xp = namespace(y_hat)
-    rate, count = _positive(y_hat), xp.asarray(y, dtype=y_hat.dtype)
-    return rate - y + y * (xp.log(_positive(count)) - xp.log(rate))
+    rate, count = _in_domain(y_hat), xp.asarray(y, dtype=y_hat.dtype)
+    return rate - y + y * (xp.log(_in_domain(count)) - xp.log(rate))
 
 
 def _poisson_derivative(y_hat: Array, y: Array) -> Array:
-    return 1 - y / _positive(y_hat)
+    return _no_slope_outside(y_hat, 1 - y / _in_domain(y_hat))
 
 
 def _binary(y_hat: Array, y: Array) -> Array:
-    log = namespace(y_hat).log
-    return -(y * log(_positive(y_hat))) - (1 - y) * log(_positive(1 - y_hat))
+    log, chance = namespace(y_hat).log, _in_domain(y_hat, at_most_one=True)
+    return -(y * log(chance)) - (1 - y) * log(1 - chance)
 
 
 def _binary_derivative(y_hat: Array, y: Array) -> Array:
-    return (1 - y) / _positive(1 - y_hat) - y / _positive(y_hat)
+    chance = _in_domain(y_hat, at_most_one=True)
+    return _no_slope_outside(y_hat, (1 - y) / (1 - chance) - y / chance, at_most_one=True)
 
 
 def _categorical(y_hat: Array, y: Array) -> Array:
-    return -(y * namespace(y_hat).log(_positive(y_hat)))
+    return -(y * namespace(y_hat).log(_in_domain(y_hat, at_most_one=True)))
 
 
 def _categorical_derivative(y_hat: Array, y: Array) -> Array:
-    return -(y / _positive(y_hat))
+    return _no_slope_outside(y_hat, -(y / _in_domain(y_hat, at_most_one=True)), at_most_one=True)
 
 
-def _positive(x: Array) -> Array:
+def _in_domain(x: Array, at_most_one: bool = False) -> Array:
+    """x where its logarithm (and that of 1 - x) is finite: what an output such as the identity's may leave."""
+    xp, eps = namespace(x), namespace(x).finfo(x.dtype).eps
+    return xp.clip(x, eps, 1 - eps) if at_most_one else xp.maximum(x, eps)
+
+
+def _no_slope_outside(x: Array, slope: Array, at_most_one: bool = False) -> Array:
+    """The slope where the cost is not held constant by `_in_domain`."""
     xp = namespace(x)
-    return xp.maximum(x, xp.finfo(x.dtype).eps)
+    return xp.where(_in_domain(x, at_most_one) == x, slope, xp.zeros_like(slope))
 
 
 @dataclass(frozen=True)
@@ -161,20 +169,17 @@ class _Pinball:
         return xp.where(excess > 0, 1 - self.quantile, xp.where(excess < 0, -self.quantile, xp.zeros_like(excess)))
 
 
-@cache  # equal costs must be one object, so that networks compare equal and share a compiled program
 def huber(threshold: float = 1.0) -> Cost:
     """Squared within `threshold` of the target, linear beyond. Huber (1964).
 
-    >>> huber(2.0).name
+    >>> huber(2).name
     'huber:2.0'
     """
     if not threshold > 0:
         raise ValueError(f"huber: expected a threshold above 0, got {threshold}")
-    f = _Huber(float(threshold))
-    return Cost(f"huber:{f.threshold}", f, f.derivative)
+    return _with_number("huber", _Huber, float(threshold))
 
 
-@cache
 def pinball(quantile: float = 0.5) -> Cost:
     """The cost whose minimum is the `quantile` of y given x. Koenker and Bassett (1978).
 
@@ -183,8 +188,13 @@ def pinball(quantile: float = 0.5) -> Cost:
     """
     if not 0 < quantile < 1:
         raise ValueError(f"pinball: expected a quantile between 0 and 1, got {quantile}")
-    f = _Pinball(float(quantile))
-    return Cost(f"pinball:{f.quantile}", f, f.derivative)
+    return _with_number("pinball", _Pinball, float(quantile))
+
+
+@cache  # equal costs must be one object, so that networks compare equal and share a compiled program
+def _with_number(name: str, kind: type[_Huber] | type[_Pinball], number: float) -> Cost:
+    f = kind(number)
+    return Cost(f"{name}:{number}", f, f.derivative)
 
 
 HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative)
@@ -260,7 +270,7 @@ def _categorical_delta(a: Array, y: Array) -> Array:
 
 def _poisson_from_z(z: Array, y: Array) -> Array:
     count = namespace(z).asarray(y, dtype=z.dtype)
-    return EXPONENTIAL(z) - count * z + count * namespace(z).log(_positive(count)) - count
+    return EXPONENTIAL(z) - count * z + count * namespace(z).log(_in_domain(count)) - count
 
 
 FUSED: Mapping[tuple[Activation, Cost], OutputPair] = {

@@ -163,7 +163,8 @@ def train(
     Fit
         With the whole table per update, `history.cost` and `gradient_norm` are those of the parameters at the
         epoch's end. With mini-batches they are taken over the epoch's batches, each before its own update: the
-        average cost, and the root mean square of the gradients' norms. `fit.cost_is` says which.
+        average cost, and the root mean square of the gradients' norms; an L2 penalty is that of the parameters at
+        the epoch's end. `fit.cost_is` says which.
 
     Raises
     ------
@@ -412,7 +413,9 @@ def _finished(
     import jax
 
     epochs = len(rows)
-    params, best_epoch = (state.best.params, int(state.best.epoch)) if state.best else (state.params, epochs)
+    params, best_epoch = state.params, epochs
+    if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
+        params, best_epoch = state.best.params, int(state.best.epoch)
     return Fit(
         params=jax.tree.map(lambda x: np.array(x), params),
         history=History(np.arange(1, epochs + 1), *rows.T, seconds=np.array(times)),
@@ -482,5 +485,7 @@ def _check_settings(
         raise ValueError(f'sample: expected "permutation" or "with_replacement", got {sample!r}')
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
+    if batch_size is None and sample != "permutation":
+        raise ValueError("sample='with_replacement' draws rows for mini-batches: give a batch_size")
     if validation is None and any(isinstance(goal, NoImprovement) for goal in stop):
         raise ValueError("NoImprovement looks at validation rows: pass validation=(X, Y)")

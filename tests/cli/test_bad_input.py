@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,12 @@ def test_files_with_other_columns_are_refused(chainrule, table):
     refused(chainrule("train", "a.csv", "b.csv", "--target", "y"), "b.csv", "'color', 'colour'")
 
 
+@pytest.mark.parametrize(("target", "words"), [("x", "target 'x'"), ("z", "column 'x'")])
+def test_values_too_large_to_scale_are_refused_by_name(chainrule, table, target, words):
+    path = table("x,z\n" + "".join(f"{i}.5e306,{i}.5\n" for i in range(1, 99)))
+    refused(chainrule("train", path, "-t", target, "--task", "regression", *QUICK), words, "other units")
+
+
 @pytest.mark.parametrize("name", ["broken.parquet", "broken.jsonl", "broken.csv.gz"])
 def test_a_file_that_is_not_of_its_format_is_refused(chainrule, table, name):
     refused(chainrule("train", table("{]" * 100, name), "--target", "y"), name)
@@ -105,6 +113,11 @@ WRONG_USE = {
         ["--target", "y", "--patience", "3", "--validation-size", "0"],
         ["--patience", "--validation-size"],
     ),
+    "unknown task": (["--target", "y", "--task", "foo"], ["--task", "foo"]),
+    "target dropped": (["--target", "y", "--drop", "y"], ["--target", "dropped"]),
+    "target named twice": (["--target", "y", "--target", "y"], ["--target", "twice"]),
+    "endless schedule": (["--target", "y", "--schedule", "exponential:0.5:inf"], ["--schedule", "above 0"]),
+    "negative schedule": (["--target", "y", "--schedule", "step:0.5:-3"], ["--schedule", "above 0"]),
     "negative seed": (["--target", "y", "--seed", "-1"], ["--seed", "-1"]),
 }
 
@@ -189,15 +202,41 @@ def test_nothing_to_predict_is_refused(chainrule, table, penguins_run, text):
     refused(chainrule("predict", penguins_run, table(text)), "table.csv")
 
 
-def test_the_input_is_never_overwritten(chainrule, table, penguins_run):
+@pytest.mark.parametrize("other_name", [str, lambda path: f"./{path.name}"])
+def test_the_input_is_never_overwritten(chainrule, table, penguins_run, other_name):
     path = table(PREDICT_HEADER + PREDICT_ROW)
-    refused(chainrule("predict", penguins_run, path, "-o", path), "is the input itself")
+    refused(chainrule("predict", penguins_run, path, "-o", other_name(path)), "is the input itself")
     assert path.read_text() == PREDICT_HEADER + PREDICT_ROW
 
 
 def test_a_prediction_column_that_is_taken_is_refused(chainrule, table, penguins_run):
     path = table(PREDICT_HEADER.strip() + ",prediction\n" + PREDICT_ROW.strip() + ",me\n")
     refused(chainrule("predict", penguins_run, path), "already has a column 'prediction'")
+
+
+def test_a_test_file_with_an_unseen_label_is_refused_before_training(chainrule, table, tmp_path):
+    test = table("x,color,y\n1,red,maybe\n", "test.csv")
+    refused(chainrule("train", table(GOOD), "-t", "y", "--test-file", test, "-o", "run"), "'maybe'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_columns_may_have_the_names_that_we_would_choose(chainrule, table):
+    text = "input 0,chainrule x,chainrule_row,x,y\n" + "".join(
+        f"{i % 5},{i % 3},a,{i % 7},{i % 2}\n" for i in range(60)
+    )
+    assert chainrule("train", table(text), "-t", "y", "-o", "run", *QUICK).code == 0
+    assert chainrule("predict", "run", "table.csv").code == 0
+    bad = table(text.replace("0,0,a,0,0", "zz,0,a,0,0", 1), "bad.csv")
+    refused(chainrule("predict", "run", bad), "column 'input 0', row 1", "'zz'")
+
+
+def test_a_full_standard_output_is_one_line_of_error(penguins_run):
+    command = [sys.executable, "-m", "chainrule", "predict", str(penguins_run), str(PENGUINS)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_label_that_training_never_saw_is_named(chainrule, table, penguins_run):

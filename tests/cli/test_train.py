@@ -15,6 +15,8 @@ import duckdb
 import numpy as np
 import pytest
 
+from chainrule.costs import COSTS
+
 from .conftest import PENGUINS, QUICK
 
 
@@ -197,7 +199,7 @@ def test_poisson_cost_refuses_what_is_no_count(chainrule):
         "train", "--sql", "SELECT i AS x, i - 50 AS n FROM range(100) t(i)", "-t", "n", "--cost", "poisson"
     )
     assert shown.code == 2
-    assert "targets of 0 or more, got -50" in shown.err
+    assert "targets from 0 to inf, got -50" in shown.err
 
 
 def test_no_hidden_layer_is_a_linear_model(chainrule):
@@ -248,3 +250,33 @@ def test_exit_codes_of_the_installed_command(tmp_path):
     assert run_process("count", "2", "3", "1", cwd=tmp_path).returncode == 0
     assert run_process("train", "nowhere.csv", "-t", "y", cwd=tmp_path).returncode == 1
     assert run_process("train", "nowhere.csv", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("cost", [*COSTS, "huber:2", "pinball:0.9"])
+def test_every_cost_trains_saves_and_predicts(chainrule, table, cost):
+    path = table("x,y\n" + "".join(f"{i % 7},{(i % 11) / 11}\n" for i in range(80)))
+    task = ["--task", "regression"] if cost != "categorical_cross_entropy" else ["--task", "multiclass"]
+    assert chainrule("train", path, "-t", "y", "--cost", cost, *task, "-o", "run", *QUICK).code == 0
+    assert chainrule("predict", "run", path).code == 0
+
+
+def test_predicted_classes_are_spelled_as_in_the_table(chainrule, table):
+    for i, labels in enumerate(
+        [("True", "False"), ("01", "02"), ("2.50", "3.50"), ("9007199254740992", "9007199254740993")]
+    ):
+        path = table("x,y\n" + "".join(f"{n % 9},{labels[n % 2]}\n" for n in range(60)))
+        assert chainrule("train", path, "-t", "y", "--task", "binary", "-o", f"run{i}", *QUICK).code == 0
+        told = chainrule("predict", f"run{i}", path).out
+        assert {row["prediction"] for row in csv.DictReader(told.splitlines())} <= set(labels)
+
+
+def test_a_column_of_numbers_with_a_stray_word_says_so(chainrule, table):
+    path = table("x,z,y\n" + "".join(f"{'unknown' if n == 7 else n / 2},{n % 5},{n % 2}\n" for n in range(300)))
+    shown = chainrule("train", path, "-t", "y", "--dry-run").out
+    assert "x is text, for 1 of 300 values are no number: 'unknown' in row 8" in shown
+
+
+def test_the_baseline_knows_the_mean_without_normalizing(chainrule, table):
+    path = table("x,y\n" + "".join(f"{n % 7},{99 + n % 11 / 10}\n" for n in range(100)))
+    document = json.loads(chainrule("train", path, "-t", "y", "--no-normalize", "--json", *QUICK).out)
+    assert document["test_scores"]["baseline"]["r2"] == pytest.approx(0, abs=0.2)

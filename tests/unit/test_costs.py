@@ -299,3 +299,22 @@ def test_a_batch_of_padded_rows_alone_costs_nothing_and_moves_nothing(name, prob
     case = case_of(problem, name)
     assert case.cost(np.zeros(6)) == 0
     assert all((array == 0).all() for layer in case.gradient(weights=np.zeros(6)) for array in layer)
+
+
+@pytest.mark.parametrize(
+    ("short", "long"), [("huber", "huber:1"), ("huber:1", "huber:1.0"), ("pinball", "pinball:0.5")]
+)
+def test_the_same_cost_however_it_is_named(short, long):
+    assert cr.Network([2, 1], cost=short) == cr.Network([2, 1], cost=long)
+    assert hash(cr.Network([2, 1], cost=short)) == hash(cr.Network([2, 1], cost=long))
+
+
+@pytest.mark.parametrize("cost", ["binary_cross_entropy", "poisson"])
+@pytest.mark.parametrize("activation", ["identity", "tanh", "elu"])
+def test_a_cost_whose_domain_the_output_leaves_is_bounded_and_its_gradient_right(cost, activation):
+    network = cr.Network([2, 3, 1], ["tanh", activation], cost)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(0, 3, (20, 2)), rng.uniform(0, 1, (20, 1))
+    params = cr.initialize(network, seed=1)
+    assert cr.cost(network, cr.forward(network, params, X), Y) > 0
+    assert cr.check_gradients(network, params, X, Y).passed

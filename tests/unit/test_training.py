@@ -53,8 +53,10 @@ def assert_same_bits(one, other):
 # Batches and their order, against a plain loop over NumPy arrays
 
 
-@pytest.mark.parametrize("sample", ["permutation", "with_replacement"])
-@pytest.mark.parametrize("batch_size", [None, 1, 4, 10])
+@pytest.mark.parametrize(
+    ("batch_size", "sample"),
+    [(None, "permutation"), *((n, sample) for n in [1, 4, 10] for sample in ("permutation", "with_replacement"))],
+)
 def test_every_batch_size_is_the_plain_loop(batch_size, sample, table, start, by_hand, assert_close):
     orders = lambda epoch: order_of(7, epoch, 10, sample)  # noqa: E731
     path = by_hand(NETWORK, start, table.X, table.Y, RULE, 5, batch_size=batch_size, orders=orders)
@@ -64,9 +66,8 @@ def test_every_batch_size_is_the_plain_loop(batch_size, sample, table, start, by
     np.testing.assert_allclose(fit.history.gradient_norm, [norm for _, _, norm in path], rtol=1e-12)
 
 
-@pytest.mark.parametrize("sample", ["permutation", "with_replacement"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize(("batch_size", "sample"), [(None, "permutation"), (4, "permutation"), (4, "with_replacement")])
 def test_observation_weights_are_the_plain_loops(batch_size, reduction, sample, table, start, by_hand, assert_close):
     network, rule = cr.Network([2, 3, 1], "tanh", reduction=reduction), cr.gradient_descent(0.05)
     orders, weights = (lambda epoch: order_of(7, epoch, 10, sample)), table.weights
@@ -505,6 +506,19 @@ def test_bad_input_says_what_was_expected_and_what_arrived(given, message, start
 
 def test_a_batch_size_may_be_a_whole_float(table, start):
     assert_same_bits(train(table, start, batch_size=4.0).params, train(table, start, batch_size=4).params)
+
+
+def test_draws_with_replacement_need_a_batch_size():
+    network = cr.Network([2, 1])
+    with pytest.raises(ValueError, match="give a batch_size"):
+        cr.train(
+            network,
+            cr.initialize(network),
+            np.ones((4, 2)),
+            np.ones((4, 1)),
+            rule=cr.gradient_descent(1),
+            sample="with_replacement",
+        )
 
 
 SLIPS = {

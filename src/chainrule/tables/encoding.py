@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from chainrule.errors import InputError
 from chainrule.tables.kinds import Column, Kind
 
 if TYPE_CHECKING:
@@ -157,7 +159,7 @@ def encoding_from_json(data: dict[str, Any]) -> Encoding:
     columns = []
     for entry in data["columns"]:
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key != "class"}
-        columns.append(_CLASSES[entry["class"]](**fields))
+        columns.append(_checked(_CLASSES[entry["class"]](**fields)))
     return Encoding(tuple(columns), tuple((str(name), str(why)) for name, why in data["dropped"]))
 
 
@@ -180,6 +182,19 @@ def fit_encoding(table: pa.Table, columns: Sequence[Column], normalize: bool = T
     return Encoding(tuple(kept), tuple(dropped))
 
 
+def _checked(column: InputColumn) -> InputColumn:
+    """A column from a file, if its numbers can be computed with."""
+    if isinstance(column, TextColumn):
+        sound = column.kind == "text" and all(isinstance(value, str) for value in column.values)
+    else:
+        numbers = (column.mean, column.std)
+        kinds = CYCLES if isinstance(column, TimeColumn) else ("number", "boolean")
+        sound = column.kind in kinds and all(isinstance(x, float) and isfinite(x) for x in numbers) and column.std > 0
+    if not (sound and isinstance(column.name, str) and isinstance(column.missing, bool)):
+        raise ValueError(f"encoding: column {column.name!r} cannot be computed with")
+    return column
+
+
 _NO_KIND = {
     "empty": "every value is missing",
     "other": "neither number, text, date nor boolean",
@@ -199,7 +214,13 @@ def _fit(column: Column, values: pa.Array, normalize: bool) -> InputColumn | str
     missing = len(there) < len(numbers)
     if constant and not missing:
         return f"constant: always {there[0]:g}" if column.kind == "number" else "constant"
-    mean, std = float(there.mean()), 1.0 if constant else float(there.std(ddof=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = float(there.mean()), 1.0 if constant else float(there.std(ddof=1))
+        reach = float(np.abs((there - mean) / std).max()) if std else np.inf
+    if not (isfinite(mean) and isfinite(std) and isfinite(reach)):
+        raise InputError(
+            f"column {column.name!r}: its values are too large or too close together to scale; use other units"
+        )
     if not normalize:
         mean, std = 0.0, 1.0
     fitted = TimeColumn if column.kind in CYCLES else NumberColumn

@@ -48,6 +48,23 @@ def kinds_of(source: Source, names: Sequence[str]) -> list[Column]:
     return [_kind(source, name, row[i * per_column : (i + 1) * per_column]) for i, name in enumerate(names)]
 
 
+def strays(source: Source, columns: Sequence[Column]) -> list[str]:
+    """A line for each column of text in which nine values of ten read as numbers: what keeps it from being one."""
+    texts = [column.name for column in columns if column.kind == "text" and _family(source, column.name) == "text"]
+    if not texts:
+        return []
+    tests = [f"count({x}), count(TRY_CAST({x} AS DOUBLE))" for x in (_present(source, name) for name in texts)]
+    counts = first_row(source, f"SELECT {', '.join(tests)} FROM {source.sql}")
+    lines = []
+    for name, present, numbers in zip(texts, counts[::2], counts[1::2], strict=True):
+        if 0.9 * present <= numbers < present:
+            row, value = _first_bad(source, Column(name, "number"))
+            lines.append(
+                f"{name} is text, for {present - numbers:,} of {present:,} values are no number: {value!r} in row {row}"
+            )
+    return lines
+
+
 def value_sql(source: Source, column: Column) -> str:
     """An expression for the column's values: DOUBLE (seconds for dates and times) or VARCHAR; NULL where missing.
 
@@ -120,11 +137,12 @@ def _is_bad(source: Source, column: Column) -> str:
 
 
 def _first_bad(source: Source, column: Column) -> tuple[int, str]:
-    numbered = f"SELECT *, row_number() OVER () AS chainrule_row FROM {source.sql}"
+    row = quoted("row " + " ".join(source.types))  # a name that no column has
+    numbered = f"SELECT *, row_number() OVER () AS {row} FROM {source.sql}"
     found = first_row(
         source,
-        f"SELECT chainrule_row, CAST({quoted(column.name)} AS VARCHAR) FROM ({numbered}) "
-        f"WHERE {_is_bad(source, column)} ORDER BY chainrule_row LIMIT 1",
+        f"SELECT {row}, CAST({quoted(column.name)} AS VARCHAR) FROM ({numbered}) "
+        f"WHERE {_is_bad(source, column)} ORDER BY {row} LIMIT 1",
     )
     return int(found[0]), str(found[1])
 

@@ -42,7 +42,7 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
     """
     if out != "-" and Path(out).suffix.lower() not in FORMATS:
         raise UsageError(f"-o {out}: expected a name that ends in {', '.join(FORMATS)}, or - for standard output")
-    if out in source.files:
+    if Path(out).exists() and any(Path(out).samefile(path) for path in source.files):
         raise InputError(f"-o {out}: is the input itself; name another file")
     check_source(model, source)
     names = prediction_names(model)
@@ -109,11 +109,12 @@ def _answers(model: TableModel, source: Source, names: list[str]) -> Iterator[pa
     import pyarrow as pa
 
     raw = [(name, quoted(name)) for name in source.types]
-    read = [(f"chainrule {column.name}", value_sql(source, column)) for column in model.encoding.read_as]
+    read = [(f"input {i}", value_sql(source, column)) for i, column in enumerate(model.encoding.read_as)]
     for batch in batches(source, [*raw, *read]):
-        table = pa.Table.from_batches([batch])
-        inputs = table.select([name for name, _ in read]).rename_columns([c.name for c in model.encoding.read_as])
-        table = table.select([name for name, _ in raw])
+        whole = pa.Table.from_batches([batch])  # columns by place: the table may have any names
+        inputs = whole.select(range(len(raw), len(raw) + len(read)))
+        inputs = inputs.rename_columns([column.name for column in model.encoding.read_as])
+        table = whole.select(range(len(raw)))
         for name, column in zip(names, _answer_columns(model, model.encoding.encode(inputs)), strict=True):
             table = table.append_column(name, pa.array(column))
         yield table

@@ -9,13 +9,16 @@ import numpy as np
 
 from chainrule.errors import InputError, UsageError
 from chainrule.tables.encoding import Encoding, fit_encoding
-from chainrule.tables.kinds import Column, check_values, kinds_of, value_sql
+from chainrule.tables.kinds import Column, check_values, kinds_of, strays, value_sql
 from chainrule.tables.reading import Source, check_columns, count_rows, fetch
 from chainrule.tables.splitting import Split, split_rows
 from chainrule.tables.target import Target, class_places, encode_target, fit_scale, task_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+LABELS = "the target\n as text"  # a name that no column has
 
 
 class Prepared(NamedTuple):
@@ -67,10 +70,14 @@ def prepare(
     columns = kinds_of(source, [name for name in names if name not in drop])
     used = [column for column in columns if column.kind not in ("empty", "other")]
     check_values(source, used)
-    table = fetch(source, [(column.name, value_sql(source, column)) for column in used])
-    table = _with_target(table, [c for c in columns if c.name in targets], source)
     chosen = sorted((c for c in columns if c.name in targets), key=lambda c: list(targets).index(c.name))
-    target = task_of(chosen, table, task)
+    labels = (LABELS, value_sql(source, Column(chosen[0].name, "text")))
+    table = fetch(source, [*((column.name, value_sql(source, column)) for column in used), labels])
+    table = _with_target(table, chosen, source)
+    target = task_of(chosen, table, task, table.column(LABELS))
+    if target.task != "regression":
+        table = table.set_column(table.column_names.index(chosen[0].name), chosen[0].name, table.column(LABELS))
+    table = table.drop_columns([LABELS])
     strata = None if target.task == "regression" else class_places(target, table)
     split = split_rows(table.num_rows, test_size, validation_size, seed, strata)
     _check_split(split, test_size, validation_size)
@@ -83,7 +90,8 @@ def prepare(
     target = fit_scale(target, training, normalize and normalize_target)
     X = encoding.encode(table, dtype)
     Y = encode_target(target, table).astype(dtype)
-    return Prepared(encoding, target, split, X, Y, table, n_rows, _hints(training, encoding))
+    hints = (*strays(source, inputs), *_hints(training, encoding))
+    return Prepared(encoding, target, split, X, Y, table, n_rows, hints)
 
 
 def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> pa.Table:
@@ -112,7 +120,11 @@ def _hints(training: pa.Table, encoding: Encoding) -> tuple[str, ...]:
         values = training.column(column.name)
         if column.kind == "number" and training.num_rows > 20 and values.null_count == 0:
             numbers = values.to_numpy()
-            if np.all(numbers == np.floor(numbers)) and len(np.unique(numbers)) == len(numbers):
+            if (
+                np.all(numbers == np.floor(numbers))
+                and np.ptp(numbers) < 2**53
+                and len(np.unique(numbers)) == len(numbers)
+            ):
                 hints.append(
                     f"{column.name} holds a different whole number in every row; "
                     f"if it only numbers the rows, leave it out: --drop {column.name}"

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, UsageError
 from chainrule.names import nearest
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def open_table(patterns: Sequence[str], sql: str | None = None) -> Source:
     import duckdb
 
     if bool(patterns) == (sql is not None):
-        raise InputError("expected files, or --sql with a query: one of the two")
+        raise UsageError("expected files, or --sql with a query: one of the two")
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(
-        "SET disabled_optimizers = 'in_clause'"
-    )  # it makes a join of every list of words: slow when wide
+    # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
+    # that leave NaN out of their statistics, and so takes every test for NaN away.
+    connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
     if sql is not None:
         inner, files, name = f"({sql.strip().rstrip(';')})", (), "query"
     else:
@@ -185,6 +185,8 @@ def _header(path: str) -> tuple[list[str], str]:
         with _text(path) as file:
             start = file.read(2**20)
     except UnicodeDecodeError as error:
+        if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"{path}: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
         raise InputError(_not_utf8(path, error.object[: error.start].count(b"\n") + 1)) from None
     except (gzip.BadGzipFile, EOFError, OSError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from chainrule.errors import InputError
@@ -26,7 +27,8 @@ OUTPUTS: dict[Task, tuple[str, str]] = {
     "multiclass": ("softmax", "categorical_cross_entropy"),
     "regression": ("identity", "squared_error"),
 }
-POSITIVE_COSTS = {"poisson": "softplus"}  # costs of a number that cannot be negative: the output's activation
+# costs of numbers within bounds: they take the output's activation with them, and targets in their own units
+BOUNDED_COSTS = {"poisson": ("softplus", 0.0, inf), "binary_cross_entropy": ("sigmoid", 0.0, 1.0)}
 COSTS_OF_NUMBERS = ("poisson", "pinball")  # costs that make no sense for classes
 HIDDEN = (64, 32)  # the default recipe is chosen by measurement: benchmarks/accuracy.py
 ACTIVATION = "silu"  # smooth: on small tables clearly better than relu
@@ -82,8 +84,11 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
         For settings out of range or unknown names.
     """
     n_train = len(prepared.split.train)
-    if wishes.cost in POSITIVE_COSTS and prepared.Y.min() < 0:
-        raise InputError(f"--cost {wishes.cost}: expected targets of 0 or more, got {prepared.Y.min():g}")
+    if wishes.cost in BOUNDED_COSTS:
+        _, low, high = BOUNDED_COSTS[wishes.cost]
+        outside = prepared.Y[(low > prepared.Y) | (high < prepared.Y)]
+        if outside.size:
+            raise InputError(f"--cost {wishes.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
     try:
         network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], wishes)
         batch_size = _batch_size(wishes.batch_size, n_train)
@@ -106,7 +111,10 @@ def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Netwo
     hidden = HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
     output, cost = OUTPUTS[task]
     cost = wishes.cost or cost
-    output = POSITIVE_COSTS.get(cost, output)
+    if task == "regression" and cost == "categorical_cross_entropy":
+        raise InputError("--cost categorical_cross_entropy is for classes; this target is a number")
+    if task == "regression" and cost in BOUNDED_COSTS:
+        output = BOUNDED_COSTS[cost][0]
     asked = list(wishes.activation or [ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
         activations = asked
@@ -117,7 +125,7 @@ def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Netwo
             f"--activation: expected one name, or one per hidden layer ({len(hidden)}), "
             f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
         )
-    ours = wishes.l2 is None and wishes.rule is None and wishes.reduction == "mean"  # a sum would dwarf it
+    ours = wishes.l2 is None and wishes.rule in (None, "adam") and wishes.reduction == "mean"  # a sum would dwarf it
     l2 = L2 if ours else wishes.l2 or 0.0
     return Network([n_inputs, *hidden, n_outputs], activations, cost, wishes.reduction, l2)
 
@@ -149,6 +157,8 @@ def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
     name, *numbers = text.split(":")
     try:
         values = [float(number) for number in numbers]
+        if not all(isfinite(value) and value > 0 for value in values):
+            raise InputError(f"--schedule {text}: expected numbers above 0")
         match name.replace("-", "_"), values:
             case "step", [factor, every]:
                 return step_decay(eta, factor, max(1, round(every * updates)))
@@ -160,6 +170,8 @@ def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
                 return cosine_decay(eta, epochs * updates)
             case _:
                 pass
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"--schedule {text}: {error}") from None
     raise InputError(

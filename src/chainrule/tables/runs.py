@@ -64,8 +64,11 @@ def trained_on(run: str | os.PathLike[str], source: Source) -> bool:
     command = Path(run) / COMMAND
     if not command.is_file():
         return False
-    made = json.loads(command.read_text(encoding="utf-8"))
-    trained = {Path(made["folder"], file["path"]).resolve() for file in made["files"]}
+    try:
+        made = json.loads(command.read_text(encoding="utf-8"))
+        trained = {Path(made["folder"], file["path"]).resolve() for file in made["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # a note is not worth an error
     return any(Path(path).resolve() in trained for path in source.files)
 
 

@@ -25,11 +25,22 @@ def split_rows(n: int, test: float, validation: float, seed: int, strata: np.nda
     """
     rng = np.random.default_rng([seed, 0])
     groups = [np.arange(n)] if strata is None else [np.flatnonzero(strata == k) for k in np.unique(strata)]
-    parts: list[tuple[np.ndarray, ...]] = []
-    for group in groups:
-        shuffled = rng.permutation(group)
-        n_test = min(round(test * len(group)), len(group) - 1)
-        n_held = min(round(validation * (len(group) - n_test)), len(group) - n_test - 1)
-        parts.append(tuple(np.split(shuffled, [n_test, n_test + n_held])))
+    sizes = np.array([len(group) for group in groups])
+    n_test = _shares(sizes, test, rng)
+    n_held = _shares(sizes - n_test, validation, rng)
+    parts = [
+        np.split(rng.permutation(group), [tested, tested + held])
+        for group, tested, held in zip(groups, n_test, n_held, strict=True)
+    ]
     tested, held, trained = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
     return Split(trained, held, tested)
+
+
+def _shares(sizes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """How many of each group: its share; what rounding leaves over goes to those that lost most; never the whole."""
+    exact = share * sizes
+    counts = np.minimum(np.floor(exact).astype(int), sizes - 1)
+    losers = np.lexsort((rng.random(len(sizes)), counts - exact))
+    for i in losers[: round(share * sizes.sum()) - counts.sum()]:
+        counts[i] += counts[i] < sizes[i] - 1
+    return counts

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Target(NamedTuple):
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    scaled: bool = True  # whether outputs are Z-scores of the numbers, or the numbers themselves
 
     @property
     def names(self) -> list[str]:
@@ -42,19 +44,29 @@ class Target(NamedTuple):
             "classes": list(self.classes),
             "mean": list(self.mean),
             "std": list(self.std),
+            "scaled": self.scaled,
         }
 
 
 def target_from_json(data: dict[str, Any]) -> Target:
     """The inverse of `Target.to_json`."""
     columns = tuple(Column(*column) for column in data["columns"])
-    return Target(columns, data["task"], tuple(data["classes"]), tuple(data["mean"]), tuple(data["std"]))
+    classes, mean, std = (tuple(data[key]) for key in ("classes", "mean", "std"))
+    target = Target(columns, data["task"], classes, mean, std, data["scaled"])
+    numbers = (*mean, *std)
+    whole = len(mean) == len(std) == len(columns) if target.task == "regression" else len(classes) >= 2
+    if target.task not in get_args(Task) or not whole or not all(isinstance(c, str) for c in classes):
+        raise ValueError(f"target: a {target.task} of {len(classes)} classes and {len(mean)} numbers")
+    if not all(isinstance(x, float) and isfinite(x) for x in numbers) or not all(x > 0 for x in std):
+        raise ValueError("target: mean and deviation are not finite numbers")
+    return target
 
 
-def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None) -> Target:
+def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None, labels: pa.ChunkedArray) -> Target:
     """The task, and for classes their labels, from all rows that have a target.
 
     Two values are classes for one node, text and a few whole numbers are classes, other numbers are numbers.
+    `labels` is the first target as text: classes are called what the table calls them.
     """
     for column in columns:
         if column.kind not in ("number", "boolean", "text"):
@@ -63,40 +75,43 @@ def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None) -> T
             raise InputError(f"target {column.name!r}: every value is missing")
     if len(columns) > 1:
         return _numbers(columns, wanted)
-    labels = _sorted_labels(table.column(columns[0].name), columns[0])
-    if len(labels) < 2:
-        raise InputError(f"target {columns[0].name!r}: expected two values or more, got only {labels[0]!r}")
-    task = wanted or _guess(columns[0], labels, table.num_rows)
+    classes = _sorted_labels(labels, columns[0])
+    if len(classes) < 2:
+        raise InputError(f"target {columns[0].name!r}: expected two values or more, got only {classes[0]!r}")
+    task = wanted or _guess(columns[0], classes, table.num_rows)
     if task == "regression":
         return _numbers(columns, wanted)
-    if task == "binary" and len(labels) != 2:
-        raise InputError(f"--task binary: target {columns[0].name!r} has {len(labels)} values: {_some(labels)}")
-    if task == "multiclass" and len(labels) == 2:
+    if task == "binary" and len(classes) != 2:
+        raise InputError(f"--task binary: target {columns[0].name!r} has {len(classes)} values: {_some(classes)}")
+    if task == "multiclass" and len(classes) == 2:
         task = "binary"
-    if 2 * len(labels) > table.num_rows:
+    if 2 * len(classes) > table.num_rows:
         hint = "; --task regression predicts it as a number" if columns[0].kind == "number" else ""
         raise InputError(
-            f"target {columns[0].name!r}: {len(labels)} classes in {table.num_rows} rows; "
+            f"target {columns[0].name!r}: {len(classes)} classes in {table.num_rows} rows; "
             f"expected at least two rows for a class on average{hint}"
         )
-    return Target(tuple(columns), task, tuple(labels))  # pyright: ignore[reportArgumentType]
+    return Target((Column(columns[0].name, "text"),), task, tuple(classes))  # pyright: ignore[reportArgumentType]
 
 
 def fit_scale(target: Target, table: pa.Table, normalize: bool) -> Target:
     """For numbers, the mean and deviation of the training rows; for classes, nothing."""
     if target.task != "regression":
         return target
-    if not normalize:
-        return target._replace(mean=(0.0,) * len(target.columns), std=(1.0,) * len(target.columns))
     values = _numbers_of(target, table)
-    std = values.std(axis=0, ddof=1) if len(values) > 1 else np.ones(values.shape[1])
-    return target._replace(mean=tuple(values.mean(axis=0).tolist()), std=tuple(np.where(std > 0, std, 1).tolist()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.ones(values.shape[1])
+    for name, m, s in zip(target.names, mean, std, strict=True):
+        if not (isfinite(m) and isfinite(s)):
+            raise InputError(f"target {name!r}: its values are too large for a mean and a deviation; use other units")
+    return target._replace(mean=tuple(mean.tolist()), std=tuple(np.where(std > 0, std, 1).tolist()), scaled=normalize)
 
 
 def encode_target(target: Target, table: pa.Table) -> np.ndarray:
     """Y: (rows, n_outputs): Z-scores; 0 and 1; or one column per class."""
     if target.task == "regression":
-        return (_numbers_of(target, table) - np.array(target.mean)) / np.array(target.std)
+        values = _numbers_of(target, table)
+        return (values - np.array(target.mean)) / np.array(target.std) if target.scaled else values
     place = class_places(target, table)
     return place[:, None].astype(float) if target.task == "binary" else np.eye(len(target.classes))[place]
 
@@ -110,11 +125,15 @@ def class_places(target: Target, table: pa.Table) -> np.ndarray:
         For a label that training rows did not have.
     """
     column = target.columns[0]
-    places = {label: place for place, label in enumerate(target.classes)}
-    found = np.array([places.get(_label(value, column), -1) for value in table.column(column.name).to_pylist()], int)
+    coded = table.column(column.name).combine_chunks().dictionary_encode()
+    spelled = {label: place for place, label in enumerate(target.classes)}
+    meant = {_meaning(label): place for label, place in spelled.items()}  # "1.0" of another file is "1"
+    labels = coded.dictionary.to_pylist()
+    places = np.array([spelled.get(label, meant.get(_meaning(label), -1)) for label in labels], int)
+    found = places[coded.indices.to_numpy()] if labels else np.empty(0, int)
     if (found < 0).any():
         row = int(np.argmax(found < 0))
-        got = _label(table.column(column.name)[row].as_py(), column)
+        got = table.column(column.name)[row].as_py()
         raise InputError(
             f"target {column.name!r}, row {row + 1} of those with a target: expected one of {_some(target.classes)}, "
             f"got {got!r}"
@@ -125,7 +144,8 @@ def class_places(target: Target, table: pa.Table) -> np.ndarray:
 def decode(target: Target, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outputs (rows, n_outputs) as predictions: (place of the class, probabilities), or (values, values)."""
     if target.task == "regression":
-        values = outputs.astype(np.float64) * np.array(target.std) + np.array(target.mean)
+        values = outputs.astype(np.float64)
+        values = values * np.array(target.std) + np.array(target.mean) if target.scaled else values
         return values, values
     probabilities = np.hstack([1 - outputs, outputs]) if target.task == "binary" else outputs
     return probabilities.argmax(axis=1), probabilities
@@ -136,7 +156,7 @@ def _guess(column: Column, labels: list[str], rows: int) -> Task:
         return "binary"
     if column.kind != "number":
         return "multiclass"
-    whole = all(label.lstrip("-").isdigit() for label in labels)
+    whole = all(float(label).is_integer() for label in labels)
     few = len(labels) <= min(MOST_WHOLE_NUMBER_CLASSES, rows // 5)
     return "multiclass" if whole and few else "regression"
 
@@ -154,15 +174,17 @@ def _numbers_of(target: Target, table: pa.Table) -> np.ndarray:
     return np.column_stack([table.column(name).to_numpy().astype(float) for name in target.names])
 
 
-def _sorted_labels(values: pa.ChunkedArray, column: Column) -> list[str]:
-    different = [value for value in values.unique().to_pylist() if value is not None]
-    return [_label(value, column) for value in sorted(different)]
+def _sorted_labels(labels: pa.ChunkedArray, column: Column) -> list[str]:
+    different = [label for label in labels.unique().to_pylist() if label is not None]
+    return sorted(different, key=float) if column.kind == "number" else sorted(different)
 
 
-def _label(value: Any, column: Column) -> str:
-    if column.kind == "boolean":
-        return "true" if value else "false"
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _meaning(label: str) -> Any:
+    """What two spellings of a label share: the number, or the word in small letters."""
+    try:
+        return float(label)
+    except ValueError:
+        return label.lower()
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainrule.errors import InputError
 from chainrule.tables.encoding import MOST_VALUES, RARE, encoding_from_json, fit_encoding
 from chainrule.tables.kinds import Column
 
@@ -96,6 +97,20 @@ def test_midnight_is_next_to_the_minute_before_it():
     table, encoding = fit([0.0, 86_340.0, 43_200.0], "time")
     midnight, before, noon = encoding.encode(table, np.float64)
     assert np.linalg.norm(midnight - before) < 0.01 < np.linalg.norm(midnight - noon)
+
+
+@pytest.mark.parametrize("values", [[1e300, -1e300, 1e299], [0.0, 5e-324, 1e-323]])
+def test_values_that_cannot_be_scaled_are_refused_by_name(values):
+    with pytest.raises(InputError, match="column 'x': its values are too large or too close"):
+        fit(values)
+
+
+@pytest.mark.parametrize("change", [{"kind": "zzz"}, {"std": "a"}, {"std": 0.0}, {"mean": float("nan")}, {"name": 5}])
+def test_an_encoding_that_cannot_be_computed_with_is_refused(change):
+    data = fit([1.0, 2.0, 4.0])[1].to_json()
+    data["columns"][0].update(change)
+    with pytest.raises(ValueError, match="encoding: column"):
+        encoding_from_json(data)
 
 
 def test_an_encoding_survives_json():

@@ -1,6 +1,8 @@
 """What columns of text and of typed files mean."""
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from chainrule.errors import InputError
@@ -72,6 +74,13 @@ def test_the_kind_of_a_typed_column(sql, kind):
     if kind not in ("empty", "other"):
         check_values(source, [column])
         assert fetch(source, [("x", value_sql(source, column))])["x"].null_count == 0
+
+
+def test_nan_that_parquet_statistics_leave_out_is_missing(tmp_path):
+    values = [1.0, float("nan"), 3.0, None]
+    pq.write_table(pa.table({"x": pa.array(values, pa.float64(), from_pandas=False)}), tmp_path / "t.parquet")
+    source = open_table([str(tmp_path / "t.parquet")])
+    assert fetch(source, [("x", value_sql(source, Column("x", "number")))])["x"].to_pylist() == [1.0, None, 3.0, None]
 
 
 def test_nan_in_a_float_column_is_missing_not_bad(tmp_path):

@@ -21,6 +21,11 @@ def test_classes_keep_their_shares_in_every_part():
         assert np.mean(strata[part]) == 0.1
 
 
+def test_many_small_classes_still_give_rows_to_every_part():
+    strata = np.arange(100) % 50
+    assert [len(part) for part in split_rows(100, 0.2, 0.2, 0, strata)] == [64, 16, 20]
+
+
 def test_the_split_is_a_function_of_the_seed():
     first, again, other = (split_rows(100, 0.2, 0.2, seed).test.tolist() for seed in (1, 1, 2))
     assert first == again != other

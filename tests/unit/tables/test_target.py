@@ -8,22 +8,25 @@ import pytest
 
 from chainrule.errors import InputError
 from chainrule.tables.kinds import Column
-from chainrule.tables.target import decode, encode_target, fit_scale, target_from_json, task_of
+from chainrule.tables.target import class_places, decode, encode_target, fit_scale, target_from_json, task_of
 
 
 def target_of(values, kind="number", wanted=None, n=40):
-    table = pa.table({"y": (values * n)[:n]})
-    return task_of([Column("y", kind)], table, wanted), table
+    """The target of a table whose column is spelled as a CSV file would spell it."""
+    numbers = pa.table({"y": (values * n)[:n]})
+    labels = pa.table({"y": [str(value) for value in numbers["y"].to_pylist()]})
+    target = task_of([Column("y", kind)], numbers, wanted, labels["y"])
+    return target, numbers if target.task == "regression" else labels
 
 
 @pytest.mark.parametrize(
     ("values", "kind", "task", "classes"),
     [
         (["no", "yes"], "text", "binary", ("no", "yes")),
-        ([0.0, 1.0], "number", "binary", ("0", "1")),
-        ([True, False], "boolean", "binary", ("false", "true")),
+        ([0, 1], "number", "binary", ("0", "1")),
+        ([True, False], "boolean", "binary", ("False", "True")),
         (["a", "b", "c"], "text", "multiclass", ("a", "b", "c")),
-        ([10.0, 9.0, 2.0], "number", "multiclass", ("2", "9", "10")),
+        ([10, 9, 2], "number", "multiclass", ("2", "9", "10")),
         ([0.5, 1.5, 2.5], "number", "regression", ()),
         ([float(i) for i in range(21)], "number", "regression", ()),
     ],
@@ -62,6 +65,29 @@ def test_numbers_come_back_in_their_own_units():
     assert Y.mean() == pytest.approx(0)
     assert Y.std(ddof=1) == pytest.approx(1)
     assert np.allclose(decode(target, Y)[0][:, 0], table["y"].to_numpy())
+
+
+def test_another_files_spelling_of_a_label_is_understood():
+    target, _ = target_of([0, 1], "number")
+    assert class_places(target, pa.table({"y": ["1.0", "0", "0.0"]})).tolist() == [1, 0, 0]
+    target, _ = target_of(["True", "False"], "text")
+    assert class_places(target, pa.table({"y": ["true", "FALSE"]})).tolist() == [1, 0]
+
+
+def test_without_normalizing_the_baseline_still_knows_the_mean():
+    target = fit_scale(*target_of([98.5, 99.5, 100.5]), normalize=False)
+    assert target.mean[0] == pytest.approx(99.5, abs=0.1)
+    assert decode(target, np.array([[3.0]]))[0].tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"task": "zz"}, {"mean": []}, {"std": [0.0]}, {"std": ["a"]}, {"mean": [float("nan")]}, {"classes": [1, 2]}],
+)
+def test_a_target_that_cannot_be_computed_with_is_refused(change):
+    data = fit_scale(*target_of([0.5, 1.5, 7.25]), normalize=True).to_json()
+    with pytest.raises(ValueError, match="target"):
+        target_from_json({**data, **change})
 
 
 def test_a_target_survives_json():
