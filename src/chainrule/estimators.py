@@ -130,6 +130,8 @@ class _ChainruleMLP:
         check_is_fitted(self)
         X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)).astype(float)
         network, params = self._network((X.shape[1], *(len(b) for b in self.intercepts_))), self._params()
+        if not 0 <= output < network.layers[-1]:
+            raise ValueError(f"output: expected a number from 0 to {network.layers[-1] - 1}, got {output}")
         chosen = np.zeros((len(X), network.layers[-1]))
         chosen[:, output] = 1
         network = Network(network.layers, network.activations, OUTPUT_ITSELF, reduction="sum")
