@@ -85,6 +85,9 @@ class _Optimizer(NamedTuple):
 class _ChainruleMLP:
     """What both estimators replace in scikit-learn's."""
 
+    class_weight: Any = None
+    _own_validation: Any = None
+
     def fit(
         self: Any,
         X: Any,
@@ -105,10 +108,19 @@ class _ChainruleMLP:
             the fraction split off.
         """
         self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
-        if getattr(self, "class_weight", None) is not None:
+        try:
+            return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            del self._own_validation  # the model does not keep the caller's rows
+
+    def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+        """scikit-learn's `_fit`, with the class weights multiplied in."""
+        if self.class_weight is not None:
+            if incremental and self.class_weight == "balanced":
+                raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
             balance = compute_sample_weight(self.class_weight, y)
             sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
-        return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
+        return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)  # pyright: ignore[reportAttributeAccessIssue]
 
     def explain_gradient(self: Any, X: Any, output: int = 0) -> np.ndarray:
         r"""The derivative of one output with respect to each input: (n, n_features).
@@ -158,7 +170,7 @@ class _ChainruleMLP:
         if self._best_replay and (self.early_stopping or self.restore_best):
             with jax.enable_x64(X.dtype == np.float64):
                 self.coefs_, self.intercepts_ = _as_lists(self._best_replay.go(self._best_replay.passes).params)
-        del self._best_replay
+        del self._best_replay, self._began
 
     def _pass_over(
         self: Any,

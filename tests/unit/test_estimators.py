@@ -1,5 +1,7 @@
 """What scikit-learn's MLP does not have. `tests/contract/test_scikit_learn.py` holds what it has."""
 
+import pickle
+
 import numpy as np
 import optax
 import pytest
@@ -22,6 +24,21 @@ def test_class_weight_is_a_weight_on_the_rows():
     by_class = cr.MLPClassifier(**SMALL, class_weight={0: 1.0, 1: 5.0}).fit(X, y)
     by_row = cr.MLPClassifier(**SMALL).fit(X, y, sample_weight=weights)
     np.testing.assert_allclose(by_class.coefs_[0], by_row.coefs_[0], atol=1e-12)
+
+
+def test_class_weight_counts_in_partial_fit_too():
+    models = [cr.MLPClassifier(**SMALL, class_weight=w) for w in ({0: 1.0, 1: 5.0}, None)]
+    models[0].partial_fit(X, y, classes=[0, 1])
+    models[1].partial_fit(X, y, sample_weight=np.where(y == 1, 5.0, 1.0), classes=[0, 1])
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], atol=1e-12)
+    with pytest.raises(ValueError, match="needs all rows at once"):
+        cr.MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+
+
+def test_a_fitted_model_keeps_no_rows():
+    model = cr.MLPClassifier(**SMALL).fit(X[TRAIN], y[TRAIN], X_val=X[HELD], y_val=y[HELD])
+    assert max(np.size(value) for value in vars(model).values() if isinstance(value, np.ndarray)) <= 30
+    assert len(pickle.dumps(model)) < 40_000
 
 
 def test_balanced_classes_find_more_of_the_rare_class():
