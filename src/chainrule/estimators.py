@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from inspect import Parameter, Signature, signature
-from numbers import Real
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,18 +20,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import shuffle
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from chainrule.activations import ACTIVATIONS, Activation
+from chainrule.activations import Activation
 from chainrule.batches import Table, bucket, padded
 from chainrule.costs import HALF_SQUARED_ERROR, Cost
+from chainrule.estimator_parameters import OUR_CONSTRAINTS, OURS, core_name, takes
 from chainrule.keyboard import interruptible
 from chainrule.network import Layer, Network, Params, backward, forward
 from chainrule.rules import Adam, GradientDescent
 
-ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 ROWS_AT_ONCE = 50_000
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 PASSES_PER_DISPATCH = 16
@@ -410,11 +408,11 @@ class _ChainruleMLP:
         layers = [int(units) for units in layer_units]
         given = self.activation
         hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
-        out = _core_name(self.out_activation_)
+        out = core_name(self.out_activation_)
         costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
         chosen = costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost
-        last = out if self.output_activation is None else _core_name(self.output_activation)
-        return Network(layers, [*map(_core_name, hidden), last], chosen)
+        last = out if self.output_activation is None else core_name(self.output_activation)
+        return Network(layers, [*map(core_name, hidden), last], chosen)
 
     def _initialize(self: Any, y: Any, layer_units: Any, dtype: Any) -> None:
         """scikit-learn's first weights, or the caller's."""
@@ -459,48 +457,6 @@ class _ChainruleMLP:
         return tuple(Layer(W, b) for W, b in zip(self.coefs_, self.intercepts_, strict=True))
 
 
-def _takes(base: type, **ours: Any) -> Any:
-    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so."""
-    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in ours.items()]
-    whole = Signature([*signature(base.__init__).parameters.values(), *added])
-
-    def __init__(self: Any, *args: Any, **settings: Any) -> None:
-        bound = whole.bind(self, *args, **settings)
-        bound.apply_defaults()
-        for name, value in list(bound.arguments.items())[1:]:
-            setattr(self, name, value)
-
-    __init__.__signature__ = whole  # pyright: ignore[reportFunctionMemberAccess]
-    return __init__
-
-
-OURS: dict[str, Any] = {
-    "cost": None,
-    "output_activation": None,
-    "rule": None,
-    "initial": None,
-    "stop_on": "score",
-    "restore_best": False,
-    "max_seconds": None,
-    "cost_goal": None,
-    "callbacks": (),
-}
-_NAMES = {*ACTIVATIONS, *(name for name in ACTIVATION_NAMES)}
-_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
-OUR_CONSTRAINTS: dict[str, Any] = {
-    "activation": [StrOptions(_NAMES), Activation, list, tuple],
-    "output_activation": [StrOptions(_NAMES), Activation, None],
-    "cost": [str, Cost, None],
-    "rule": "no_validation",
-    "initial": [tuple, list, None],
-    "stop_on": [StrOptions({"score", "loss"})],
-    "restore_best": ["boolean"],
-    "max_seconds": _POSITIVE,
-    "cost_goal": [Real, None],
-    "callbacks": [tuple, list],
-}
-
-
 class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
     """scikit-learn's `MLPClassifier`, same parameters, attributes and draws, trained by Chainrule.
 
@@ -543,7 +499,7 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         **OUR_CONSTRAINTS,
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
-    __init__ = _takes(neural_network.MLPClassifier, class_weight=None, **OURS)
+    __init__ = takes(neural_network.MLPClassifier, class_weight=None, **OURS)
 
 
 class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
@@ -564,12 +520,7 @@ class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
         **neural_network.MLPRegressor._parameter_constraints,
         **OUR_CONSTRAINTS,
     }
-    __init__ = _takes(neural_network.MLPRegressor, **OURS)
-
-
-def _core_name(activation: Any) -> Any:
-    """scikit-learn's "logistic" and "exp" by their names in the core."""
-    return ACTIVATION_NAMES.get(activation, activation) if isinstance(activation, str) else activation
+    __init__ = takes(neural_network.MLPRegressor, **OURS)
 
 
 def _as_outputs(y: Any, dtype: Any) -> np.ndarray:
