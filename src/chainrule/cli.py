@@ -248,21 +248,14 @@ def examples(
     from chainrule.network import cost, forward
     from chainrule.training import train as train_network
 
-    network, params, X, Y, rule = lecture_setting()
-    before = float(cost(network, forward(network, params, X), Y))
-    _print_lines(["before training", "", *console.parameter_lines(network, params)])
-    fit = train_network(network, params, X, Y, rule=rule, epochs=epochs, dtype="float64")
-    costs = [before, *fit.history.cost]
+    network, first, X, Y, rule = lecture_setting()
+    before = float(cost(network, forward(network, first, X), Y))
+    _print_lines(["before training", "", *console.parameter_lines(network, first)])
     for n in sorted({n for n in (1, 10, 100) if n < epochs} | {epochs}):
-        params = (
-            train_network(network, params, X, Y, rule=rule, epochs=n, dtype="float64").params
-            if n < epochs
-            else fit.params
-        )
-        inside, after = costs[n - 1], costs[n]
+        fit = train_network(network, first, X, Y, rule=rule, epochs=n, dtype="float64")
+        inside, after = [before, *fit.history.cost][-2:]
         title = f"epoch {n:,}: sum of costs {inside:.4f} in its forward pass, {after:.4f} after its update"
-        _print_lines(["", title, "", *console.parameter_lines(network, params)])
-        params = lecture_setting()[1]
+        _print_lines(["", title, "", *console.parameter_lines(network, fit.params)])
 
 
 def main() -> None:

@@ -159,6 +159,8 @@ class _ChainruleMLP:
         if not (incremental and hasattr(self, "_chainrule_optimizer")):
             self._chainrule_optimizer = _Optimizer(self._rule(), None, float(self.learning_rate_init))
         X, y, sample_weight, held = self._split(_dense(X), y, sample_weight)
+        if held and not hasattr(self, "validation_loss_curve_"):
+            self.validation_scores_, self.validation_loss_curve_ = [], []
         batch = self._batch(len(X))
         self.n_iter_, self._best_replay, self._began = 0, None, perf_counter()
         with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
@@ -266,10 +268,8 @@ class _ChainruleMLP:
         if held is None:
             return PassRecord(self.n_iter_, loss, None, None, perf_counter() - self._began)
         score, held_loss = self._score_of(outputs, held), self._held_loss(outputs, held)
-        if self.n_iter_ == 1 and not self.warm_start:
-            self.validation_scores_, self.validation_loss_curve_ = [], []
-        self.validation_scores_ = [*(self.validation_scores_ or []), score]
-        self.validation_loss_curve_ = [*getattr(self, "validation_loss_curve_", []), held_loss]
+        self.validation_scores_.append(score)
+        self.validation_loss_curve_.append(held_loss)
         if self.verbose:
             print(f"Validation score: {score:f}")
         return PassRecord(self.n_iter_, loss, score, held_loss, perf_counter() - self._began)
@@ -320,8 +320,7 @@ class _ChainruleMLP:
 
     def _schedule_rate(self: Any) -> None:
         if self.solver == "sgd" and self.learning_rate == "invscaling":
-            rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
-            self._chainrule_optimizer = self._chainrule_optimizer._replace(learning_rate=rate)
+            self._chainrule_optimizer = self._chainrule_optimizer._replace(learning_rate=self._inverse_scaled(self.t_))
 
     def _chunk(self: Any, index: np.ndarray, size: int, batch: int) -> _Chunk:
         """The next passes: each order is a shuffle of the last, drawn as scikit-learn draws it."""
@@ -339,8 +338,11 @@ class _ChainruleMLP:
     def _rate_after(self: Any, seen: int) -> float:
         """The learning rate of a pass that begins `seen` rows from now."""
         if seen and self.solver == "sgd" and self.learning_rate == "invscaling":
-            return float(self.learning_rate_init) / (self.t_ + seen + 1) ** self.power_t
+            return self._inverse_scaled(self.t_ + seen)
         return self._chainrule_optimizer.learning_rate
+
+    def _inverse_scaled(self: Any, seen: int) -> float:
+        return float(self.learning_rate_init) / (seen + 1) ** self.power_t
 
     def _rule(self: Any) -> Any:
         if self.rule is not None:
@@ -418,6 +420,7 @@ class _ChainruleMLP:
         """scikit-learn's first weights, or the caller's."""
         super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
         self._network(layer_units)  # a design that cannot be is refused before training
+        vars(self).pop("validation_loss_curve_", None)  # of an earlier fit
         if self.initial is None:
             return
         for what, own, drawn in zip(("weights", "biases"), self.initial, (self.coefs_, self.intercepts_), strict=True):

@@ -508,17 +508,9 @@ def test_a_batch_size_may_be_a_whole_float(table, start):
     assert_same_bits(train(table, start, batch_size=4.0).params, train(table, start, batch_size=4).params)
 
 
-def test_draws_with_replacement_need_a_batch_size():
-    network = cr.Network([2, 1])
+def test_draws_with_replacement_need_a_batch_size(start):
     with pytest.raises(ValueError, match="give a batch_size"):
-        cr.train(
-            network,
-            cr.initialize(network),
-            np.ones((4, 2)),
-            np.ones((4, 1)),
-            rule=cr.gradient_descent(1),
-            sample="with_replacement",
-        )
+        cr.train(NETWORK, start, X, Y, rule=RULE, sample="with_replacement")
 
 
 SLIPS = {
@@ -530,28 +522,12 @@ SLIPS = {
 
 
 @pytest.mark.parametrize(("given", "words"), SLIPS.values(), ids=SLIPS)
-def test_slips_of_the_hand_are_named(given, words):
-    network = cr.Network([2, 1])
+def test_slips_of_the_hand_are_named(given, words, start):
     with pytest.raises(TypeError, match=words):
-        cr.train(
-            network,
-            cr.initialize(network),
-            np.ones((4, 2)),
-            np.ones((4, 1)),
-            **{"rule": cr.gradient_descent(1), **given},
-        )
+        cr.train(NETWORK, start, X, Y, **{"rule": RULE, **given})
 
 
 @pytest.mark.parametrize("order", [np.arange(3), np.array([0, 1, 2, 4]), np.array([-1, 0, 1, 2])])
-def test_an_order_of_ones_own_must_name_rows_that_are_there(order):
-    network = cr.Network([2, 1])
+def test_an_order_of_ones_own_must_name_rows_that_are_there(order, start):
     with pytest.raises(ValueError, match="order: expected 4 row numbers from 0 to 3"):
-        cr.train(
-            network,
-            cr.initialize(network),
-            np.ones((4, 2)),
-            np.ones((4, 1)),
-            rule=cr.gradient_descent(1),
-            batch_size=2,
-            order=lambda epoch: order,
-        )
+        cr.train(NETWORK, start, X, Y, rule=RULE, batch_size=2, order=lambda epoch: order)
