@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chainrule.network import cost as cost
     from chainrule.network import forward as forward
     from chainrule.network import initialize as initialize
+    from chainrule.rules import clipped as clipped
     from chainrule.rules import cosine_decay as cosine_decay
     from chainrule.rules import exponential_decay as exponential_decay
     from chainrule.rules import gradient_descent as gradient_descent
@@ -50,6 +51,7 @@ _ROOMS = {
     "gradcheck": ["check_gradients"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "rules": [
+        "clipped",
         "cosine_decay",
         "exponential_decay",
         "gradient_descent",

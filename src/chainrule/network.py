@@ -66,9 +66,8 @@ class Network:
 
     def __post_init__(self) -> None:
         shapes.check_design(self.layers, self.reduction, self.l2)
-        n, given = len(self.layers) - 1, self.activations
-        given = (given,) * n if isinstance(given, str) or callable(given) else tuple(given)
-        chosen = tuple(map(activation_of, given))
+        given, alike = self.activations, isinstance(self.activations, str) or callable(self.activations)
+        chosen = tuple(map(activation_of, [given] * (len(self.layers) - 1) if alike else given))
         shapes.check_one_per_layer("activations", len(chosen), self.layers)
         object.__setattr__(self, "layers", tuple(int(size) for size in self.layers))
         object.__setattr__(self, "activations", chosen)
@@ -109,28 +108,29 @@ def initialize(network: Network, scheme: Any = "uniform", seed: int = 0, dtype: 
         drawn = list(scheme)
     params = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in drawn)
     shapes.check_params(network.layers, params)
-    return tuple(Layer(_connected(network, i, W), b) for i, (W, b) in enumerate(params))
+    return tuple(Layer(_masked(W, network.masks[i]), b) for i, (W, b) in enumerate(params))
 
 
 class Forward(NamedTuple):
-    """a: L + 1 activations, a[0] is X, a[-1] the output; z: L weighted sums. Each (batch, n)."""
+    """a: L + 1 activations, a[0] is X, a[-1] the output; z: L weighted sums; each (batch, n). keep: dropout's."""
 
     a: tuple[Array, ...]
     z: tuple[Array, ...]
+    keep: tuple[Array | None, ...]
 
 
-def forward(network: Network, params: Params, X: Float[Array, "batch n_in"]) -> Forward:
-    """Weighted sums and activations, layer by layer.
+def forward(network: Network, params: Params, X: Float[Array, "batch n_in"], keep: Any = ()) -> Forward:
+    """Weighted sums and activations, layer by layer; `keep`, from `dropout`, multiplies what a layer is fed.
 
     >>> forward(Network([2, 1]), initialize(Network([2, 1]), "zeros"), np.ones((4, 2))).a[-1].shape
     (4, 1)
     """
     shapes.check_inputs(network.layers, X)
-    a, z = [X], []
+    a, z, keep = [X], [], keep or (None,) * len(params)
     for i, (W, b) in enumerate(params):
-        z.append(a[i] @ _connected(network, i, W) + b)
+        z.append(_masked(a[i], keep[i]) @ _masked(W, network.masks[i]) + b)
         a.append(network.activations[i](z[i]))
-    return Forward(tuple(a), tuple(z))
+    return Forward(tuple(a), tuple(z), keep)
 
 
 def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None, params: Params | None = None) -> Array:
@@ -147,7 +147,7 @@ def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None,
 
 def penalty(network: Network, params: Params) -> Array | float:
     """l2/2 times the sum of the squared weights; biases are left alone."""
-    connected = [_connected(network, i, W) for i, (W, _) in enumerate(params)]
+    connected = [_masked(W, network.masks[i]) for i, (W, _) in enumerate(params)]
     return network.l2 / 2 * sum(namespace(W).sum(W**2) for W in connected)
 
 
@@ -179,16 +179,16 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
             delta.append(per_row * network.fused.delta(fwd.a[-1], Y))
         else:
             delta.append(network.activations[i].delta(error[-1], fwd.z[i], fwd.a[i + 1]))
-        W = _connected(network, i, params[i].W)
-        dW = _connected(network, i, fwd.a[i].T @ delta[-1])
+        W = _masked(params[i].W, network.masks[i])
+        dW = _masked(_masked(fwd.a[i], fwd.keep[i]).T @ delta[-1], network.masks[i])
         gradient.append(Layer(dW + network.l2 * W if network.l2 else dW, namespace(W).sum(delta[-1], axis=0)))
         if i:
-            error.append(delta[-1] @ W.T)
+            error.append(_masked(delta[-1] @ W.T, fwd.keep[i]))
     return Backward(tuple(error[::-1]), tuple(delta[::-1]), tuple(gradient[::-1]))
 
 
-def _connected(network: Network, i: int, W: Array) -> Array:
-    return W if network.masks[i] is None else W * namespace(W).asarray(network.masks[i], dtype=W.dtype)
+def _masked(x: Array, mask: Any) -> Array:
+    return x if mask is None else x * namespace(x).asarray(mask, dtype=x.dtype)
 
 
 def _costs(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:

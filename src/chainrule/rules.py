@@ -8,7 +8,7 @@ trainings that differ only in their data share a compiled program.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import isfinite, pi
 from types import FunctionType
@@ -245,6 +245,9 @@ class OptaxRule:
 
         return getattr(optax, self.name)(self.learning_rate, **dict(self.options))
 
+    def __reduce__(self) -> Any:  # pickled by its name: optax's own functions cannot be
+        return OptaxRule, (self.name, self.learning_rate, self.options)
+
     def init(self, params: Params) -> OptaxState:
         import jax.numpy as jnp
 
@@ -286,6 +289,67 @@ def _takes_learning_rate(f: Callable[..., Any]) -> bool:
     import inspect
 
     return next(iter(inspect.signature(f).parameters), None) == "learning_rate"
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """See `clipped`."""
+
+    rule: Rule
+    max_norm: float
+
+    @property
+    def learning_rate(self) -> Any:
+        return getattr(self.rule, "learning_rate", None)
+
+    def init(self, params: Params) -> Any:
+        return self.rule.init(params)
+
+    def update(self, gradient: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        xp, norm = namespace(gradient[0].W), norm_of(gradient)
+        share = self.max_norm / xp.maximum(norm, _as(norm, self.max_norm))
+        return self.rule.update(_map(lambda g: share * g, gradient), state, params)
+
+
+def clipped(rule: Rule, max_norm: float) -> Clipped:
+    r"""The rule, fed a gradient whose norm over all layers is `max_norm` at most.
+
+    .. math:: g \leftarrow g \min(1, \text{max\_norm} / \lVert g \rVert_2)
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio (2013), algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rule, params = clipped(gradient_descent(1.0), 0.5), (Layer(np.array([[0.0]]), np.array([0.0])),)
+    >>> gradient = (Layer(np.array([[3.0]]), np.array([4.0])),)
+    >>> [x.round(12).tolist() for x in update(rule, params, gradient, rule.init(params))[0][0]]
+    [[[-0.3]], [-0.4]]
+    """
+    if not (isfinite(max_norm) and max_norm > 0):
+        raise ValueError(f"max_norm: expected a number above 0, such as 1.0; got {max_norm}")
+    return Clipped(rule, max_norm)
+
+
+def has_own_rate(rule: Rule) -> bool:
+    """Whether the learning rate is the rule's own affair: a schedule, or a rule that is not from this module."""
+    inner = rule.rule if isinstance(rule, Clipped) else rule
+    return not isinstance(inner, GradientDescent | Adam) or callable(inner.learning_rate)
+
+
+def with_rate(rule: Any, learning_rate: Any) -> Rule:
+    """Our rule with another learning rate."""
+    if isinstance(rule, Clipped):
+        return replace(rule, rule=with_rate(rule.rule, learning_rate))
+    return replace(rule, learning_rate=learning_rate)
+
+
+def norm_of(gradient: Params) -> Array:
+    """The Euclidean norm over all weights and biases."""
+    leaves = [x for layer in gradient for x in layer]
+    return namespace(leaves[0]).sqrt(sum(namespace(x).sum(x * x) for x in leaves))
 
 
 def rate_at(learning_rate: float | Schedule, step: Any) -> Any:

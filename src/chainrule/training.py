@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,9 +18,10 @@ import numpy as np
 from chainrule import shapes
 from chainrule.arrays import Array, namespace
 from chainrule.batches import Table, bucket, checked_table, order_of, padded
+from chainrule.dropout import check_rate, keep
 from chainrule.keyboard import Keyboard, interruptible
 from chainrule.network import Network, Params, backward, cost, forward, penalty
-from chainrule.rules import Rule, rate_at, update
+from chainrule.rules import Rule, norm_of, rate_at, update
 from chainrule.stopping import MaxSeconds, NoImprovement, Record, Stop
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class State(NamedTuple):
     """All that one epoch hands to the next. `here` is () for mini-batches, `best` is () without validation."""
 
     epoch: Array
+    seed: Array
     params: Params
     rule_state: Any
     here: Evaluated | tuple[()]
@@ -127,6 +129,7 @@ def train(
     validation: tuple[Array, ...] | None = None,
     sample: str = "permutation",
     order: Callable[[int], np.ndarray] | None = None,
+    dropout: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Train until a goal is met.
@@ -155,6 +158,9 @@ def train(
         parameters with the lowest are returned.
     order
         epoch (from 1) -> row numbers, instead of the order made from `seed`.
+    dropout
+        The share of the hidden nodes that each update leaves out: see `chainrule.dropout`. The training cost is
+        then that of the thinned network; validation and the returned parameters are of the whole one.
     progress
         Called a few times a second.
 
@@ -187,6 +193,7 @@ def train(
     """
     _check_kinds(rule, stop, validation)
     _check_settings(epochs, batch_size, sample, dtype, stop, validation)
+    check_rate(dropout)
     table = checked_table(network, X, Y, weights, dtype, "training")
     held = None if validation is None else checked_table(network, *_three(validation), dtype, "validation")
     shapes.check_params(network.layers, params)
@@ -195,20 +202,22 @@ def train(
         order = lambda epoch: order_of(seed, epoch, n, sample)  # noqa: E731
 
     import jax
+    import jax.numpy as jnp
 
     with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
         batch = None if batch_size is None else min(int(batch_size), n)
-        run = _program(network, rule, tuple(stop), batch)
-        return _drive(run, network, rule, params, table, held, order, batch, epochs, stop, keyboard, progress)
+        data, validation = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
+        whole = data if batch is None else None
+        state = _first_state(network, rule, params, whole, held is not None, np.uint32(seed % 2**32), dropout)
+        run = partial(_program(network, rule, tuple(stop), batch, dropout), data=data, held=validation)
+        return _drive(run, network, state, n, order, batch, epochs, stop, keyboard, progress)
 
 
 def _drive(
     run: Any,
     network: Network,
-    rule: Rule,
-    params: Params,
-    table: Table,
-    held: Table | None,
+    state: State,
+    n: int,
     order: Callable[[int], np.ndarray],
     batch: int | None,
     epochs: int,
@@ -217,14 +226,7 @@ def _drive(
     progress: Callable[[Progress], None] | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
-    import jax
-    import jax.numpy as jnp
-
-    began, n = time.perf_counter(), len(table.X)
-    data = jax.tree.map(jnp.asarray, padded(table))
-    validation = None if held is None else jax.tree.map(jnp.asarray, padded(held))
-    state = _first_state(network, rule, params, data if batch is None else None, held is not None)
-    slots = _order_slots(n, batch)
+    began, slots = time.perf_counter(), _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
     records, times, done, reason, k = [], [0.0], 0, RUNNING, 1
     while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
@@ -232,7 +234,7 @@ def _drive(
         for i in range(k if batch else 0):
             slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
-        state, block = run(state, data, validation, slots, n, k)
+        state, block = run(state, slots=slots, n_rows=n, n_epochs=k)
         block, reason = np.asarray(block, np.float64), int(state.reason)
         ran = int(state.epoch) - done
         done, spent = done + ran, time.perf_counter() - started
@@ -254,12 +256,12 @@ def _drive(
 
 
 @lru_cache(maxsize=128)
-def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None) -> Any:
+def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None, dropout: float) -> Any:
     """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs."""
     import jax
     import jax.numpy as jnp
 
-    one_epoch = _whole_table_epoch if batch is None else _mini_batch_epoch(batch)
+    one_epoch = _whole_table_epoch(dropout) if batch is None else _mini_batch_epoch(batch, dropout)
 
     def run(
         state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
@@ -298,20 +300,25 @@ def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int |
     return jax.jit(run, donate_argnums=0)
 
 
-def _whole_table_epoch(
-    network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
-) -> tuple[State, Array, Array]:
+def _whole_table_epoch(dropout: float) -> Callable[..., tuple[State, Array, Array]]:
     """One update with the gradient at the current parameters, then cost and gradient at the new ones.
 
     Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
     """
-    assert isinstance(state.here, Evaluated)
-    params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
-    here = _evaluate(network, params, data)
-    return state._replace(params=params, rule_state=rule_state, here=here), here.cost, _norm(here.gradient)
+
+    def epoch(
+        network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
+    ) -> tuple[State, Array, Array]:
+        assert isinstance(state.here, Evaluated)
+        params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
+        next_keep = keep(network, dropout, state.seed, state.epoch + 2, 0, len(data.X), data.X.dtype)
+        here = _evaluate(network, params, data, next_keep)
+        return state._replace(params=params, rule_state=rule_state, here=here), here.cost, norm_of(here.gradient)
+
+    return epoch
 
 
-def _mini_batch_epoch(batch: int) -> Callable[..., tuple[State, Array, Array]]:
+def _mini_batch_epoch(batch: int, dropout: float) -> Callable[..., tuple[State, Array, Array]]:
     """One pass over the table in the given order, an update for every `batch` rows."""
 
     def epoch(
@@ -327,11 +334,11 @@ def _mini_batch_epoch(batch: int) -> Callable[..., tuple[State, Array, Array]]:
             params, rule_state, costs, squares = carry
             rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
             X, Y = data.X[rows], data.Y[rows]
-            fwd = forward(network, params, X)
+            fwd = forward(network, params, X, keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype))
             C, gradient = cost(plain, fwd, Y, w), backward(network, params, fwd, Y, w).gradient
             params, rule_state = update(rule, params, gradient, rule_state)
             costs += C * jnp.sum(w) if network.reduction == "mean" else C
-            return params, rule_state, costs, squares + _norm(gradient) ** 2
+            return params, rule_state, costs, squares + norm_of(gradient) ** 2
 
         n_steps = (n_rows + batch - 1) // batch
         zero = jnp.zeros((), data.X.dtype)
@@ -345,8 +352,8 @@ def _mini_batch_epoch(batch: int) -> Callable[..., tuple[State, Array, Array]]:
     return epoch
 
 
-def _evaluate(network: Network, params: Params, data: Table) -> Evaluated:
-    fwd = forward(network, params, data.X)
+def _evaluate(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:
+    fwd = forward(network, params, data.X, kept)
     C = cost(network, fwd, data.Y, data.weights, params)
     return Evaluated(C, backward(network, params, fwd, data.Y, data.weights).gradient)
 
@@ -377,11 +384,6 @@ def _better(best: Any, new: State, held_cost: Array) -> Best:
     return jax.tree.map(lambda a, b: namespace(a).where(improved, a, b), candidate, best)
 
 
-def _norm(gradient: Params) -> Array:
-    leaves = [x for layer in gradient for x in layer]
-    return namespace(leaves[0]).sqrt(sum(namespace(x).sum(x * x) for x in leaves))
-
-
 def _largest_change(new: Params, old: Params) -> Array:
     import jax.numpy as jnp
 
@@ -394,7 +396,9 @@ def _rate(rule: Rule, state: State) -> Any:
     return np.nan if learning_rate is None else rate_at(learning_rate, state.rule_state.step - 1)
 
 
-def _first_state(network: Network, rule: Rule, params: Params, whole: Table | None, validates: bool) -> State:
+def _first_state(
+    network: Network, rule: Rule, params: Params, whole: Table | None, validates: bool, seed: Any, dropout: float
+) -> State:
     """Nothing trained yet; with `whole`, cost and gradient at the first parameters are taken."""
     import jax
     import jax.numpy as jnp
@@ -402,9 +406,12 @@ def _first_state(network: Network, rule: Rule, params: Params, whole: Table | No
     dtype = jnp.zeros(()).dtype
     fresh: Callable[[], Params] = lambda: jax.tree.map(lambda x: jnp.array(x, dtype), tuple(params))  # noqa: E731
     start, zero = fresh(), jnp.zeros((), jnp.int32)
-    here = () if whole is None else jax.jit(_evaluate, static_argnums=0)(network, start, whole)
+    here = ()
+    if whole is not None:
+        kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
+        here = jax.jit(_evaluate, static_argnums=0)(network, start, whole, kept)
     best = Best(fresh(), jnp.array(jnp.inf, dtype), zero + 0) if validates else ()
-    return State(zero, start, rule.init(start), here, best, zero + 0)
+    return State(zero, jnp.array(seed), start, rule.init(start), here, best, zero + 0)
 
 
 def _finished(

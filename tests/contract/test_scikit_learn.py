@@ -170,7 +170,7 @@ MISTAKES = {
     "one class unknown": (lambda m: m.partial_fit(X, y, classes=[0, 2]), {}),
     "rows of another width": (lambda m: m.fit(X, y).predict(X[:, :3]), {}),
     "not fitted": (lambda m: m.predict(X), {}),
-    "NaN": (lambda m: m.fit(np.full_like(X, np.nan), y), {}),
+    "infinite": (lambda m: m.fit(np.full_like(X, np.inf), y), {}),
     "unknown solver": (lambda m: m.fit(X, y), {"solver": "newton"}),
     "layer of no nodes": (lambda m: m.fit(X, y), {"hidden_layer_sizes": (3, 0)}),
     "validation of one row": (lambda m: m.fit(X[:8], y[:8]), {"early_stopping": True}),

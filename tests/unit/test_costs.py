@@ -24,7 +24,7 @@ def column(*numbers):
 def cost_of(name, y_hat, y, weights=None, reduction="mean"):
     """The cost of given outputs: through a network of one identity layer."""
     network = cr.Network([y_hat.shape[1]] * 2, replace(LINEAR, name="linear"), name, reduction)
-    return cr.cost(network, cr.Forward((y_hat, y_hat), (y_hat,)), y, weights)
+    return cr.cost(network, cr.Forward((y_hat, y_hat), (y_hat,), (None,)), y, weights)
 
 
 LINEAR = cr.Activation("linear", lambda z: z, lambda z, a: 1)  # not the identity, so that nothing is fused
@@ -177,7 +177,7 @@ def test_cross_entropy_at_the_extremes_is_exact(activation, cost, costs, xp, dty
     if activation == "softmax":
         z, y = (xp.concat([x, other], axis=1) for x, other in ((z, 0 * z), (y, 1 - y)))
     network = cr.Network([1, z.shape[1]], activation, cost)
-    fwd = cr.Forward((z[:, :1], network.activations[0](z)), (z,))
+    fwd = cr.Forward((z[:, :1], network.activations[0](z)), (z,), (None,))
     assert network.fused is not None
     found = network.fused.costs(z, y).sum(axis=1)
     assert found.dtype == dtype

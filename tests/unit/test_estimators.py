@@ -133,6 +133,13 @@ def test_a_cost_of_ones_own():
     assert model.score(scale(features), scale(target)) > 0.3
 
 
+def test_a_rules_own_learning_rate_is_the_one():
+    models = [cr.MLPClassifier(**SMALL, rule=cr.gradient_descent(eta, 0.9)).fit(X, y) for eta in (0.1, 0.001)]
+    assert models[0].loss_ < models[1].loss_ / 2
+    own = cr.MLPClassifier(**SMALL, solver="sgd", learning_rate_init=0.1, nesterovs_momentum=False).fit(X, y)
+    np.testing.assert_array_equal(models[0].coefs_[0], own.coefs_[0])
+
+
 @pytest.mark.parametrize("rule", [optax.adamw(0.01), cr.optax_rule("rmsprop", 0.01), cr.gradient_descent(0.1, 0.9)])
 def test_any_rule(rule):
     assert cr.MLPClassifier(**SMALL, rule=rule).fit(X, y).score(X, y) > 0.85
@@ -194,3 +201,227 @@ def test_explain_gradient_is_the_derivative_of_the_output(activation):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         cr.MLPClassifier(**settings).fit(X, y)
+
+
+SETTINGS_THAT_CLASH = [
+    ({"solver": "lbfgs", "rule": optax.adam(0.1)}, "rule: solver='lbfgs'"),
+    ({"solver": "lbfgs", "dropout": 0.1}, "dropout: solver='lbfgs'"),
+    ({"solver": "lbfgs", "max_seconds": 1.0}, "max_seconds: solver='lbfgs'"),
+    ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: solver='lbfgs'"),
+    ({"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": cr.step_decay(0.1)}, "use one"),
+    ({"rule": optax.adam(0.1), "learning_rate_init": cr.step_decay(0.1)}, "learning rate of its own"),
+    ({"calibrate": True}, "calibrate=True needs validation rows"),
+    ({"dropout": 1.0}, "dropout"),
+    ({"max_gradient_norm": 0.0}, "max_gradient_norm"),
+    ({"missing": "drop"}, "missing"),
+    ({"preset": "images"}, "preset"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SETTINGS_THAT_CLASH)
+def test_settings_that_do_not_go_together_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cr.MLPClassifier(**settings).fit(X, y)
+
+
+def test_own_validation_rows_are_refused_where_no_pass_would_look_at_them():
+    with pytest.raises(ValueError, match="X_val: solver='lbfgs'"):
+        cr.MLPClassifier(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
+
+
+def test_dropout_trains_a_thinned_network_and_predicts_with_the_whole():
+    plain, thinned = (cr.MLPClassifier(**SMALL, dropout=rate).fit(X, y) for rate in (0.0, 0.5))
+    assert thinned.loss_ > plain.loss_ * 1.3
+    assert thinned.score(X, y) > 0.9
+    again = cr.MLPClassifier(**SMALL, dropout=0.5).fit(X, y)
+    np.testing.assert_array_equal(thinned.coefs_[0], again.coefs_[0])
+    other = cr.MLPClassifier(**{**SMALL, "random_state": 1}, dropout=0.5).fit(X, y)
+    assert not np.array_equal(thinned.coefs_[0], other.coefs_[0])
+
+
+def test_one_pass_with_dropout_is_the_core_with_its_masks():
+    from chainrule.dropout import keep
+
+    settings = {"hidden_layer_sizes": (8,), "random_state": 0, "max_iter": 1, "solver": "sgd", "momentum": 0.0}
+    first = cr.MLPClassifier(**settings, alpha=0.0, shuffle=False, batch_size=569, initial=None, dropout=0.5)
+    start = cr.MLPClassifier(**settings, learning_rate_init=1e-300).fit(X, y)
+    model = first.set_params(learning_rate_init=0.5).fit(X, y)
+    network = cr.Network([30, 8, 1], ["relu", "sigmoid"], "binary_cross_entropy")
+    params = tuple(map(cr.Layer, start.coefs_, start.intercepts_))
+    masks = keep(network, 0.5, model._position.dropout_seed, 1, 0, 569, "float32")
+    fwd = cr.forward(network, params, X, [None if k is None else np.asarray(k, float) for k in masks])
+    gradient = cr.backward(network, params, fwd, y[:, None].astype(float)).gradient
+    for W, p, g in zip(model.coefs_, params, gradient, strict=True):
+        np.testing.assert_allclose(W, p.W - 0.5 * g.W, atol=1e-12)
+
+
+def test_gradient_clipping_bounds_the_step():
+    wild = 1000 * X
+    settings = {**SMALL, "solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1, "batch_size": 569, "max_iter": 1}
+    start = cr.MLPClassifier(**{**settings, "learning_rate_init": 1e-300}).fit(wild, y)
+    model = cr.MLPClassifier(**settings, max_gradient_norm=0.5).fit(wild, y)
+    pairs = zip(model.coefs_ + model.intercepts_, start.coefs_ + start.intercepts_, strict=True)
+    assert np.sqrt(sum(((a - b) ** 2).sum() for a, b in pairs)) == pytest.approx(0.05)
+
+
+def test_a_small_gradient_ends_the_training():
+    records = []
+    settings = {**SMALL, "max_iter": 3000, "tol": 0.0, "n_iter_no_change": 3000}
+    model = cr.MLPClassifier(**settings, min_gradient=0.05, callbacks=[records.append]).fit(X, y)
+    assert records[-1].gradient_norm < 0.05 <= records[-2].gradient_norm
+    assert model.n_iter_ == len(records) < 3000
+
+
+@pytest.mark.parametrize("schedule", [cr.cosine_decay(0.05, 60), optax.exponential_decay(0.05, 10, 0.5)])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_schedule_in_place_of_a_learning_rate(solver, schedule):
+    model = cr.MLPClassifier(**SMALL, solver=solver, learning_rate_init=schedule).fit(X, y)
+    constant = cr.MLPClassifier(**SMALL, solver=solver, learning_rate_init=0.05).fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert not np.allclose(model.coefs_[0], constant.coefs_[0])
+
+
+def test_a_constant_schedule_is_a_learning_rate():
+    models = [
+        cr.MLPClassifier(**SMALL, learning_rate_init=rate).fit(X, y) for rate in (0.01, optax.constant_schedule(0.01))
+    ]
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], atol=1e-12)
+
+
+RESUMABLE = {
+    "adam": {},
+    "momentum": {"solver": "sgd", "learning_rate_init": 0.05},
+    "inverse scaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.5},
+    "a rule": {"rule": cr.optax_rule("adamw", 0.01)},
+    "a schedule": {"learning_rate_init": cr.cosine_decay(0.05, 60)},
+    "dropout": {"dropout": 0.3},
+    "early stopping": {"early_stopping": True},
+    "early stopping on loss": {"early_stopping": True, "stop_on": "loss"},
+    "best weights": {"restore_best": True, "learning_rate_init": 0.3},
+    "clipped": {"max_gradient_norm": 0.1},
+    "preset": {"preset": "tabular"},
+}
+
+
+@pytest.mark.parametrize("settings", RESUMABLE.values(), ids=RESUMABLE)
+def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(settings):
+    given = {**SMALL, **settings, "n_iter_no_change": 1000, "warm_start": "resume"}
+    whole = cr.MLPClassifier(**{**given, "max_iter": 31}).fit(X, y)
+    parts = cr.MLPClassifier(**given)
+    for passes in (1, 17, 13):
+        parts = pickle.loads(pickle.dumps(parts.set_params(max_iter=passes).fit(X, y)))
+    assert parts.loss_curve_ == whole.loss_curve_
+    for ours, theirs in zip(parts.coefs_ + parts.intercepts_, whole.coefs_ + whole.intercepts_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    if parts.validation_scores_ is not None:
+        assert parts.validation_scores_ == whole.validation_scores_
+
+
+def test_a_plain_warm_start_begins_with_a_new_state():
+    whole = cr.MLPClassifier(**{**SMALL, "max_iter": 31}).fit(X, y)
+    plain = cr.MLPClassifier(**SMALL, warm_start=True).fit(X, y).set_params(max_iter=1).fit(X, y)
+    assert plain.loss_curve_[:30] == whole.loss_curve_[:30]
+    assert plain.loss_curve_[30] != whole.loss_curve_[30]
+
+
+def test_a_missing_value_is_an_error_that_names_its_column():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0], "size": [1.0, np.nan, 3.0, np.nan]})
+    with pytest.raises(ValueError, match="NaN: 2 missing values, the first in column 'size', row 1"):
+        cr.MLPClassifier().fit(frame, [0, 1, 0, 1])
+    model = cr.MLPClassifier(**SMALL).fit(X, y)
+    spoilt = X.copy()
+    spoilt[7, 3] = np.nan
+    for do in (model.predict, model.predict_proba, model.explain_gradient, lambda rows: model.fit(rows, y)):
+        with pytest.raises(ValueError, match="NaN: 1 missing values, the first in column 3, row 7"):
+            do(spoilt)
+    with pytest.raises(ValueError, match="NaN: 1 missing values, the first in column 3, row 7"):
+        model.fit(X, y, X_val=spoilt, y_val=y)
+
+
+def test_missing_values_are_filled_and_indicated():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 3))
+    target = (features[:, 0] + rng.normal(size=2000) / 10 > 0).astype(int)
+    gone = target * (rng.random(2000) < 0.5) > 0  # that a value is missing says a lot
+    features[gone, 1] = np.nan
+    settings = {**SMALL, "max_iter": 200}
+    model = cr.MLPClassifier(**settings, missing="indicate").fit(features[:1500], target[:1500])
+    assert model.n_features_in_ == 3
+    assert model.coefs_[0].shape == (4, 8)
+    assert model.score(features[1500:], target[1500:]) > 0.95
+    filled = np.where(np.isnan(features), np.nanmean(features[:1500], axis=0), features)
+    by_hand = np.column_stack([filled, gone])
+    same = cr.MLPClassifier(**settings).fit(by_hand[:1500], target[:1500])
+    np.testing.assert_allclose(model.predict_proba(features), same.predict_proba(by_hand), atol=1e-12)
+    features[:5, 2] = np.nan  # where fit saw none: the mean, and no input to say so
+    assert np.isfinite(model.predict_proba(features)).all()
+    gradient = model.explain_gradient(features[:5])
+    assert (gradient[:, 2] == 0).all()
+    assert (gradient[:, 0] != 0).all()
+
+
+def test_calibrated_probabilities_are_scikit_learns_temperature_scaling():
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    rng = np.random.default_rng(0)
+    noisy = np.where(rng.random(569) < 0.15, 1 - y, y)
+    settings = {**SMALL, "max_iter": 60, "learning_rate_init": 0.03, "tol": 0.0}
+    model = cr.MLPClassifier(**settings, calibrate=True)
+    model.fit(X[TRAIN], noisy[TRAIN], X_val=X[HELD], y_val=noisy[HELD])
+    plain = cr.MLPClassifier(**settings).fit(X[TRAIN], noisy[TRAIN])
+    assert model.temperature_ > 1.2
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+
+    def held_loss(chances):
+        return -np.log(np.clip(chances[np.arange(269), noisy[HELD]], 1e-15, 1)).mean()
+
+    assert held_loss(model.predict_proba(X[HELD])) < held_loss(plain.predict_proba(X[HELD])) / 1.02
+    theirs = CalibratedClassifierCV(FrozenEstimator(plain), method="temperature").fit(X[HELD], noisy[HELD])
+    np.testing.assert_allclose(model.predict_proba(X[HELD]), theirs.predict_proba(X[HELD]), atol=2e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_temperature_is_that_of_the_lowest_log_loss(classes):
+    target = (y + (np.random.default_rng(0).random(569) < 0.2)) % classes
+    model = cr.MLPClassifier(**SMALL, calibrate=True)
+    model.fit(X[TRAIN], target[TRAIN], X_val=X[HELD], y_val=target[HELD])
+    best = model.temperature_
+
+    def held_loss(temperature):
+        model.temperature_ = temperature
+        return -np.log(model.predict_proba(X[HELD])[np.arange(269), target[HELD]]).mean()
+
+    assert held_loss(best) < min(held_loss(best * 1.01), held_loss(best / 1.01))
+
+
+def test_the_preset_needs_no_scaling_and_leaves_the_parameters_alone():
+    raw, target = load_breast_cancer(return_X_y=True)
+    model = cr.MLPClassifier(preset="tabular", random_state=0, max_iter=100)
+    before = model.get_params()
+    model.fit(raw[::2], target[::2])
+    assert model.get_params() == before
+    assert model.n_iter_ <= 100
+    assert model.network_.activations[0].name == "silu"
+    assert model.score(raw[1::2], target[1::2]) > 0.95
+    assert model.explain_gradient(raw[:3]).shape == (3, 30)
+    with pytest.raises(ValueError, match="use fit, not partial_fit"):
+        cr.MLPClassifier(preset="tabular").partial_fit(raw, target, classes=[0, 1])
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_preset_answers_in_the_units_of_the_target(outputs):
+    features, target = load_diabetes(return_X_y=True)
+    target = 1e4 * target if outputs == 1 else np.column_stack([1e4 * target, target / 1e4 - 7])
+    model = cr.MLPRegressor(preset="tabular", random_state=0).fit(features, target)
+    assert model.score(features, target) > 0.45
+    up, down = features[:5].copy(), features[:5].copy()
+    up[:, 2] += 1e-5
+    down[:, 2] -= 1e-5
+    slope = (model.predict(up) - model.predict(down)) / 2e-5
+    np.testing.assert_allclose(
+        model.explain_gradient(features[:5])[:, 2], slope if outputs == 1 else slope[:, 0], rtol=1e-4
+    )
+    held = cr.MLPRegressor(preset="tabular", random_state=0).fit(features, target, X_val=features, y_val=target)
+    assert held.validation_scores_[-1] > 0.3

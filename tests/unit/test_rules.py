@@ -226,3 +226,40 @@ def test_a_learning_rate_out_of_range_is_refused(make, rate):
 def test_a_wrong_argument_says_what_was_expected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("inner", [cr.gradient_descent(0.1, 0.9), cr.optax_rule("adam", 0.01), optax.sgd(0.1)])
+@pytest.mark.parametrize("max_norm", [0.1, 1e6])
+def test_a_clipped_rule_is_optaxs_chain(inner, max_norm):
+    network = cr.Network([3, 4, 1], "tanh")
+    params = cr.initialize(network, seed=0, dtype="float32")
+    gradient = jax.tree.map(lambda x: 10 * x, params)
+    ours, theirs = cr.clipped(inner, max_norm), optax.chain(optax.clip_by_global_norm(max_norm), inner)
+    a, b, mine, other = params, params, ours.init(params), theirs.init(params)
+    for _ in range(3):
+        a, mine = cr.update(ours, a, gradient, mine)
+        b, other = cr.update(theirs, b, gradient, other)
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_allclose(x.W, y.W, rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_norm", [0, -1, float("inf"), float("nan")])
+def test_a_norm_to_clip_to_is_a_number_above_0(max_norm):
+    with pytest.raises(ValueError, match="max_norm: expected a number above 0"):
+        cr.clipped(cr.gradient_descent(0.1), max_norm)
+
+
+def test_a_clipped_rule_in_train_keeps_its_learning_rate_in_the_history():
+    network = cr.Network([2, 3, 1])
+    X, Y = np.eye(2), np.array([[0.0], [1.0]])
+    rule = cr.clipped(cr.gradient_descent(0.5), 0.01)
+    fit = cr.train(network, cr.initialize(network, seed=0), X, Y, rule=rule, epochs=2)
+    assert fit.history.learning_rate.tolist() == [0.5, 0.5]
+    moved = np.sqrt(
+        sum(
+            ((a - b) ** 2).sum()
+            for p, q in zip(fit.params, cr.initialize(network, seed=0), strict=True)
+            for a, b in zip(p, q, strict=True)
+        )
+    )
+    assert moved <= 2 * 0.5 * 0.01 * 1.0001

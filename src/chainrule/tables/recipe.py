@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
+from chainrule import preset
 from chainrule.errors import InputError
 from chainrule.network import Network, Params, initialize
 from chainrule.rules import (
@@ -30,11 +31,6 @@ OUTPUTS: dict[Task, tuple[str, str]] = {
 # costs of numbers within bounds: they take the output's activation with them, and targets in their own units
 BOUNDED_COSTS = {"poisson": ("softplus", 0.0, inf), "binary_cross_entropy": ("sigmoid", 0.0, 1.0)}
 COSTS_OF_NUMBERS = ("poisson", "pinball")  # costs that make no sense for classes
-HIDDEN = (64, 32)  # the default recipe is chosen by measurement: benchmarks/accuracy.py
-ACTIVATION = "silu"  # smooth: on small tables clearly better than relu
-L2 = 3e-3
-LEARNING_RATE = 1e-3
-PATIENCE = 20
 OWN_RULES: dict[str, dict[str, Any]] = {
     "gradient_descent": {},
     "momentum": {"momentum": 0.9},
@@ -92,7 +88,7 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
     try:
         network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], wishes)
         batch_size = _batch_size(wishes.batch_size, n_train)
-        epochs = 1000 if wishes.epochs is None else wishes.epochs
+        epochs = preset.EPOCHS if wishes.epochs is None else wishes.epochs
         if epochs < 1:
             raise InputError(f"--epochs: expected 1 or more, got {epochs}")
         updates = -(-n_train // (batch_size or n_train))
@@ -108,14 +104,14 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
 
 
 def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Network:
-    hidden = HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
+    hidden = preset.HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
     output, cost = OUTPUTS[task]
     cost = wishes.cost or cost
     if task == "regression" and cost == "categorical_cross_entropy":
         raise InputError("--cost categorical_cross_entropy is for classes; this target is a number")
     if task == "regression" and cost in BOUNDED_COSTS:
         output = BOUNDED_COSTS[cost][0]
-    asked = list(wishes.activation or [ACTIVATION])
+    asked = list(wishes.activation or [preset.ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
         activations = asked
     elif len(asked) in (1, len(hidden)):
@@ -126,7 +122,7 @@ def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Netwo
             f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
         )
     ours = wishes.l2 is None and wishes.rule in (None, "adam") and wishes.reduction == "mean"  # a sum would dwarf it
-    l2 = L2 if ours else wishes.l2 or 0.0
+    l2 = preset.L2 if ours else wishes.l2 or 0.0
     return Network([n_inputs, *hidden, n_outputs], activations, cost, wishes.reduction, l2)
 
 
@@ -134,7 +130,7 @@ def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
     if wanted == "all":
         return None
     if wanted is None:
-        return max(8, min(256, n_train // 20))
+        return preset.batch_size(n_train)
     try:
         size = int(wanted)
     except ValueError:
@@ -146,7 +142,7 @@ def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
 
 def _rule(wishes: Wishes, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
     name = (wishes.rule or "adam").replace("-", "_")
-    eta = LEARNING_RATE if wishes.learning_rate is None else wishes.learning_rate
+    eta = preset.LEARNING_RATE if wishes.learning_rate is None else wishes.learning_rate
     rate = _schedule(wishes.schedule, eta, epochs, updates_per_epoch) if wishes.schedule else eta
     rule = gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
     return rule, f"{name}, learning rate {eta:g}" + (f", {wishes.schedule}" if wishes.schedule else "")
@@ -190,7 +186,7 @@ def _stops(wishes: Wishes, n_validation: int) -> tuple[Stop, ...]:
     if wishes.patience is not None and not n_validation:
         raise InputError("--patience counts epochs without a lower validation cost: it needs --validation-size above 0")
     if n_validation:
-        stops.append(NoImprovement(PATIENCE if wishes.patience is None else wishes.patience))
+        stops.append(NoImprovement(preset.PATIENCE if wishes.patience is None else wishes.patience))
     if wishes.max_seconds is not None:
         stops.append(MaxSeconds(wishes.max_seconds))
     return tuple(stops)

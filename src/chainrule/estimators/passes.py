@@ -6,7 +6,6 @@ as the cost is; a pass's loss averages the batches by their rows; and the learni
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -14,76 +13,94 @@ from typing import Any, NamedTuple
 from chainrule.arrays import Array
 from chainrule.batches import Table
 from chainrule.costs import HALF_SQUARED_ERROR
+from chainrule.dropout import keep
 from chainrule.network import Layer, Network, Params, backward, cost, forward
-from chainrule.rules import Adam, GradientDescent, update
+from chainrule.rules import has_own_rate, norm_of, update, with_rate
 
 
 class Progressed(NamedTuple):
-    """Parameters and rule state after the passes; of each pass its loss and its outputs on the validation rows."""
+    """Parameters and rule state after the passes; of each pass its loss, gradient and outputs on validation rows.
+
+    The gradient is the root mean square of the batches' norms; 0 where it was not asked for.
+    """
 
     params: Params
     rule_state: Any
     losses: Array
+    norms: Array
     outputs: Array
 
 
-@lru_cache(maxsize=128)
-def passes(network: Network, rule: Any, batch: int) -> Any:
-    """The compiled function (params, rule_state, table, held, orders, rates, alpha, n_rows, n_passes) -> Progressed.
+class Draws(NamedTuple):
+    """What chance decides in the passes: orders (slots, padded rows) of the table, and what dropout leaves out."""
 
-    `orders` is (slots, padded rows) and `rates` (slots,), of which the first n_passes are used; the learning rate
-    of `rule` itself is not.
+    orders: Array
+    seed: Any  # of the dropout
+    first: Any  # the number of the first pass since the network was initialized, from 1
+
+
+@lru_cache(maxsize=128)
+def passes(network: Network, rule: Any, batch: int, dropout: float = 0.0, norms: bool = False) -> Any:
+    """The compiled function (params, rule_state, table, held, draws, rates, alpha, n_rows, n_passes) -> Progressed.
+
+    `draws.orders` and `rates` (slots,) have room for several passes, of which the first n_passes are made. A
+    rule with a schedule, or of the caller's own, has its own rate.
     """
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    def step(rule: Any, table: Table, order: Array, alpha: Array, n_rows: Array, i: Array, carry: Any) -> Any:
-        params, rule_state, losses = carry
+    def step(
+        rule: Any, table: Table, order: Array, keeping: Any, alpha: Array, n_rows: Array, i: Array, carry: Any
+    ) -> Any:
+        params, rule_state, losses, squares = carry
         rows = lax.dynamic_slice_in_dim(order, i * batch, batch)
         real = jnp.asarray(i * batch + jnp.arange(batch) < n_rows, table.X.dtype)
         some = Table(table.X[rows], table.Y[rows], table.weights[rows] * real)
-        loss, gradient = penalised(network, params, some, alpha)
+        kept = keep(network, dropout, *keeping, step=i, rows=batch, dtype=table.X.dtype)
+        loss, gradient = penalised(network, params, some, alpha, kept)
         params, rule_state = update(rule, params, gradient, rule_state)
-        return params, rule_state, losses + loss * jnp.sum(real)
+        squares = squares + norm_of(gradient) ** 2 if norms else squares
+        return params, rule_state, losses + loss * jnp.sum(real), squares
 
     def run(
         params: Params,
         rule_state: Any,
         table: Table,
         held: Array,
-        orders: Array,
+        draws: Draws,
         rates: Array,
         alpha: Array,
         n_rows: Array,
         n_passes: Array,
     ) -> Progressed:
         def one(e: Array, now: Progressed) -> Progressed:
-            known = isinstance(rule, GradientDescent | Adam)  # a rule of the caller's own has its own learning rate
-            with_rate = replace(rule, learning_rate=rates[e]) if known else rule
+            rated = rule if has_own_rate(rule) else with_rate(rule, rates[e])
+            keeping = (draws.seed, draws.first + e)
 
             def body(i: Array, carry: Any) -> Any:
-                return step(with_rate, table, orders[e], alpha, n_rows, i, carry)
+                return step(rated, table, draws.orders[e], keeping, alpha, n_rows, i, carry)
 
-            begin = (now.params, now.rule_state, jnp.zeros((), table.X.dtype))
-            params, rule_state, losses = lax.fori_loop(0, (n_rows + batch - 1) // batch, body, begin)
-            told: Any = forward(network, params, held).a[-1]
-            seen: Any = now.losses
-            outputs: Any = now.outputs
-            return Progressed(params, rule_state, seen.at[e].set(losses / n_rows), outputs.at[e].set(told))
+            n_steps, zero = (n_rows + batch - 1) // batch, jnp.zeros((), table.X.dtype)
+            begin = (now.params, now.rule_state, zero, zero)
+            params, rule_state, losses, squares = lax.fori_loop(0, n_steps, body, begin)
+            of_pass = (losses / n_rows, jnp.sqrt(squares / n_steps), forward(network, params, held).a[-1])
+            seen: Any = (now.losses, now.norms, now.outputs)
+            return Progressed(params, rule_state, *(all_.at[e].set(x) for all_, x in zip(seen, of_pass, strict=True)))
 
-        slots = orders.shape[0]
+        slots = draws.orders.shape[0]
         outputs = jnp.zeros((slots, held.shape[0], network.layers[-1]), table.X.dtype)
-        return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, jnp.zeros(slots, table.X.dtype), outputs))
+        numbers = jnp.zeros(slots, table.X.dtype)
+        return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, numbers, numbers, outputs))
 
     return jax.jit(run)
 
 
-def penalised(network: Network, params: Params, table: Table, alpha: Array) -> tuple[Array, Params]:
+def penalised(network: Network, params: Params, table: Table, alpha: Array, kept: Any = ()) -> tuple[Array, Params]:
     """The mean cost and its gradient, both with the penalty divided by the rows' total weight."""
     import jax.numpy as jnp
 
-    fwd, share = forward(network, params, table.X), alpha / jnp.sum(table.weights)
+    fwd, share = forward(network, params, table.X, kept), alpha / jnp.sum(table.weights)
     # scikit-learn's squared loss of several outputs is their mean, its gradient that of their sum
     outputs = network.layers[-1] if network.cost is HALF_SQUARED_ERROR else 1
     loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(jnp.sum(W**2) for W, _ in params)

@@ -1,0 +1,299 @@
+# pyright: reportIncompatibleMethodOverride=false
+"""scikit-learn's MLPClassifier and MLPRegressor with Chainrule inside: change one import.
+
+The classes inherit scikit-learn's own interface (parameters, validation, messages, label handling, the draws of the
+first weights) and replace what computes: the passes over the table, the gradient that L-BFGS asks for, and prediction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn import neural_network
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from chainrule.activations import Activation
+from chainrule.batches import Table
+from chainrule.costs import HALF_SQUARED_ERROR, Cost
+from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
+from chainrule.estimators.parameters import (
+    CLASSES_CONSTRAINTS,
+    OF_CLASSES,
+    OUR_CONSTRAINTS,
+    OURS,
+    check_together,
+    core_name,
+    settled,
+    takes,
+)
+from chainrule.estimators.stochastic import StochasticMixin, on_device
+from chainrule.estimators.validation_rows import Held, given_rows
+from chainrule.network import Layer, Network, Params, backward, forward
+
+ROWS_AT_ONCE = 50_000
+OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
+
+
+class _ChainruleMLP(StochasticMixin):
+    """What both estimators replace in scikit-learn's."""
+
+    class_weight: Any = None
+    _own_validation: Any = None
+
+    def fit(
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
+        """Fit the network to X: (n, n_features), dense or sparse, and y: (n,) or (n, n_outputs).
+
+        Parameters
+        ----------
+        sample_weight : (n,), optional
+        X_val, y_val, sample_weight_val : optional
+            Validation rows of your own, for the validation curves; with `early_stopping` they take the place of
+            the fraction split off.
+        """
+        self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
+        try:
+            return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            del self._own_validation  # the model does not keep the caller's rows
+
+    def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+        """scikit-learn's `_fit`, with the preset's settings, and the class weights multiplied in."""
+        with settled(self, X), naming_missing(X):
+            check_together(self, self._own_validation is not None, incremental)
+            if self.class_weight is not None:
+                if incremental and self.class_weight == "balanced":
+                    raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
+                balance = compute_sample_weight(self.class_weight, y)
+                sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
+            return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
+        """scikit-learn's checks, on inputs that are encoded where a setting asks for it, and dense."""
+        for of_an_earlier_fit in ("inputs_", "target_mean_", "target_std_") if reset else ():
+            vars(self).pop(of_an_earlier_fit, None)
+        if self.preset is None and self.missing == "error":
+            X, y = super()._validate_input(X, y, incremental, reset)  # pyright: ignore[reportAttributeAccessIssue]
+            return dense(X), y
+        X = self._checked(X, dtype=(np.float64, np.float32), reset=reset)
+        if reset:
+            self.inputs_ = fit_inputs(X, scale=self.preset is not None)
+        raw = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
+        X, y = super()._validate_input(self.inputs_.encode(X), y, incremental, reset=True)  # pyright: ignore[reportAttributeAccessIssue]
+        vars(self).update(raw)
+        return X, y
+
+    def explain_gradient(self: Any, X: Any, output: int = 0) -> np.ndarray:
+        r"""The derivative of one output with respect to each input: (n, n_features).
+
+        The backward pass carried one step further: from the deltas of the first layer to the inputs,
+        :math:`\partial a^L_k / \partial x = \delta^1 W^{1\top}`, where the cost is the output k itself.
+
+        Parameters
+        ----------
+        output : int    the column of `predict_proba` (of a binary classifier: 0, the second class) or of `predict`
+
+        Examples
+        --------
+        >>> X = np.linspace(-1, 1, 50)[:, None]
+        >>> line = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(X, 3 * X[:, 0])
+        >>> line.explain_gradient(X[:1]).round(2).tolist()
+        [[3.0]]
+        """
+        check_is_fitted(self)
+        with naming_missing(X):
+            raw = self._checked(X, reset=False).astype(float)
+        network, params = self.network_, self._answering_params()
+        if not 0 <= output < network.layers[-1]:
+            raise ValueError(f"output: expected a number from 0 to {network.layers[-1] - 1}, got {output}")
+        chosen = np.zeros((len(raw), network.layers[-1]))
+        chosen[:, output] = 1
+        network = Network(network.layers, network.activations, OUTPUT_ITSELF, reduction="sum")
+        delta = backward(network, params, forward(network, params, self._encoded(raw)), chosen).delta[0]
+        gradient = delta @ params[0].W.T
+        return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
+
+    def _checked(self: Any, X: Any, **settings: Any) -> np.ndarray:
+        """Raw inputs, checked against the columns seen in `fit`, dense."""
+        finite: Any = "allow-nan" if self.missing == "indicate" else True
+        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings))
+
+    @property
+    def _inputs(self: Any) -> Inputs | None:
+        return vars(self).get("inputs_")
+
+    def _encoded(self: Any, X: np.ndarray) -> np.ndarray:
+        return self._inputs.encode(X) if self._inputs else X
+
+    def _own_held(self: Any, dtype: Any) -> Held:
+        """The caller's validation rows, checked as `predict` checks its rows."""
+        X_val, y_val, weights = self._own_validation
+        with naming_missing(X_val):
+            return given_rows(self, self._encoded(self._checked(X_val, dtype=dtype, reset=False)), y_val, weights)
+
+    def _design(self: Any, layer_units: Any) -> Network:
+        """The design that scikit-learn's names mean."""
+        layers = [int(units) for units in layer_units]
+        given = self.activation
+        hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
+        out = core_name(self.out_activation_)
+        costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
+        chosen = costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost
+        last = out if self.output_activation is None else core_name(self.output_activation)
+        return Network(layers, [*map(core_name, hidden), last], chosen)
+
+    def _initialize(self: Any, y: Any, layer_units: Any, dtype: Any) -> None:
+        """scikit-learn's first weights, or the caller's."""
+        super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        self.network_ = self._design(layer_units)  # a design that cannot be is refused before training
+        for of_an_earlier_fit in ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position"):
+            vars(self).pop(of_an_earlier_fit, None)
+        if self.initial is None:
+            return
+        for what, own, drawn in zip(("weights", "biases"), self.initial, (self.coefs_, self.intercepts_), strict=True):
+            for i, (given, array) in enumerate(zip(own, drawn, strict=True)):
+                if np.shape(given) != array.shape:
+                    raise ValueError(f"initial {what} {i}: expected shape {array.shape}, got {np.shape(given)}")
+                array[...] = given
+
+    def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
+        """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already where the gradient is computed."""
+        import jax
+
+        self.network_ = self._design(rest[-1])
+        with jax.enable_x64(X.dtype == np.float64):
+            table = on_device(X, y, sample_weight)
+            super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _loss_grad_lbfgs(self: Any, packed: np.ndarray, X: Any, y: Any, weights: Any, *rest: Any) -> Any:
+        """Loss and gradient at the packed parameters, all weights first, then all biases."""
+        from chainrule.estimators.passes import packed_gradient
+
+        run = packed_gradient(self.network_)
+        loss, gradient = run(packed.astype(X.dtype), Table(X, y, weights), X.dtype.type(self.alpha))
+        return float(loss), np.asarray(gradient, np.float64)
+
+    def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> np.ndarray:
+        """The outputs of the network, a bounded number of rows at a time."""
+        if check_input:
+            finite: Any = "allow-nan" if self.missing == "indicate" else True
+            with naming_missing(X):
+                X = validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, reset=False)
+        params = self._answering_params()
+        X = X.tocsr() if issparse(X) else X
+        pieces = [dense(X[i : i + ROWS_AT_ONCE]) for i in range(0, X.shape[0], ROWS_AT_ONCE)]
+        return np.concatenate([forward(self.network_, params, self._encoded(piece)).a[-1] for piece in pieces])
+
+    def _answering_params(self: Any) -> Params:
+        """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""
+        *before, (W, b) = self._params()
+        if hasattr(self, "temperature_"):
+            W, b = W / self.temperature_, b / self.temperature_
+        if hasattr(self, "target_std_"):
+            W, b = W * self.target_std_, b * self.target_std_ + self.target_mean_
+        return (*before, Layer(W.astype(self.coefs_[-1].dtype), b.astype(self.coefs_[-1].dtype)))
+
+
+class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
+    """scikit-learn's `MLPClassifier`, same parameters, attributes and draws, trained by Chainrule.
+
+    Its own parameters are described in scikit-learn's documentation. These are Chainrule's, keyword-only, and off
+    by default:
+
+    Parameters
+    ----------
+    class_weight : "balanced", dict or None
+        Multiplies the weights of the rows, as elsewhere in scikit-learn.
+    calibrate : bool
+        Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
+    preset : "tabular" or None
+        The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
+        `chainrule.preset` in place of all parameters that are left at scikit-learn's defaults.
+    missing : "error" or "indicate"
+        NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
+        values in `fit` gets one more input, which says so.
+    activation
+        Beside scikit-learn's names any of `chainrule`'s, an `Activation` of your own, or a list: one per hidden layer.
+    output_activation, cost
+        Instead of those that follow from the target; names, or your own `Activation` and `Cost`.
+    learning_rate_init
+        Beside a number, a schedule: update number (from 0) -> learning rate; ours or optax's.
+    rule
+        Instead of the solver: from `optax_rule`, or any optax transformation (with solver "sgd" or "adam").
+    max_gradient_norm
+        Gradients with a larger norm are scaled down to it.
+    dropout
+        The share of the hidden nodes that each update leaves out.
+    initial : (coefs, intercepts)
+        First weights and biases of your own.
+    warm_start : bool or "resume"
+        "resume": `fit` goes on where the last one ended, with the rule's state, the order of the rows and the curves,
+        bit for bit as if it had not ended; `n_iter_` counts the passes of the last `fit`.
+    stop_on : "score" or "loss"
+        What early stopping looks at on validation rows. Their curves are `validation_scores_` and
+        `validation_loss_curve_`.
+    restore_best : bool
+        Without early stopping too, keep the weights of the pass with the lowest training loss.
+    max_seconds, cost_goal, min_gradient
+        End after so many seconds; below this training loss; below this norm of the gradient (the root mean square
+        over the batches of a pass).
+    callbacks : list of functions
+        Called with a `PassRecord` after every pass; True ends the training.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> MLPClassifier(solver="lbfgs", random_state=0, max_iter=500).fit(X, y).score(X, y) > 0.97
+    True
+    """
+
+    loss = "log_loss"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        **neural_network.MLPClassifier._parameter_constraints,
+        **OUR_CONSTRAINTS,
+        **CLASSES_CONSTRAINTS,
+    }
+    __init__ = takes(neural_network.MLPClassifier, **OF_CLASSES, **OURS)
+
+
+class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
+    """scikit-learn's `MLPRegressor`, same parameters, attributes and draws, trained by Chainrule.
+
+    Chainrule's own parameters are those of `MLPClassifier`, without `class_weight`; `cost="pinball:0.9"` fits the
+    quantile 0.9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> MLPRegressor(solver="lbfgs", random_state=0, max_iter=500).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        **neural_network.MLPRegressor._parameter_constraints,
+        **OUR_CONSTRAINTS,
+    }
+    __init__ = takes(neural_network.MLPRegressor, **OURS)
+
+    def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
+        """With a preset, targets on one scale, where the output may have any: their mean 0 and deviation 1."""
+        X, y = super()._validate_input(X, y, incremental, reset)
+        if self.preset is None or self.loss == "poisson" or self.output_activation is not None:
+            return X, y
+        if reset:
+            std = y.std(axis=0)
+            self.target_mean_, self.target_std_ = y.mean(axis=0), np.where(std > 0, std, 1)
+        return X, (y - self.target_mean_) / self.target_std_

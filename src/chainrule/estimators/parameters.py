@@ -1,0 +1,148 @@
+"""The constructor parameters of the estimators: scikit-learn's own, then Chainrule's, keyword-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import Parameter, Signature, signature
+from numbers import Real
+from typing import Any
+
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples
+
+from chainrule import preset
+from chainrule.activations import ACTIVATIONS, Activation
+from chainrule.costs import Cost
+
+ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
+
+
+def core_name(activation: Any) -> Any:
+    """scikit-learn's "logistic" and "exp" by their names in the core."""
+    return ACTIVATION_NAMES.get(activation, activation) if isinstance(activation, str) else activation
+
+
+def takes(base: type, **ours: Any) -> Any:
+    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so."""
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in ours.items()]
+    whole = Signature([*signature(base.__init__).parameters.values(), *added])
+
+    def __init__(self: Any, *args: Any, **settings: Any) -> None:
+        bound = whole.bind(self, *args, **settings)
+        bound.apply_defaults()
+        for name, value in list(bound.arguments.items())[1:]:
+            setattr(self, name, value)
+
+    __init__.__signature__ = whole  # pyright: ignore[reportFunctionMemberAccess]
+    return __init__
+
+
+OURS: dict[str, Any] = {
+    "preset": None,
+    "missing": "error",
+    "cost": None,
+    "output_activation": None,
+    "rule": None,
+    "initial": None,
+    "dropout": 0.0,
+    "max_gradient_norm": None,
+    "stop_on": "score",
+    "restore_best": False,
+    "max_seconds": None,
+    "cost_goal": None,
+    "min_gradient": None,
+    "callbacks": (),
+}
+OF_CLASSES: dict[str, Any] = {"class_weight": None, "calibrate": False}
+_OF_PASSES = [
+    "rule",
+    "dropout",
+    "max_gradient_norm",
+    "stop_on",
+    "restore_best",
+    "max_seconds",
+    "cost_goal",
+    "min_gradient",
+    "callbacks",
+]
+_NAMES = {*ACTIVATIONS, *(name for name in ACTIVATION_NAMES)}
+_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
+OUR_CONSTRAINTS: dict[str, Any] = {
+    "activation": [StrOptions(_NAMES), Activation, list, tuple],
+    "output_activation": [StrOptions(_NAMES), Activation, None],
+    "preset": [StrOptions({"tabular"}), None],
+    "missing": [StrOptions({"error", "indicate"})],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither"), callable],
+    "warm_start": ["boolean", StrOptions({"resume"})],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "max_gradient_norm": _POSITIVE,
+    "min_gradient": _POSITIVE,
+    "cost": [str, Cost, None],
+    "rule": "no_validation",
+    "initial": [tuple, list, None],
+    "stop_on": [StrOptions({"score", "loss"})],
+    "restore_best": ["boolean"],
+    "max_seconds": _POSITIVE,
+    "cost_goal": [Real, None],
+    "callbacks": [tuple, list],
+}
+CLASSES_CONSTRAINTS: dict[str, Any] = {"class_weight": [StrOptions({"balanced"}), dict, None], "calibrate": ["boolean"]}
+
+
+def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
+    """Settings that are well alone but not together; a ValueError says which, and what to do."""
+    if model.solver == "lbfgs":
+        given = [name for name in _OF_PASSES if getattr(model, name) not in (OURS[name], [])]
+        given += ["learning_rate_init"] * callable(model.learning_rate_init)
+        given += ["warm_start"] * (model.warm_start == "resume") + ["X_val"] * own_validation
+        given += ["calibrate"] * getattr(model, "calibrate", False)
+        if given:
+            raise ValueError(f"{given[0]}: solver='lbfgs' makes no passes it could apply to; use 'adam' or 'sgd'")
+    if model.rule is not None and (callable(model.learning_rate_init) or model.learning_rate != "constant"):
+        raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
+    if callable(model.learning_rate_init) and model.solver == "sgd" and model.learning_rate != "constant":
+        raise ValueError(f"learning_rate_init is a schedule, and so is learning_rate={model.learning_rate!r}: use one")
+    if getattr(model, "calibrate", False) and not (own_validation or model.early_stopping):
+        raise ValueError("calibrate=True needs validation rows: early_stopping=True, or X_val and y_val in fit")
+    if model.preset and incremental:
+        raise ValueError(f"preset={model.preset!r} looks at the whole table first: use fit, not partial_fit")
+
+
+@contextmanager
+def settled(model: Any, X: Any) -> Iterator[None]:
+    """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs."""
+    if model.preset is None:
+        yield
+        return
+    settings = tabular_settings(_num_samples(X))
+    defaults = {name: p.default for name, p in signature(type(model).__init__).parameters.items()}
+    left = [name for name in settings if getattr(model, name) == defaults[name]]
+    before = {name: getattr(model, name) for name in left}
+    vars(model).update({name: settings[name] for name in left})
+    try:
+        yield
+    finally:
+        vars(model).update(before)
+
+
+def tabular_settings(n: int) -> dict[str, Any]:
+    """The recipe of `chainrule.preset` for a table of n rows, in scikit-learn's names.
+
+    The penalty alpha is divided by the rows of a batch there, l2 is not.
+    """
+    n_train = n - round(preset.VALIDATION * n)
+    batch = preset.batch_size(n_train)
+    return {
+        "hidden_layer_sizes": preset.HIDDEN,
+        "activation": preset.ACTIVATION,
+        "alpha": preset.L2 * batch,
+        "batch_size": batch,
+        "learning_rate_init": preset.LEARNING_RATE,
+        "max_iter": preset.EPOCHS,
+        "early_stopping": True,
+        "stop_on": "loss",
+        "validation_fraction": preset.VALIDATION,
+        "n_iter_no_change": preset.PATIENCE,
+        "tol": 0.0,
+    }

@@ -1,0 +1,318 @@
+"""The solvers "sgd" and "adam": scikit-learn's loop, its order and its rules for ending, over compiled passes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import shuffle
+
+from chainrule.batches import Table, bucket, padded
+from chainrule.estimators.validation_rows import Held, as_outputs, fitted_temperature, loss_of, score_of, split_off
+from chainrule.keyboard import interruptible
+from chainrule.network import Layer, Params, forward
+from chainrule.rules import Adam, GradientDescent, clipped, has_own_rate
+
+PASSES_PER_DISPATCH = 16
+SECONDS_PER_DISPATCH = 0.1
+
+
+class PassRecord(NamedTuple):
+    """What a callback is given after each pass over the table; None is what was not measured.
+
+    Validation numbers need validation rows, gradient_norm (the root mean square over the batches) a `min_gradient`.
+    """
+
+    n_iter: int
+    loss: float
+    validation_score: float | None
+    validation_loss: float | None
+    gradient_norm: float | None
+    seconds: float
+
+
+class Position(NamedTuple):
+    """What `partial_fit` and a resumed `fit` go on from.
+
+    state is the rule's, as NumPy arrays. The rest is for resuming: the last parameters (`coefs_` may be the best),
+    the last order of the rows, and the random states before the validation rows were split off and at the end.
+    """
+
+    rule: Any
+    state: Any
+    learning_rate: float
+    dropout_seed: int
+    params: Params | None = None
+    order: np.ndarray | None = None
+    random_states: tuple[Any, Any] | None = None
+
+
+class _Replay(NamedTuple):
+    """How to come to the best parameters again: the dispatch they were in, and how many of its passes."""
+
+    go: Callable[[int], Any]
+    passes: int
+
+
+class _Chunk(NamedTuple):
+    """Passes to dispatch together: the order and learning rate of each, and the random state after its shuffle."""
+
+    orders: np.ndarray
+    rates: np.ndarray
+    random_states: list[Any]
+
+
+class StochasticMixin:
+    """`_fit_stochastic` and what it needs."""
+
+    def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
+        """Train from `coefs_` and `intercepts_`, or from where the last fit ended, until a rule for ending says so."""
+        import jax
+
+        layer_units, incremental = rest[-2:]
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        self.network_ = self._design(layer_units)
+        resumes = self.warm_start == "resume" and not incremental and hasattr(self, "_position")
+        if not (resumes or (incremental and hasattr(self, "_position"))):
+            self._position = self._first_position()
+        past = self._position.random_states
+        if resumes and past:
+            self._random_state = np.random.RandomState()
+            self._random_state.set_state(past[0])
+        before_split = self._random_state.get_state()
+        X, y, sample_weight, held = self._split(X, y, sample_weight)
+        if resumes and past:
+            self._random_state.set_state(past[1])
+        if held and not hasattr(self, "validation_loss_curve_"):
+            self.validation_scores_, self.validation_loss_curve_, self.best_validation_loss_ = [], [], np.inf
+        self.n_iter_, self._best_replay, self._began = 0, None, perf_counter()
+        best = self.coefs_, self.intercepts_
+        with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
+            self._pass_over(X, y, sample_weight, held, incremental, keyboard)
+            if self._best_replay:
+                best = _as_lists(self._best_replay.go(self._best_replay.passes).params)
+        if keyboard.pressed:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        if self.warm_start == "resume":
+            ended = (before_split, self._random_state.get_state())
+            self._position = self._position._replace(params=self._params(), random_states=ended)
+        if (self.early_stopping or self.restore_best) and not incremental:
+            self.coefs_, self.intercepts_ = best
+        del self._best_replay, self._began
+        if getattr(self, "calibrate", False) and held:
+            z = np.asarray(forward(self.network_, self._params(), held.X).z[-1])
+            self.temperature_ = fitted_temperature(self.network_, z, held)
+
+    def _pass_over(
+        self: Any, X: Any, y: Any, weights: Any, held: Held | None, incremental: bool, keyboard: Any
+    ) -> None:
+        """Dispatch passes until one of scikit-learn's rules ends them.
+
+        A dispatch runs several passes before any is judged; one that ran too far is run again, shorter.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        from chainrule.estimators.passes import Draws, passes
+
+        n, past, batch = len(X), self._position, self._batch(len(X))
+        table, held_X = on_device(X, y, weights), jnp.asarray(held.X if held else X[:0])
+        params = jax.tree.map(jnp.asarray, past.params or self._params())
+        state = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
+        run = passes(self.network_, past.rule, batch, self.dropout, self.min_gradient is not None)
+        order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
+        alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
+        while self.n_iter_ < limit and not keyboard.pressed:
+            size = min(size, limit - self.n_iter_)
+            chunk = self._chunk(order, size, batch)
+            draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
+            began = perf_counter()
+
+            def go(k: int, start: Any = (params, state), chunk: _Chunk = chunk, draws: Draws = draws) -> Any:
+                return run(*start, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n, k)
+
+            after = go(size)
+            measured = [np.asarray(x)[:size] for x in (after.losses, after.norms, after.outputs)]
+            spent = perf_counter() - began
+            kept, best, ended = self._judge(*measured, held, n, incremental)
+            if best:
+                self._best_replay = _Replay(go, best)
+            if kept < size:
+                after = go(kept)
+                if self.shuffle:
+                    self._random_state.set_state(chunk.random_states[kept - 1])
+            order = chunk.orders[kept - 1, :n].astype(int)
+            params, state = after.params, after.rule_state
+            if ended:
+                break
+            fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
+            size = 1 if self.callbacks else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
+        self.coefs_, self.intercepts_ = _as_lists(params)
+        order_kept = order if self.warm_start == "resume" else None
+        self._position = self._position._replace(state=jax.tree.map(np.array, state), order=order_kept)
+
+    def _judge(
+        self: Any, losses: Any, norms: Any, outputs: np.ndarray, held: Held | None, n: int, incremental: bool
+    ) -> tuple[int, int, bool]:
+        """Go through passes as scikit-learn does: how many count, which was the best (0: none), and whether to end."""
+        best = 0
+        for i, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
+            self.n_iter_ += 1
+            self.t_ += n
+            self.loss_ = loss
+            self.loss_curve_.append(loss)
+            if self.verbose:
+                print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+            record = self._recorded(loss, norm if self.min_gradient is not None else None, outputs[i], held)
+            if self._improved(record):
+                best = i + 1
+            self._schedule_rate()
+            ends = [callback(record) is True for callback in self.callbacks]
+            if any(ends) or self._goal_met(record):
+                return i + 1, best, True
+            if self._no_improvement_count > self.n_iter_no_change:
+                if self._ends():
+                    return i + 1, best, True
+                self._no_improvement_count = 0
+                return i + 1, best, False  # with a smaller learning rate from here on
+            if self.n_iter_ == self.max_iter and not incremental:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                    "reached and the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=7,  # where the user calls fit
+                )
+        return len(losses), best, False
+
+    def _recorded(self: Any, loss: float, norm: float | None, outputs: np.ndarray, held: Held | None) -> PassRecord:
+        """The pass as a record, its validation numbers appended to the curves."""
+        if held is None:
+            return PassRecord(self.n_iter_, loss, None, None, norm, perf_counter() - self._began)
+        score, held_loss = score_of(self, outputs, held), loss_of(self.network_, outputs, held)
+        self.validation_scores_.append(score)
+        self.validation_loss_curve_.append(held_loss)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        return PassRecord(self.n_iter_, loss, score, held_loss, norm, perf_counter() - self._began)
+
+    def _improved(self: Any, record: PassRecord) -> bool:
+        """Whether this pass is the best so far, by training loss, or early by validation score or loss."""
+        if not self.early_stopping:
+            self._note(-record.loss, -self.best_loss_)
+            better = record.loss < self.best_loss_
+            self.best_loss_ = min(record.loss, self.best_loss_)
+            return better
+        if self.stop_on == "loss":
+            held_loss: Any = record.validation_loss
+            self._note(-held_loss, -self.best_validation_loss_)
+            better = held_loss < self.best_validation_loss_
+        else:
+            self._note(record.validation_score, self.best_validation_score_)
+            better = record.validation_score > self.best_validation_score_
+        if better:
+            self.best_validation_score_, self.best_validation_loss_ = record.validation_score, record.validation_loss
+        return better
+
+    def _goal_met(self: Any, record: PassRecord) -> bool:
+        return (
+            (self.max_seconds is not None and record.seconds > self.max_seconds)
+            or (self.cost_goal is not None and record.loss < self.cost_goal)
+            or (record.gradient_norm is not None and record.gradient_norm < self.min_gradient)
+        )
+
+    def _note(self: Any, merit: float, best: float) -> None:
+        """Count passes in which the merit (minus the loss, or the score) is not better than the best by tol."""
+        self._no_improvement_count = self._no_improvement_count + 1 if merit < best + self.tol else 0
+
+    def _ends(self: Any) -> bool:
+        """Whether no improvement ends training; with an adaptive learning rate it is divided by 5 first."""
+        what = f"Validation {self.stop_on}" if self.early_stopping else "Training loss"
+        message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+        position = self._position
+        if self.solver != "sgd" or self.learning_rate != "adaptive":
+            ending = " Stopping."
+        elif position.learning_rate <= 1e-6:
+            ending = " Learning rate too small. Stopping."
+        else:
+            self._position = position._replace(learning_rate=position.learning_rate / 5)
+            ending = f" Setting learning rate to {position.learning_rate / 5:f}"
+        if self.verbose:
+            print(message + ending)
+        return ending.endswith("Stopping.")
+
+    def _schedule_rate(self: Any) -> None:
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            self._position = self._position._replace(learning_rate=self._inverse_scaled(self.t_))
+
+    def _chunk(self: Any, order: np.ndarray, size: int, batch: int) -> _Chunk:
+        """The next passes: each order is a shuffle of the last, drawn as scikit-learn draws it."""
+        n = len(order)
+        orders = np.zeros((PASSES_PER_DISPATCH, -(-bucket(n) // batch) * batch), np.int32)
+        rates, random_states = np.zeros(PASSES_PER_DISPATCH), []
+        for i in range(size):
+            if self.shuffle:
+                order = np.asarray(shuffle(order, random_state=self._random_state))
+                random_states.append(self._random_state.get_state())
+            orders[i, :n] = order
+            rates[i] = self._rate_after(i * n)
+        return _Chunk(orders, rates, random_states)
+
+    def _rate_after(self: Any, seen: int) -> float:
+        """The learning rate of a pass that begins `seen` rows from now."""
+        if seen and self.solver == "sgd" and self.learning_rate == "invscaling":
+            return self._inverse_scaled(self.t_ + seen)
+        return self._position.learning_rate
+
+    def _inverse_scaled(self: Any, seen: int) -> float:
+        return float(self.learning_rate_init) / (seen + 1) ** self.power_t
+
+    def _first_position(self: Any) -> Position:
+        """Nothing trained yet: the rule that scikit-learn's names mean, or the caller's."""
+        rule, rate = self.rule, self.learning_rate_init
+        given = rate if callable(rate) else 0.0  # without a schedule, the rate is an argument of each pass
+        if rule is None and self.solver == "adam":
+            rule = Adam(given, self.beta_1, self.beta_2, self.epsilon)
+        elif rule is None:
+            rule = GradientDescent(given, self.momentum, self.nesterovs_momentum and self.momentum > 0)
+        elif not has_own_rate(rule):
+            rate = rule.learning_rate
+        if self.max_gradient_norm is not None:
+            rule = clipped(rule, self.max_gradient_norm)
+        seed = int(self._random_state.randint(2**31 - 1)) if self.dropout else 0
+        return Position(rule, None, 0.0 if callable(rate) else float(rate), seed)
+
+    def _batch(self: Any, n: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+            )
+        return int(np.clip(self.batch_size, 1, n))
+
+    def _split(self: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarray, Any, Any, Held | None]:
+        """Training and validation rows: the caller's own, or split off for early stopping."""
+        if self._own_validation is not None:
+            return X, y, weights, self._own_held(X.dtype)
+        return split_off(self, X, y, weights) if self.early_stopping else (X, y, weights, None)
+
+    def _params(self: Any) -> Params:
+        return tuple(Layer(W, b) for W, b in zip(self.coefs_, self.intercepts_, strict=True))
+
+
+def on_device(X: np.ndarray, y: Any, weights: Any) -> Table:
+    """The arrays as a table for the compiled passes, in the dtype of X, padded with rows of weight 0."""
+    import jax.numpy as jnp
+
+    ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
+    table = padded(Table(X, as_outputs(y, X.dtype), ones))
+    return Table(*(jnp.asarray(x) for x in table))
+
+
+def _as_lists(params: Params) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [np.array(W) for W, _ in params], [np.array(b) for _, b in params]
