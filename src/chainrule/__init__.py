@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from chainrule.rules import optax_rule as optax_rule
     from chainrule.rules import step_decay as step_decay
     from chainrule.rules import update as update
+    from chainrule.saving import load as load
+    from chainrule.saving import save as save
     from chainrule.stopping import CostGoal as CostGoal
     from chainrule.stopping import MaxSeconds as MaxSeconds
     from chainrule.stopping import MinGradient as MinGradient
@@ -60,6 +62,7 @@ _ROOMS = {
         "step_decay",
         "update",
     ],
+    "saving": ["load", "save"],
     "stopping": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
     "training": ["DivergedError", "Fit", "History", "train"],
 }

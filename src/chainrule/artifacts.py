@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,15 @@ from chainrule.network import Layer, Network, Params
 FORMAT = "chainrule-model"
 FORMAT_VERSION = 1
 METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
+
+
+class Stored(NamedTuple):
+    """What a model file holds: the design, the parameters, a JSON document, and further arrays by name."""
+
+    network: Network
+    params: Params
+    document: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
 
 @contextmanager
@@ -56,8 +65,14 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def write_model(path: str | os.PathLike[str], network: Network, params: Params, document: dict[str, Any]) -> None:
-    """Write `params` and a JSON `document` beside the network's design.
+def write_model(
+    path: str | os.PathLike[str],
+    network: Network,
+    params: Params,
+    document: dict[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write `params`, a JSON `document` and further `arrays` beside the network's design.
 
     Raises
     ------
@@ -68,10 +83,12 @@ def write_model(path: str | os.PathLike[str], network: Network, params: Params, 
     from safetensors.numpy import save
 
     tensors = {f"{i}.{name}": np.ascontiguousarray(x) for i, layer in enumerate(params) for name, x in _named(layer)}
+    tensors |= {f"array.{name}": np.ascontiguousarray(x).reshape(np.shape(x)) for name, x in (arrays or {}).items()}
     whole = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "network": design_to_json(network),
+        "arrays": sorted(arrays or {}),
         **document,
     }
     signed = {**whole, "sha256": _checksum(whole, tensors)}
@@ -79,8 +96,8 @@ def write_model(path: str | os.PathLike[str], network: Network, params: Params, 
         aside.write_bytes(save(tensors, {METADATA_KEY: _canonical(signed)}))
 
 
-def read_model(path: str | os.PathLike[str]) -> tuple[Network, Params, dict[str, Any]]:
-    """The network, its parameters and the document of a file that `write_model` wrote.
+def read_model(path: str | os.PathLike[str]) -> Stored:
+    """What is in a file that `write_model` wrote.
 
     Raises
     ------
@@ -98,12 +115,13 @@ def read_model(path: str | os.PathLike[str]) -> tuple[Network, Params, dict[str,
             raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
         network = design_from_json(document["network"])
         params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
+        arrays = {name: tensors.pop(f"array.{name}") for name in document.get("arrays", [])}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
     _check_tensors(path, network, params, tensors)
-    return network, params, document
+    return Stored(network, params, document, arrays)
 
 
 def design_to_json(network: Network) -> dict[str, Any]:

@@ -148,7 +148,9 @@ def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nes
 
 
 @dataclass(frozen=True)
-class _StepDecay:
+class StepDecay:
+    """See `step_decay`."""
+
     eta: float
     factor: float
     every: int
@@ -158,7 +160,9 @@ class _StepDecay:
 
 
 @dataclass(frozen=True)
-class _ExponentialDecay:
+class ExponentialDecay:
+    """See `exponential_decay`."""
+
     eta: float
     factor: float
     every: int
@@ -168,7 +172,9 @@ class _ExponentialDecay:
 
 
 @dataclass(frozen=True)
-class _InverseTimeDecay:
+class InverseTimeDecay:
+    """See `inverse_time_decay`."""
+
     eta: float
     rate: float
 
@@ -177,7 +183,9 @@ class _InverseTimeDecay:
 
 
 @dataclass(frozen=True)
-class _CosineDecay:
+class CosineDecay:
+    """See `cosine_decay`."""
+
     eta: float
     steps: int
 
@@ -192,7 +200,7 @@ def step_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
     >>> [step_decay(0.4, 0.5, every=10)(step) for step in (0, 9, 10, 20)]
     [0.4, 0.4, 0.2, 0.1]
     """
-    return _StepDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
+    return StepDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
 
 
 def exponential_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
@@ -201,7 +209,7 @@ def exponential_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Sch
     >>> exponential_decay(0.4, 0.25, every=10)(5)
     0.2
     """
-    return _ExponentialDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
+    return ExponentialDecay(_check_rate(eta), _check_factor(factor), _check_count("every", every))
 
 
 def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
@@ -212,7 +220,7 @@ def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
     """
     if not (isfinite(rate) and rate >= 0):
         raise ValueError(f"inverse_time_decay: expected a rate of 0 or more, got {rate}")
-    return _InverseTimeDecay(_check_rate(eta), rate)
+    return InverseTimeDecay(_check_rate(eta), rate)
 
 
 def cosine_decay(eta: float, steps: int) -> Schedule:
@@ -221,7 +229,7 @@ def cosine_decay(eta: float, steps: int) -> Schedule:
     >>> round(float(cosine_decay(0.4, steps=100)(50)), 3)
     0.2
     """
-    return _CosineDecay(_check_rate(eta), _check_count("steps", steps))
+    return CosineDecay(_check_rate(eta), _check_count("steps", steps))
 
 
 class OptaxState(NamedTuple):

@@ -29,7 +29,8 @@ def written(path, network=NETWORK, **document):
 )
 def test_design_parameters_and_document_come_back(tmp_path, network):
     path = written(tmp_path / "m.safetensors", network, note={"it's": [1, 2.5, None]})
-    back, params, document = read_model(path)
+    back, params, document, arrays = read_model(path)
+    assert arrays == {}
     assert back == network
     assert hash(back) == hash(network)
     assert document["note"] == {"it's": [1, 2.5, None]}

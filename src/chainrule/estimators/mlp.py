@@ -34,6 +34,7 @@ from chainrule.estimators.validation_rows import Held, given_rows
 from chainrule.network import Layer, Network, Params, backward, forward
 
 ROWS_AT_ONCE = 50_000
+_OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
 
@@ -157,8 +158,8 @@ class _ChainruleMLP(StochasticMixin):
         """scikit-learn's first weights, or the caller's."""
         super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
         self.network_ = self._design(layer_units)  # a design that cannot be is refused before training
-        for of_an_earlier_fit in ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position"):
-            vars(self).pop(of_an_earlier_fit, None)
+        for left in (*_OF_AN_EARLIER_FIT, "_best_coefs", "_best_intercepts"):  # copies that only scikit-learn needs
+            vars(self).pop(left, None)
         if self.initial is None:
             return
         for what, own, drawn in zip(("weights", "biases"), self.initial, (self.coefs_, self.intercepts_), strict=True):

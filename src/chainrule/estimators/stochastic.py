@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -122,8 +123,8 @@ class StochasticMixin:
 
         n, past, batch = len(X), self._position, self._batch(len(X))
         table, held_X = on_device(X, y, weights), jnp.asarray(held.X if held else X[:0])
-        params = jax.tree.map(jnp.asarray, past.params or self._params())
-        state = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
+        params: Any = jax.tree.map(jnp.asarray, past.params or self._params())
+        state: Any = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
         run = passes(self.network_, past.rule, batch, self.dropout, self.min_gradient is not None)
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
@@ -132,10 +133,7 @@ class StochasticMixin:
             chunk = self._chunk(order, size, batch)
             draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
             began = perf_counter()
-
-            def go(k: int, start: Any = (params, state), chunk: _Chunk = chunk, draws: Draws = draws) -> Any:
-                return run(*start, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n, k)
-
+            go = partial(run, params, state, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
             after = go(size)
             measured = [np.asarray(x)[:size] for x in (after.losses, after.norms, after.outputs)]
             spent = perf_counter() - began

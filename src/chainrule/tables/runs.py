@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chainrule.artifacts import read_model, save_json, write_model, write_text
+from chainrule.artifacts import Stored, read_model, save_json, write_model, write_text
 from chainrule.errors import InputError
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
@@ -30,7 +30,7 @@ def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
         "frequencies": list(model.frequencies),
         "about": model.about,
     }
-    write_model(path, model.network, model.params, document)
+    write_model(path, model.network, model.params, {"kind": "table", **document})
 
 
 def load_table_model(path: str | os.PathLike[str]) -> TableModel:
@@ -48,7 +48,12 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
         path = path / MODEL
     elif not path.exists():
         raise InputError(f"{path}: no such run folder; chainrule train makes one")
-    network, params, document = read_model(path)
+    return table_model_of(read_model(path), path)
+
+
+def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
+    """The model in what was read from `path`; an InputError if it is none of a table."""
+    network, params, document, _ = stored
     try:
         encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])
         model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])

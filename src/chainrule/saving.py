@@ -1,0 +1,93 @@
+"""Models of every kind in one file, without pickle: a table's, an estimator, or a bare network with its parameters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from chainrule.artifacts import read_model, write_model
+from chainrule.errors import InputError
+from chainrule.network import Network, Params
+from chainrule.tables.fitting import TableModel
+from chainrule.tables.runs import load_table_model, save_table_model, table_model_of
+
+
+def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
+    """Write a model to one safetensors file: weights, design, and all that its predictions need; no code.
+
+    Parameters
+    ----------
+    model
+        A fitted `MLPClassifier` or `MLPRegressor`, the model of a table, or a pair (network, params).
+    optimizer : bool
+        Of an estimator, the state of its optimiser too, so that a loaded one goes on with `partial_fit`, or with
+        `fit` where `warm_start="resume"`, bit for bit.
+
+    Raises
+    ------
+    InputError
+        If the network has a function of your own, which only code can define, or `path` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, chainrule as cr
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> model = cr.MLPRegressor((8,), solver="lbfgs", random_state=0, max_iter=1000).fit(X, X[:, 0] ** 2)
+    >>> path = tempfile.mkdtemp() + "/square.safetensors"
+    >>> cr.save(model, path)
+    >>> bool((cr.load(path).predict(X) == model.predict(X)).all())
+    True
+    """
+    if isinstance(model, TableModel):
+        save_table_model(path, model)
+    elif isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], Network):
+        write_model(path, *model, document={"kind": "network"})
+    elif _is_estimator(model):
+        from chainrule.estimators.saving import estimator_to_plain
+
+        network, params, document, arrays = estimator_to_plain(model, optimizer)
+        write_model(path, network, params, {**document, "versions": _versions()}, arrays)
+    else:
+        raise TypeError(
+            f"save: expected an estimator, a table's model or (network, params); got {type(model).__name__}"
+        )
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The model of a file that `save` or `chainrule train` wrote, or of a run folder; nothing in it is executed.
+
+    Returns
+    -------
+    MLPClassifier, MLPRegressor, TableModel or (Network, Params)
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, altered or forged: tensors that are missing or too many, wrong shapes,
+        weights that are not finite, a document that makes no sense.
+    """
+    if Path(path).is_dir() or not Path(path).exists():
+        return load_table_model(path)
+    stored = read_model(path)
+    kind = stored.document.get("kind", "table")
+    if kind == "table":
+        return table_model_of(stored, path)
+    if kind == "network":
+        bare: tuple[Network, Params] = (stored.network, stored.params)
+        return bare
+    if kind == "estimator":
+        from chainrule.estimators.saving import estimator_from_plain
+
+        return estimator_from_plain(stored, path)
+    raise InputError(f"{path}: a model of an unknown kind {kind!r}; upgrade Chainrule to read it")
+
+
+def _is_estimator(model: Any) -> bool:
+    return type(model).__module__.startswith("chainrule.estimators")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("chainrule", "numpy", "scikit-learn")}
