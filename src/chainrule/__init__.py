@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chainrule.network import cost as cost
     from chainrule.network import forward as forward
     from chainrule.network import initialize as initialize
+    from chainrule.onnx_export import to_onnx as to_onnx
     from chainrule.rules import clipped as clipped
     from chainrule.rules import cosine_decay as cosine_decay
     from chainrule.rules import exponential_decay as exponential_decay
@@ -52,6 +53,7 @@ _ROOMS = {
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "gradcheck": ["check_gradients"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
+    "onnx_export": ["to_onnx"],
     "rules": [
         "clipped",
         "cosine_decay",

@@ -1,4 +1,4 @@
-"""The command line: train, predict, evaluate, check, count, examples. Nothing heavy is imported to say --help."""
+"""The command line: train, predict, evaluate, export, check ... Nothing heavy is imported to say --help."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def train(
     test_file: Annotated[str | None, _option("--test-file", "FILE", "Score on this file instead.")] = None,
     validation_size: Annotated[float, _option("--validation-size", "SHARE", "Of the rest, to stop early [0.2].")] = 0.2,
     normalize: Annotated[bool, _flag("--normalize/--no-normalize", "Z-score numbers [yes].")] = True,
+    quantiles: Annotated[bool, _flag("--quantiles/--no-quantiles", "Numbers by rank, too [from 2,000 rows].")] = True,
     balanced: Annotated[bool, _flag("--balanced", "Give every class the same weight.")] = False,
     hidden: Annotated[str | None, _option("--hidden", "N,N", "Nodes per hidden layer; 0 for none.")] = None,
     activation: Annotated[
@@ -71,12 +72,14 @@ def train(
     cost: Annotated[str | None, _option("--cost", "NAME", "Cost to minimise, such as huber:1.5.")] = None,
     reduction: Annotated[str, _option("--reduction", "NAME", "mean or sum over rows [mean].")] = "mean",
     l2: Annotated[float | None, _option("--l2", "X", "Penalty on squared weights.")] = None,
+    dropout: Annotated[float | None, _option("--dropout", "X", "Share of hidden nodes left out at a time.")] = None,
     initial: Annotated[str | None, _option("--initial", "NAME", "uniform, gaussian, he ... or FILE.json.")] = None,
     rule: Annotated[str | None, _option("--rule", "NAME", "gradient_descent, momentum, nesterov, adam ...")] = None,
     learning_rate: Annotated[float | None, _option("--learning-rate", "X", "Size of a step.")] = None,
     schedule: Annotated[
         str | None, _option("--schedule", "SPEC", "step:0.5:100, inverse_time:0.01, cosine ...")
     ] = None,
+    average: Annotated[float | None, _option("--average", "X", "Decay of averaged parameters; 0 for none.")] = None,
     batch_size: Annotated[str | None, _option("--batch-size", "N", "Rows per update, or all.")] = None,
     epochs: Annotated[int | None, _option("--epochs", "N", "At most so many passes.")] = None,
     patience: Annotated[int | None, _option("--patience", "N", "Epochs without a lower validation cost.")] = None,
@@ -120,6 +123,8 @@ def train(
         min_gradient=min_gradient,
         unchanged=unchanged,
         max_seconds=max_seconds,
+        dropout=dropout,
+        average=average,
     )
     prepared = prepare(
         source,
@@ -127,6 +132,7 @@ def train(
         task=task or ("regression" if wishes.cost and wishes.cost.split(":")[0] in COSTS_OF_NUMBERS else None),
         drop=drop or (),
         normalize=normalize,
+        quantiles=quantiles,
         normalize_target=wishes.cost not in BOUNDED_COSTS,
         test_size=0.0 if test else test_size,
         validation_size=validation_size,
@@ -187,6 +193,28 @@ def evaluate(
     if trained_on(run, source):
         notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]
     _answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, model.target.classes, "given")])
+
+
+@app.command(epilog="Example: chainrule export runs/churn-1 churn.onnx")
+def export(
+    run: Run,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The ONNX file to write.")],
+    quiet: Annotated[bool, _flag("-q", "--quiet", "Say nothing.")] = False,
+) -> None:
+    """Write a trained network, encoding included, as ONNX.
+
+    The file takes the raw columns.
+    """
+    from chainrule import console
+    from chainrule.onnx_export import to_onnx
+    from chainrule.tables.runs import load_table_model
+
+    if not out.endswith(".onnx"):
+        raise UsageError(f"{out}: expected a name that ends in .onnx")
+    model = load_table_model(run)
+    to_onnx(model, out)
+    if not quiet:
+        _print_lines(console.export_lines(model, out))
 
 
 @app.command(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chainrule.network import Network, Params
     from chainrule.tables.encoding import Encoding, InputColumn
+    from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
@@ -50,6 +51,22 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
     return lines + [_field("hint", hint) for hint in prepared.hints]
 
 
+def export_lines(model: TableModel, out: str) -> list[str]:
+    """The inputs that an ONNX file of the model takes."""
+    numbers = {
+        "number": "a number",
+        "boolean": "0 or 1",
+        "time": "seconds since midnight",
+        "date": "seconds since 1970-01-01",
+        "timestamp": "seconds since 1970-01-01",
+    }
+    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()} | {"text": 'text, "" if missing'}
+    width = max(len(column.name) for column in model.encoding.columns)
+    columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
+    gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"
+    return [f"{out}: an input of shape (rows, 1) for each column", *columns, f"gives {gives}"]
+
+
 def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
     """The network and how it is trained."""
     network = recipe.network
@@ -57,10 +74,14 @@ def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
     activations = ", ".join(activation.name for activation in network.activations)
     batches = "whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     penalty = f", l2 {network.l2:g}" if network.l2 else ""
+    most = f"at most {_count(recipe.epochs, 'epoch')}"
+    extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
+    extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
     return [
         _field("network", f"{design}, {activations}: {_count(network.n_parameters, 'parameter')}"),
         _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
-        _field("training", f"{recipe.rule_is}, {batches}, at most {_count(recipe.epochs, 'epoch')}, seed {seed}"),
+        _field("training", ", ".join([recipe.rule_is, batches, most, f"seed {seed}"])),
+        *([_field("", ", ".join(extras))] if extras else []),
     ]
 
 
@@ -208,7 +229,12 @@ def _how(column: InputColumn) -> str:
     words = []
     if column.kind != "time":
         words.append(f"(x - {column.mean:g}) / {column.std:g}")  # pyright: ignore[reportAttributeAccessIssue]
-    words += [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
+    rest = [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
+    quantiles = getattr(column, "quantiles", None)
+    if quantiles and not quantiles.scores:
+        n = quantiles.n_inputs
+        rest = [f"{n} pieces: {rest[0]}, ..., {rest[n - 1]}", *rest[n:]]
+    words += rest
     return ", ".join(words)
 
 

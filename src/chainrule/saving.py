@@ -33,8 +33,8 @@ def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -
     --------
     >>> import tempfile, numpy as np, chainrule as cr
     >>> X = np.linspace(-1, 1, 50)[:, None]
-    >>> model = cr.MLPRegressor((8,), solver="lbfgs", random_state=0, max_iter=1000).fit(X, X[:, 0] ** 2)
-    >>> path = tempfile.mkdtemp() + "/square.safetensors"
+    >>> model = cr.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, 3 * X[:, 0])
+    >>> path = tempfile.mkdtemp() + "/line.safetensors"
     >>> cr.save(model, path)
     >>> bool((cr.load(path).predict(X) == model.predict(X)).all())
     True

@@ -17,6 +17,7 @@ import numpy as np
 
 from chainrule import shapes
 from chainrule.arrays import Array, namespace
+from chainrule.averaging import Average, average_from, averaged, check_decay
 from chainrule.batches import Table, bucket, checked_table, order_of, padded
 from chainrule.dropout import check_rate, keep
 from chainrule.keyboard import Keyboard, interruptible
@@ -49,7 +50,10 @@ class Best(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that one epoch hands to the next. `here` is () for mini-batches, `best` is () without validation."""
+    """All that one epoch hands to the next; () is what a training does without.
+
+    `here` is for whole-table updates, `best` for validation rows, `average` for averaged parameters.
+    """
 
     epoch: Array
     seed: Array
@@ -57,7 +61,13 @@ class State(NamedTuple):
     rule_state: Any
     here: Evaluated | tuple[()]
     best: Best | tuple[()]
+    average: Average | tuple[()]
     reason: Array  # RUNNING, DIVERGED, or 1 + the place of the goal that was reached
+
+    @property
+    def answering(self) -> Params:
+        """The parameters that are validated and returned."""
+        return self.average.params if self.average else self.params
 
 
 class History(NamedTuple):
@@ -130,6 +140,7 @@ def train(
     sample: str = "permutation",
     order: Callable[[int], np.ndarray] | None = None,
     dropout: float = 0.0,
+    average: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Train until a goal is met.
@@ -161,6 +172,9 @@ def train(
     dropout
         The share of the hidden nodes that each update leaves out: see `chainrule.dropout`. The training cost is
         then that of the thinned network; validation and the returned parameters are of the whole one.
+    average
+        The decay of an average over the updates, such as 0.998: see `chainrule.averaging`. It is the average that is
+        validated and returned; the training cost is that of the parameters themselves.
     progress
         Called a few times a second.
 
@@ -194,6 +208,7 @@ def train(
     _check_kinds(rule, stop, validation)
     _check_settings(epochs, batch_size, sample, dtype, stop, validation)
     check_rate(dropout)
+    check_decay(average)
     table = checked_table(network, X, Y, weights, dtype, "training")
     held = None if validation is None else checked_table(network, *_three(validation), dtype, "validation")
     shapes.check_params(network.layers, params)
@@ -209,7 +224,8 @@ def train(
         data, validation = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
         whole = data if batch is None else None
         state = _first_state(network, rule, params, whole, held is not None, np.uint32(seed % 2**32), dropout)
-        run = partial(_program(network, rule, tuple(stop), batch, dropout), data=data, held=validation)
+        state = state._replace(average=average_from(state.params)) if average else state
+        run = partial(_program(network, rule, tuple(stop), batch, dropout, average), data=data, held=validation)
         return _drive(run, network, state, n, order, batch, epochs, stop, keyboard, progress)
 
 
@@ -256,12 +272,14 @@ def _drive(
 
 
 @lru_cache(maxsize=128)
-def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None, dropout: float) -> Any:
+def _program(
+    network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None, dropout: float, average: float
+) -> Any:
     """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs."""
     import jax
     import jax.numpy as jnp
 
-    one_epoch = _whole_table_epoch(dropout) if batch is None else _mini_batch_epoch(batch, dropout)
+    one_epoch = _whole_table_epoch(dropout, average) if batch is None else _mini_batch_epoch(batch, dropout, average)
 
     def run(
         state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
@@ -275,7 +293,7 @@ def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int |
             new, C, norm = one_epoch(network, rule, old, data, slots[i], n_rows)
             change = _largest_change(new.params, old.params)
             new = new._replace(epoch=old.epoch + 1)
-            held_cost, metric = _validated(network, new.params, held) if held else [jnp.array(jnp.nan)] * 2
+            held_cost, metric = _validated(network, new.answering, held) if held else [jnp.array(jnp.nan)] * 2
             best = _better(old.best, new, held_cost) if old.best else old.best
             since = new.epoch - best.epoch if best else jnp.zeros_like(new.epoch)
             new = new._replace(best=best)
@@ -300,7 +318,7 @@ def _program(network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int |
     return jax.jit(run, donate_argnums=0)
 
 
-def _whole_table_epoch(dropout: float) -> Callable[..., tuple[State, Array, Array]]:
+def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
     """One update with the gradient at the current parameters, then cost and gradient at the new ones.
 
     Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
@@ -313,12 +331,14 @@ def _whole_table_epoch(dropout: float) -> Callable[..., tuple[State, Array, Arra
         params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
         next_keep = keep(network, dropout, state.seed, state.epoch + 2, 0, len(data.X), data.X.dtype)
         here = _evaluate(network, params, data, next_keep)
-        return state._replace(params=params, rule_state=rule_state, here=here), here.cost, norm_of(here.gradient)
+        new = state._replace(params=params, rule_state=rule_state, here=here)
+        new = new._replace(average=averaged(state.average, params, decay)) if state.average else new
+        return new, here.cost, norm_of(here.gradient)
 
     return epoch
 
 
-def _mini_batch_epoch(batch: int, dropout: float) -> Callable[..., tuple[State, Array, Array]]:
+def _mini_batch_epoch(batch: int, dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
     """One pass over the table in the given order, an update for every `batch` rows."""
 
     def epoch(
@@ -331,23 +351,23 @@ def _mini_batch_epoch(batch: int, dropout: float) -> Callable[..., tuple[State, 
         weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
 
         def step(i: Array, carry: Any) -> Any:
-            params, rule_state, costs, squares = carry
+            params, rule_state, mean, costs, squares = carry
             rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
             X, Y = data.X[rows], data.Y[rows]
             fwd = forward(network, params, X, keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype))
             C, gradient = cost(plain, fwd, Y, w), backward(network, params, fwd, Y, w).gradient
             params, rule_state = update(rule, params, gradient, rule_state)
+            mean = averaged(mean, params, decay) if mean else mean
             costs += C * jnp.sum(w) if network.reduction == "mean" else C
-            return params, rule_state, costs, squares + norm_of(gradient) ** 2
+            return params, rule_state, mean, costs, squares + norm_of(gradient) ** 2
 
         n_steps = (n_rows + batch - 1) // batch
         zero = jnp.zeros((), data.X.dtype)
-        params, rule_state, costs, squares = lax.fori_loop(
-            0, n_steps, step, (state.params, state.rule_state, zero, zero)
-        )
+        begin = (state.params, state.rule_state, state.average, zero, zero)
+        params, rule_state, mean, costs, squares = lax.fori_loop(0, n_steps, step, begin)
         C = costs / jnp.sum(weights) if network.reduction == "mean" else costs
         C = C + penalty(network, params) if network.l2 else C
-        return state._replace(params=params, rule_state=rule_state), C, jnp.sqrt(squares / n_steps)
+        return state._replace(params=params, rule_state=rule_state, average=mean), C, jnp.sqrt(squares / n_steps)
 
     return epoch
 
@@ -380,7 +400,7 @@ def _better(best: Any, new: State, held_cost: Array) -> Best:
     import jax
 
     improved = held_cost < best.cost
-    candidate = Best(new.params, held_cost, new.epoch)
+    candidate = Best(new.answering, held_cost, new.epoch)
     return jax.tree.map(lambda a, b: namespace(a).where(improved, a, b), candidate, best)
 
 
@@ -411,7 +431,7 @@ def _first_state(
         kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
         here = jax.jit(_evaluate, static_argnums=0)(network, start, whole, kept)
     best = Best(fresh(), jnp.array(jnp.inf, dtype), zero + 0) if validates else ()
-    return State(zero, jnp.array(seed), start, rule.init(start), here, best, zero + 0)
+    return State(zero, jnp.array(seed), start, rule.init(start), here, best, (), zero + 0)
 
 
 def _finished(
@@ -420,7 +440,7 @@ def _finished(
     import jax
 
     epochs = len(rows)
-    params, best_epoch = state.params, epochs
+    params, best_epoch = state.answering, epochs
     if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
         params, best_epoch = state.best.params, int(state.best.epoch)
     return Fit(

@@ -9,31 +9,47 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from chainrule import preset
+from chainrule.quantiles import Quantiles, fit_quantiles
+
 
 class Inputs(NamedTuple):
-    """The encoding of n columns as n + k inputs, fitted on training rows: (x - mean) / std, then k indicators.
+    """The encoding of n columns, fitted on training rows: (x - mean) / std, places among quantiles, indicators.
 
-    fill: (n,) stands in for a missing value; mean, std: (n,); indicated: (k,) the columns that had missing values.
+    fill: (n,) stands in for a missing value; mean, std: (n,); indicated: (k,) the columns that had missing values;
+    quantiles: for each column its own, or None.
     """
 
     fill: np.ndarray
     mean: np.ndarray
     std: np.ndarray
     indicated: np.ndarray
+    quantiles: tuple[Quantiles | None, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        return len(self.mean) + sum(q.n_inputs for q in self.quantiles if q) + len(self.indicated)
 
     def encode(self, X: np.ndarray) -> np.ndarray:
-        """Inputs (rows, n + k) of raw columns (rows, n), in their dtype."""
+        """Inputs (rows, n_inputs) of raw columns (rows, n), in their dtype."""
         absent = np.isnan(X)
         scaled = (np.where(absent, self.fill, X) - self.mean) / self.std
-        return np.hstack([scaled, absent[:, self.indicated]]).astype(X.dtype)
+        placed = [np.nan_to_num(q.encode(X[:, i].astype(np.float64))) for i, q in enumerate(self.quantiles) if q]
+        return np.hstack([scaled, *placed, absent[:, self.indicated]]).astype(X.dtype)
 
     def carry_back(self, gradient: np.ndarray, X: np.ndarray) -> np.ndarray:
         """A derivative in the inputs as one in the raw columns, by the chain rule; 0 where a value is missing."""
-        return np.where(np.isnan(X), 0, gradient[:, : len(self.std)] / self.std)
+        n = len(self.std)
+        carried, start = gradient[:, :n] / self.std, n
+        for i, q in enumerate(self.quantiles):
+            if q:
+                carried[:, i] += (gradient[:, start : start + q.n_inputs] * q.slopes(X[:, i])).sum(axis=1)
+                start += q.n_inputs
+        return np.where(np.isnan(X), 0, carried)
 
 
 def fit_inputs(X: np.ndarray, scale: bool) -> Inputs:
-    """Means without the missing values; with `scale`, Z-scores (a constant column stays as it is, at 0)."""
+    """Means without the missing values; with `scale` the preset's encoding (a constant column stays, at 0)."""
     absent = np.isnan(X)
     there = np.maximum(len(X) - absent.sum(axis=0), 1)
     wide = np.where(absent, 0, X).astype(np.float64)
@@ -43,7 +59,12 @@ def fit_inputs(X: np.ndarray, scale: bool) -> Inputs:
     if not scale:
         return Inputs(fill, zeros, ones, indicated)
     std = np.sqrt((np.where(absent, 0, wide - fill) ** 2).sum(axis=0) / there)
-    return Inputs(fill, fill, np.where(std > 1e-12 * np.abs(fill), std, 1), indicated)
+    pieces = preset.pieces(len(X))
+    columns = [wide[~gone, i] for i, gone in enumerate(absent.T)] if pieces else []
+    quantiles = tuple(fit_quantiles(x, pieces, preset.FEW) if len(x) else None for x in columns)
+    flags = ((wide == 0) | (wide == 1)).all(axis=0)  # one-hot columns: on one scale as they are
+    mean, scaled = np.where(flags, 0, fill), std > 1e-12 * np.abs(fill)
+    return Inputs(fill, mean, np.where(scaled & ~flags, std, 1), indicated, quantiles)
 
 
 def dense(X: Any) -> np.ndarray:

@@ -176,6 +176,8 @@ class _ChainruleMLP(StochasticMixin):
         with jax.enable_x64(X.dtype == np.float64):
             table = on_device(X, y, sample_weight)
             super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
+        self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy's are float64 whatever came in
+        self.intercepts_ = [b.astype(X.dtype) for b in self.intercepts_]
 
     def _loss_grad_lbfgs(self: Any, packed: np.ndarray, X: Any, y: Any, weights: Any, *rest: Any) -> Any:
         """Loss and gradient at the packed parameters, all weights first, then all biases."""
@@ -236,6 +238,8 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         Gradients with a larger norm are scaled down to it.
     dropout
         The share of the hidden nodes that each update leaves out.
+    average
+        The decay of an average of the weights over the updates, such as 0.998; it is what is validated and kept.
     initial : (coefs, intercepts)
         First weights and biases of your own.
     warm_start : bool or "resume"

@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from chainrule.arrays import Array
+from chainrule.averaging import averaged
 from chainrule.batches import Table
 from chainrule.costs import HALF_SQUARED_ERROR
 from chainrule.dropout import keep
@@ -19,13 +20,15 @@ from chainrule.rules import has_own_rate, norm_of, update, with_rate
 
 
 class Progressed(NamedTuple):
-    """Parameters and rule state after the passes; of each pass its loss, gradient and outputs on validation rows.
+    """Parameters, rule state and average after the passes; of each its loss, gradient and outputs on validation rows.
 
-    The gradient is the root mean square of the batches' norms; 0 where it was not asked for.
+    The gradient is the root mean square of the batches' norms; 0 where it was not asked for. The average is () where
+    it was not; where it was, it is what answers for the validation rows.
     """
 
     params: Params
     rule_state: Any
+    average: Any
     losses: Array
     norms: Array
     outputs: Array
@@ -39,9 +42,18 @@ class Draws(NamedTuple):
     first: Any  # the number of the first pass since the network was initialized, from 1
 
 
+class Ways(NamedTuple):
+    """What a pass does beside scikit-learn's: the rate of dropout, the decay of the average, whether to take norms."""
+
+    dropout: float = 0.0
+    decay: float = 0.0
+    norms: bool = False
+
+
 @lru_cache(maxsize=128)
-def passes(network: Network, rule: Any, batch: int, dropout: float = 0.0, norms: bool = False) -> Any:
-    """The compiled function (params, rule_state, table, held, draws, rates, alpha, n_rows, n_passes) -> Progressed.
+def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
+    """The compiled function (params, rule_state, average, table, held, draws, rates, alpha, n_rows, n_passes)
+    -> Progressed.
 
     `draws.orders` and `rates` (slots,) have room for several passes, of which the first n_passes are made. A
     rule with a schedule, or of the caller's own, has its own rate.
@@ -53,19 +65,21 @@ def passes(network: Network, rule: Any, batch: int, dropout: float = 0.0, norms:
     def step(
         rule: Any, table: Table, order: Array, keeping: Any, alpha: Array, n_rows: Array, i: Array, carry: Any
     ) -> Any:
-        params, rule_state, losses, squares = carry
+        params, rule_state, mean, losses, squares = carry
         rows = lax.dynamic_slice_in_dim(order, i * batch, batch)
         real = jnp.asarray(i * batch + jnp.arange(batch) < n_rows, table.X.dtype)
         some = Table(table.X[rows], table.Y[rows], table.weights[rows] * real)
-        kept = keep(network, dropout, *keeping, step=i, rows=batch, dtype=table.X.dtype)
+        kept = keep(network, ways.dropout, *keeping, step=i, rows=batch, dtype=table.X.dtype)
         loss, gradient = penalised(network, params, some, alpha, kept)
         params, rule_state = update(rule, params, gradient, rule_state)
-        squares = squares + norm_of(gradient) ** 2 if norms else squares
-        return params, rule_state, losses + loss * jnp.sum(real), squares
+        mean = averaged(mean, params, ways.decay) if mean else mean
+        squares = squares + norm_of(gradient) ** 2 if ways.norms else squares
+        return params, rule_state, mean, losses + loss * jnp.sum(real), squares
 
     def run(
         params: Params,
         rule_state: Any,
+        average: Any,
         table: Table,
         held: Array,
         draws: Draws,
@@ -82,18 +96,24 @@ def passes(network: Network, rule: Any, batch: int, dropout: float = 0.0, norms:
                 return step(rated, table, draws.orders[e], keeping, alpha, n_rows, i, carry)
 
             n_steps, zero = (n_rows + batch - 1) // batch, jnp.zeros((), table.X.dtype)
-            begin = (now.params, now.rule_state, zero, zero)
-            params, rule_state, losses, squares = lax.fori_loop(0, n_steps, body, begin)
-            of_pass = (losses / n_rows, jnp.sqrt(squares / n_steps), forward(network, params, held).a[-1])
+            begin = (now.params, now.rule_state, now.average, zero, zero)
+            *learned, losses, squares = lax.fori_loop(0, n_steps, body, begin)
+            told = forward(network, answering(*learned), held).a[-1]
+            of_pass = (losses / n_rows, jnp.sqrt(squares / n_steps), told)
             seen: Any = (now.losses, now.norms, now.outputs)
-            return Progressed(params, rule_state, *(all_.at[e].set(x) for all_, x in zip(seen, of_pass, strict=True)))
+            return Progressed(*learned, *(all_.at[e].set(x) for all_, x in zip(seen, of_pass, strict=True)))
 
         slots = draws.orders.shape[0]
         outputs = jnp.zeros((slots, held.shape[0], network.layers[-1]), table.X.dtype)
         numbers = jnp.zeros(slots, table.X.dtype)
-        return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, numbers, numbers, outputs))
+        return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, average, numbers, numbers, outputs))
 
     return jax.jit(run)
+
+
+def answering(params: Params, rule_state: Any, average: Any) -> Params:
+    """The parameters that predict: the average, where there is one."""
+    return average.params if average else params
 
 
 def penalised(network: Network, params: Params, table: Table, alpha: Array, kept: Any = ()) -> tuple[Array, Params]:

@@ -13,19 +13,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from chainrule.activations import ACTIVATIONS, Activation
 from chainrule.artifacts import Stored
+from chainrule.averaging import Average
 from chainrule.costs import Cost, cost_named
 from chainrule.errors import InputError
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.stochastic import Position
-from chainrule.network import Layer, Network, Params, initialize
+from chainrule.network import Layer, Network, Params
+from chainrule.quantiles import quantiles_from_json
 from chainrule.rule_json import rule_from_json, rule_to_json
+from chainrule.shapes import check_params
 
 CLASSES = {c.__name__: c for c in (MLPClassifier, MLPRegressor)}
 _COUNTS = ["n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_", "_no_improvement_count"]
 _VALUES = ["loss_", "best_loss_", "best_validation_score_", "best_validation_loss_", "temperature_"]
 _NUMBERS = [*_COUNTS, *_VALUES]
 _ARRAYS = ["loss_curve_", "validation_scores_", "validation_loss_curve_", "target_mean_", "target_std_"]
+_INPUTS = Inputs._fields[:-1]
 _LISTS = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 
 
@@ -57,7 +61,8 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
     if hasattr(model, "feature_names_in_"):
         document["feature_names"] = list(map(str, model.feature_names_in_))
     if hasattr(model, "inputs_"):
-        arrays |= {f"inputs.{name}": x for name, x in model.inputs_._asdict().items()}
+        *plain, document["quantiles"] = model.inputs_
+        arrays |= {f"inputs.{name}": x for name, x in zip(_INPUTS, plain, strict=True)}
     if isinstance(model, MLPClassifier):
         document["labels"] = _labels_to_json(model.classes_)
         document["label_type"] = model._label_binarizer.y_type_
@@ -83,7 +88,7 @@ def estimator_from_plain(stored: Stored, path: Any) -> Any:
 
 def _built(stored: Stored) -> Any:
     network, params, document, arrays = stored
-    _check_arrays(arrays, [*_ARRAYS, *(f"inputs.{name}" for name in Inputs._fields)], "position" in document)
+    _check_arrays(arrays, [*_ARRAYS, *(f"inputs.{name}" for name in _INPUTS)], "position" in document)
     model: Any = CLASSES[document["class"]](**{k: _value_from_json(v) for k, v in document["parameters"].items()})
     model._validate_params()
     fitted = {name: _value_from_json(x) for name, x in document["fitted"].items() if name in _NUMBERS}
@@ -94,7 +99,9 @@ def _built(stored: Stored) -> Any:
     model.coefs_, model.intercepts_ = [np.array(W) for W, _ in params], [np.array(b) for _, b in params]
     model.out_activation_ = document["out_activation"]
     if "inputs.fill" in arrays:
-        model.inputs_ = Inputs(*(arrays[f"inputs.{name}"] for name in Inputs._fields))
+        quantiles = tuple(quantiles_from_json(each) for each in document["quantiles"])
+        fill, mean, std, indicated = (arrays[f"inputs.{name}"] for name in _INPUTS)
+        model.inputs_ = Inputs(fill, mean, std, indicated, quantiles)
     if "feature_names" in document:
         model.feature_names_in_ = np.array(list(map(str, document["feature_names"])), dtype=object)
     if isinstance(model, MLPClassifier):
@@ -118,12 +125,14 @@ def _check_sizes(model: Any) -> None:
     layers, n = model.network_.layers, model.n_features_in_
     inputs = n
     if hasattr(model, "inputs_"):
-        fill, mean, std, indicated = model.inputs_
-        inputs += len(indicated)
+        fill, mean, std, indicated, quantiles = model.inputs_
         if not (fill.shape == mean.shape == std.shape == (n,) and indicated.dtype.kind == "i" and (std > 0).all()):
             raise ValueError(f"inputs: expected {n} fills, means and deviations")
         if indicated.ndim != 1 or not ((indicated >= 0) & (indicated < n)).all():
             raise ValueError("inputs: indicators of columns that are not there")
+        if len(quantiles) not in (0, n):
+            raise ValueError(f"inputs: quantiles of {len(quantiles)} columns, expected {n}")
+        inputs = model.inputs_.n_inputs
     if (layers[0], layers[-1]) != (inputs, model.n_outputs_) or model.n_layers_ != len(layers):
         raise ValueError(f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and others")
     if hasattr(model, "feature_names_in_") and len(model.feature_names_in_) != n:
@@ -231,6 +240,10 @@ def _position_to_plain(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
     }
     for i, layer in enumerate(position.params or ()):
         arrays |= {f"{i}.{name}": x for name, x in layer._asdict().items()}
+    if position.average:
+        arrays["average.updates"] = np.asarray(position.average.updates)
+        for i, layer in enumerate(position.average.params):
+            arrays |= {f"average.{i}.{name}": x for name, x in layer._asdict().items()}
     if position.order is not None:
         arrays["order"] = position.order
     if position.random_states:
@@ -250,10 +263,10 @@ def _position_from_plain(model: Any, plain: Mapping[str, Any], arrays: Mapping[s
     found = [of[f"state.{i}"] for i in range(plain["n_state"])]
     if [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
         raise ValueError("the optimiser's state does not fit the network")
-    params = None
-    if "0.W" in of:
-        params = tuple(Layer(of[f"{i}.W"], of[f"{i}.b"]) for i in range(len(own)))
-        initialize(model.network_, params)  # checks the shapes
+    params = _layers(model.network_, of, "") if "0.W" in of else None
+    average = ()
+    if "average.updates" in of:
+        average = Average(_layers(model.network_, of, "average."), np.asarray(of["average.updates"], np.int32))
     order, states = of.get("order"), None
     if order is not None and not np.array_equal(np.sort(order), np.arange(len(order))):
         raise ValueError("the order of the rows is no order")
@@ -262,4 +275,11 @@ def _position_from_plain(model: Any, plain: Mapping[str, Any], arrays: Mapping[s
         for state in states:
             np.random.RandomState().set_state(state)  # checks it
     rate, seed = float(plain["learning_rate"]), int(plain["dropout_seed"])
-    return Position(rule, jax.tree.unflatten(structure, found), rate, seed, params, order, states)  # pyright: ignore[reportArgumentType]
+    return Position(rule, jax.tree.unflatten(structure, found), rate, seed, params, average, order, states)  # pyright: ignore[reportArgumentType]
+
+
+def _layers(network: Network, arrays: Mapping[str, np.ndarray], prefix: str) -> Params:
+    """Parameters from a file, of the shapes of the network."""
+    params = tuple(Layer(arrays[f"{prefix}{i}.W"], arrays[f"{prefix}{i}.b"]) for i in range(len(network.layers) - 1))
+    check_params(network.layers, params)
+    return params

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
+from chainrule.averaging import average_from
 from chainrule.batches import Table, bucket, padded
 from chainrule.estimators.validation_rows import Held, as_outputs, fitted_temperature, loss_of, score_of, split_off
 from chainrule.keyboard import interruptible
@@ -39,8 +40,9 @@ class PassRecord(NamedTuple):
 class Position(NamedTuple):
     """What `partial_fit` and a resumed `fit` go on from.
 
-    state is the rule's, as NumPy arrays. The rest is for resuming: the last parameters (`coefs_` may be the best),
-    the last order of the rows, and the random states before the validation rows were split off and at the end.
+    state is the rule's, as NumPy arrays; params the last parameters, where `coefs_` may be others: the best, or the
+    average; average is () without one. The rest is for resuming: the last order of the rows, and the random states
+    before the validation rows were split off and at the end.
     """
 
     rule: Any
@@ -48,6 +50,7 @@ class Position(NamedTuple):
     learning_rate: float
     dropout_seed: int
     params: Params | None = None
+    average: Any = ()
     order: np.ndarray | None = None
     random_states: tuple[Any, Any] | None = None
 
@@ -74,6 +77,8 @@ class StochasticMixin:
         """Train from `coefs_` and `intercepts_`, or from where the last fit ended, until a rule for ending says so."""
         import jax
 
+        from chainrule.estimators.passes import answering
+
         layer_units, incremental = rest[-2:]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -91,17 +96,19 @@ class StochasticMixin:
             self._random_state.set_state(past[1])
         if held and not hasattr(self, "validation_loss_curve_"):
             self.validation_scores_, self.validation_loss_curve_, self.best_validation_loss_ = [], [], np.inf
-        self.n_iter_, self._best_replay, self._began = 0, None, perf_counter()
+        self.n_iter_, self._began = 0, perf_counter()
+        self._best_replay: Any = None
         best = self.coefs_, self.intercepts_
         with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
             self._pass_over(X, y, sample_weight, held, incremental, keyboard)
             if self._best_replay:
-                best = _as_lists(self._best_replay.go(self._best_replay.passes).params)
+                again: Any = self._best_replay.go(self._best_replay.passes)
+                best = _as_lists(answering(*again[:3]))
         if keyboard.pressed:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.warm_start == "resume":
             ended = (before_split, self._random_state.get_state())
-            self._position = self._position._replace(params=self._params(), random_states=ended)
+            self._position = self._position._replace(random_states=ended)
         if (self.early_stopping or self.restore_best) and not incremental:
             self.coefs_, self.intercepts_ = best
         del self._best_replay, self._began
@@ -119,13 +126,14 @@ class StochasticMixin:
         import jax
         import jax.numpy as jnp
 
-        from chainrule.estimators.passes import Draws, passes
+        from chainrule.estimators.passes import Draws, Ways, answering, passes
 
         n, past, batch = len(X), self._position, self._batch(len(X))
         table, held_X = on_device(X, y, weights), jnp.asarray(held.X if held else X[:0])
         params: Any = jax.tree.map(jnp.asarray, past.params or self._params())
         state: Any = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
-        run = passes(self.network_, past.rule, batch, self.dropout, self.min_gradient is not None)
+        average: Any = jax.tree.map(jnp.asarray, past.average) or (average_from(params) if self.average else ())
+        run = passes(self.network_, past.rule, batch, Ways(self.dropout, self.average, self.min_gradient is not None))
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
@@ -133,7 +141,7 @@ class StochasticMixin:
             chunk = self._chunk(order, size, batch)
             draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
             began = perf_counter()
-            go = partial(run, params, state, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
+            go = partial(run, params, state, average, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
             after = go(size)
             measured = [np.asarray(x)[:size] for x in (after.losses, after.norms, after.outputs)]
             spent = perf_counter() - began
@@ -145,14 +153,19 @@ class StochasticMixin:
                 if self.shuffle:
                     self._random_state.set_state(chunk.random_states[kept - 1])
             order = chunk.orders[kept - 1, :n].astype(int)
-            params, state = after.params, after.rule_state
+            params, state, average = after[:3]
             if ended:
                 break
             fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
             size = 1 if self.callbacks else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
-        self.coefs_, self.intercepts_ = _as_lists(params)
-        order_kept = order if self.warm_start == "resume" else None
-        self._position = self._position._replace(state=jax.tree.map(np.array, state), order=order_kept)
+        self.coefs_, self.intercepts_ = _as_lists(answering(params, state, average))
+        resumable = self.warm_start == "resume"
+        self._position = self._position._replace(
+            state=jax.tree.map(np.array, state),
+            average=jax.tree.map(np.array, average),
+            params=jax.tree.map(np.array, params) if resumable or average else None,
+            order=order if resumable else None,
+        )
 
     def _judge(
         self: Any, losses: Any, norms: Any, outputs: np.ndarray, held: Held | None, n: int, incremental: bool

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.preset import FEW
+from chainrule.quantiles import Quantiles, fit_quantiles, quantiles_from_json
 from chainrule.tables.kinds import Column, Kind
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ CYCLES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A number (or boolean, 0 and 1) as its Z-score; a missing one as the mean, 0, and an indicator."""
+    """A number (or boolean, 0 and 1) as its Z-score; a missing one as the mean, 0, and an indicator.
+
+    With quantiles, its place among the training rows too.
+    """
 
     name: str
     kind: Kind
@@ -39,17 +44,21 @@ class NumberColumn:
     std: float
     missing: bool
     date_format: str | None = None
+    quantiles: Quantiles | None = None
 
     @property
     def inputs(self) -> list[str]:
-        return [self.name, *([f"{self.name} missing"] if self.missing else [])]
+        placed = self.quantiles.names(self.name) if self.quantiles else []
+        return [self.name, *placed, *([f"{self.name} missing"] if self.missing else [])]
 
     def encode(self, values: pa.Array, out: np.ndarray) -> None:
         """Write the inputs of `values`: (n,) doubles, into `out`: (n, len(inputs))."""
         numbers = _doubles(values)
         out[:, 0] = np.nan_to_num((numbers - self.mean) / self.std)
+        if self.quantiles:
+            out[:, 1 : 1 + self.quantiles.n_inputs] = np.nan_to_num(self.quantiles.encode(numbers))
         if self.missing:
-            out[:, 1] = np.isnan(numbers)
+            out[:, -1] = np.isnan(numbers)
 
 
 @dataclass(frozen=True)
@@ -159,19 +168,22 @@ def encoding_from_json(data: dict[str, Any]) -> Encoding:
     columns = []
     for entry in data["columns"]:
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key != "class"}
+        if "quantiles" in fields:
+            fields["quantiles"] = quantiles_from_json(fields["quantiles"])
         columns.append(_checked(_CLASSES[entry["class"]](**fields)))
     return Encoding(tuple(columns), tuple((str(name), str(why)) for name, why in data["dropped"]))
 
 
-def fit_encoding(table: pa.Table, columns: Sequence[Column], normalize: bool = True) -> Encoding:
+def fit_encoding(table: pa.Table, columns: Sequence[Column], normalize: bool = True, pieces: int = 0) -> Encoding:
     """Means, deviations and values from the rows of `table`, which are the training rows.
 
-    With `normalize` off, numbers enter as they are (a missing one still as the mean).
+    With `normalize` off, numbers enter as they are (a missing one still as the mean). With `pieces` they enter by
+    their quantiles too, in so many inputs: see `chainrule.quantiles`.
     """
     kept, dropped = [], []
     for column in columns:
         fitted = (
-            _fit(column, _one_chunk(table.column(column.name)), normalize)
+            _fit(column, _one_chunk(table.column(column.name)), normalize, pieces)
             if column.kind in _FITS
             else _NO_KIND[column.kind]
         )
@@ -202,7 +214,7 @@ _NO_KIND = {
 _FITS = ("number", "boolean", "date", "timestamp", "time", "text")
 
 
-def _fit(column: Column, values: pa.Array, normalize: bool) -> InputColumn | str:
+def _fit(column: Column, values: pa.Array, normalize: bool, pieces: int) -> InputColumn | str:
     """The fitted column, or why it is dropped."""
     if values.null_count == len(values):
         return "every value is missing"
@@ -223,8 +235,10 @@ def _fit(column: Column, values: pa.Array, normalize: bool) -> InputColumn | str
         )
     if not normalize:
         mean, std = 0.0, 1.0
-    fitted = TimeColumn if column.kind in CYCLES else NumberColumn
-    return fitted(column.name, column.kind, mean, std, missing, column.date_format)
+    if column.kind in CYCLES:
+        return TimeColumn(column.name, column.kind, mean, std, missing, column.date_format)
+    quantiles = fit_quantiles(there, pieces, FEW) if pieces else None
+    return NumberColumn(column.name, column.kind, mean, std, missing, column.date_format, quantiles)
 
 
 def _fit_text(name: str, values: pa.Array) -> TextColumn | str:

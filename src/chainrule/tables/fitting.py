@@ -63,6 +63,8 @@ def fit_table(
         dtype=dtype,
         weights=weights[rows],
         validation=(prepared.X[held], prepared.Y[held], weights[held]) if len(held) else None,
+        dropout=recipe.dropout,
+        average=recipe.average,
         progress=progress,
     )
 

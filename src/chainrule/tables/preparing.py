@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from chainrule import preset
 from chainrule.errors import InputError, UsageError
 from chainrule.tables.encoding import Encoding, fit_encoding
 from chainrule.tables.kinds import Column, check_values, kinds_of, strays, value_sql
@@ -48,6 +49,7 @@ def prepare(
     drop: Sequence[str] = (),
     normalize: bool = True,
     normalize_target: bool = True,
+    quantiles: bool = True,
     test_size: float = 0.2,
     validation_size: float = 0.2,
     seed: int = 0,
@@ -83,7 +85,8 @@ def prepare(
     _check_split(split, test_size, validation_size)
     training = table.take(split.train)
     inputs = [column for column in columns if column.name not in targets]
-    encoding = fit_encoding(_filled(training, inputs), inputs, normalize)
+    pieces = preset.pieces(training.num_rows) if quantiles and normalize else 0
+    encoding = fit_encoding(_filled(training, inputs), inputs, normalize, pieces)
     if not encoding.columns:
         why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
         raise InputError(f"{source.name}: no column is left to learn from ({why})")

@@ -7,6 +7,8 @@ from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from chainrule import preset
+from chainrule.averaging import check_decay
+from chainrule.dropout import check_rate
 from chainrule.errors import InputError
 from chainrule.network import Network, Params, initialize
 from chainrule.rules import (
@@ -57,6 +59,8 @@ class Wishes(NamedTuple):
     min_gradient: float | None = None
     unchanged: float | None = None
     max_seconds: float | None = None
+    dropout: float | None = None
+    average: float | None = None
 
 
 class Recipe(NamedTuple):
@@ -69,6 +73,8 @@ class Recipe(NamedTuple):
     batch_size: int | None
     epochs: int
     stop: tuple[Stop, ...]
+    dropout: float
+    average: float
 
 
 def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "float32") -> Recipe:
@@ -86,7 +92,7 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
         if outside.size:
             raise InputError(f"--cost {wishes.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
     try:
-        network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], wishes)
+        network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], n_train, wishes)
         batch_size = _batch_size(wishes.batch_size, n_train)
         epochs = preset.EPOCHS if wishes.epochs is None else wishes.epochs
         if epochs < 1:
@@ -96,14 +102,18 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
         initial = wishes.initial or ("he" if network.activations[0].name in ("relu", "leaky_relu") else "glorot")
         params = initialize(network, initial, seed, dtype)
         stops = _stops(wishes, len(prepared.split.validation))
-        return Recipe(network, params, rule, rule_is, batch_size, epochs, stops)
+        left_to_us = wishes.rule is None and batch_size is not None
+        drop, decay = (preset.dropout(n_train), preset.AVERAGE) if left_to_us else (0.0, 0.0)
+        dropout = check_rate(drop if wishes.dropout is None else wishes.dropout)
+        average = check_decay(decay if wishes.average is None else wishes.average)
+        return Recipe(network, params, rule, rule_is, batch_size, epochs, stops, dropout, average)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Network:
+def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, wishes: Wishes) -> Network:
     hidden = preset.HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
     output, cost = OUTPUTS[task]
     cost = wishes.cost or cost
@@ -122,7 +132,7 @@ def _network(task: Task, n_inputs: int, n_outputs: int, wishes: Wishes) -> Netwo
             f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
         )
     ours = wishes.l2 is None and wishes.rule in (None, "adam") and wishes.reduction == "mean"  # a sum would dwarf it
-    l2 = preset.L2 if ours else wishes.l2 or 0.0
+    l2 = preset.l2(n_train) if ours else wishes.l2 or 0.0
     return Network([n_inputs, *hidden, n_outputs], activations, cost, wishes.reduction, l2)
 
 

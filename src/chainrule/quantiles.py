@@ -1,0 +1,102 @@
+r"""A number by its place among the training rows, beside its Z-score: as a normal score, or in pieces.
+
+Between the quantiles :math:`k_0 < k_1 < \dots` of the training rows, a value x is described by how far it has come
+through each piece, :math:`p_i = \mathrm{clip}((x - k_i) / (k_{i+1} - k_i), 0, 1)`. A network is given all of them
+(less their means), and can bend at every quantile; or only their sum, weighted such that it is the normal score of
+the value's rank. Neither minds outliers or skew.
+
+References
+----------
+Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features in tabular deep learning", section 3.1.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+
+JOINED = 64  # pieces of which a normal score is the sum
+
+
+class Quantiles(NamedTuple):
+    """k + 1 knots; for one input the normal score at each, for k inputs the mean of each."""
+
+    knots: tuple[float, ...]
+    scores: tuple[float, ...] = ()
+    means: tuple[float, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        return 1 if self.scores else len(self.means)
+
+    def names(self, column: str) -> list[str]:
+        """What the inputs are called."""
+        if self.scores:
+            return [f"{column} rank"]
+        return [f"{column} {a:.6g}..{b:.6g}" for a, b in zip(self.knots, self.knots[1:], strict=False)]
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Inputs (n, n_inputs) of values (n,); NaN stays NaN.
+
+        >>> Quantiles((0.0, 1.0, 3.0), means=(0.5, 0.5)).encode(np.array([-1.0, 0.5, 2.0])).tolist()
+        [[-0.5, -0.5], [0.0, -0.5], [0.5, 0.0]]
+        """
+        if self.scores:
+            return np.interp(x, self.knots, self.scores)[:, None]
+        return _pieces(x, np.array(self.knots)) - np.array(self.means)
+
+    def slopes(self, x: np.ndarray) -> np.ndarray:
+        """The derivative of each input: (n, n_inputs); at a knot, of the piece above it."""
+        knots = np.array(self.knots)
+        inside = (x[:, None] >= knots[:-1]) & (x[:, None] < knots[1:])
+        each = inside / np.diff(knots)
+        return (each @ np.diff(self.scores))[:, None] if self.scores else each
+
+    def checked(self) -> Quantiles:
+        """Itself, if it can be computed with; for files."""
+        numbers = (*self.knots, *self.scores, *self.means)
+        sizes = {len(self.knots) - len(self.scores), len(self.knots) - len(self.means) - 1}
+        whole = 0 in sizes and bool(self.scores) != bool(self.means)
+        if not (whole and all(isinstance(x, float) and isfinite(x) for x in numbers)):
+            raise ValueError("quantiles: expected finite knots, and a score for each or a mean for each piece")
+        if not all(a < b for a, b in zip(self.knots, self.knots[1:], strict=False)):
+            raise ValueError("quantiles: expected knots in increasing order")
+        return self
+
+
+def fit_quantiles(values: np.ndarray, n_pieces: int, few: int) -> Quantiles | None:
+    """The quantiles of the values (n,), without NaN; joined in one score if `n_pieces` is 1.
+
+    None for `few` different values or fewer: an input for the number itself says as much.
+    """
+    ordered = np.sort(values)
+    if np.count_nonzero(np.diff(ordered)) < few:
+        return None
+    wanted = JOINED if n_pieces == 1 else n_pieces
+    knots = np.unique(np.quantile(ordered, np.linspace(0, 1, wanted + 1)))
+    if len(knots) < 3 or np.diff(knots).min() < 1e-300:  # a piece so short that 1 / length is infinite
+        return None
+    if n_pieces > 1:
+        return Quantiles(_floats(knots), means=_floats(_pieces(values, knots).mean(axis=0)))
+    from scipy.special import ndtri
+
+    n = len(ordered)
+    ranks = (np.searchsorted(ordered, knots, "left") + np.searchsorted(ordered, knots, "right")) / 2 / n
+    scores = ndtri(np.clip(ranks, 0.5 / n, 1 - 0.5 / n))
+    given = np.interp(values, knots, scores)
+    return Quantiles(_floats(knots), scores=_floats((scores - given.mean()) / given.std()))
+
+
+def quantiles_from_json(data: Any) -> Quantiles | None:
+    """The inverse of writing a `Quantiles` as a list of lists."""
+    return None if data is None else Quantiles(*(tuple(part) for part in data)).checked()
+
+
+def _pieces(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    return np.clip((x[:, None] - knots[:-1]) / np.diff(knots), 0, 1)
+
+
+def _floats(x: np.ndarray) -> tuple[float, ...]:
+    return tuple(x.tolist())

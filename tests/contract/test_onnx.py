@@ -1,0 +1,181 @@
+"""onnxruntime on exported files against our own predictions, to 1e-5."""
+
+import csv
+from datetime import UTC, datetime
+
+import numpy as np
+import onnxruntime
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.preprocessing import scale
+
+import chainrule as cr
+from chainrule.activations import ACTIVATIONS
+from chainrule.errors import InputError, UsageError
+from chainrule.tables.fitting import fit_table, model_of
+from chainrule.tables.predicting import predict_to
+from chainrule.tables.preparing import prepare
+from chainrule.tables.reading import open_table
+from chainrule.tables.recipe import Wishes, recipe_for
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, y = load_breast_cancer(return_X_y=True)
+X = scale(X)
+NUMBERS = scale(load_diabetes(return_X_y=True)[1])
+GAPS = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+SMALL = {"hidden_layer_sizes": (8, 4), "random_state": 0, "max_iter": 10}
+
+
+def run(path, **inputs):
+    return dict(zip(*(lambda s: ([o.name for o in s.get_outputs()], s.run(None, inputs)))(session(path)), strict=True))
+
+
+def session(path):
+    return onnxruntime.InferenceSession(path)
+
+
+CLASSIFIERS = {
+    "two classes": ({}, y),
+    "three of text": ({}, np.array(["no", "perhaps", "yes"])[np.arange(569) % 3]),
+    "numbers as labels": ({}, y * 2 - 7),
+    "booleans": ({}, y == 1),
+    "several labels": ({}, np.column_stack([y, X[:, 0] > 0, X[:, 1] > 1]).astype(int)),
+    "calibrated": ({"calibrate": True, "early_stopping": True}, y),
+    "preset": ({"preset": "tabular"}, y),
+    "missing values": ({"missing": "indicate"}, y),
+    "preset with missing values": ({"missing": "indicate", "preset": "tabular"}, y),
+    "lbfgs": ({"solver": "lbfgs"}, y),
+    **{f"activation {name}": ({"activation": name}, y) for name in ACTIVATIONS if name != "softmax"},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("settings", "target"), CLASSIFIERS.values(), ids=CLASSIFIERS)
+def test_a_classifier_answers_alike(tmp_path, settings, target, dtype):
+    rows = (GAPS if "missing" in settings else X).astype(dtype)
+    model = cr.MLPClassifier(**SMALL, **settings).fit(rows, target)
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    told = run(tmp_path / "m.onnx", X=rows)
+    np.testing.assert_allclose(told["probabilities"], model.predict_proba(rows), atol=1e-5)
+    assert told["probabilities"].dtype == dtype
+    sure = np.abs(model.predict_proba(rows) - 0.5).min(axis=1) > 1e-5
+    np.testing.assert_array_equal(told["label"][sure], model.predict(rows)[sure])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("settings", "target"),
+    [
+        ({}, NUMBERS),
+        ({}, np.column_stack([NUMBERS, -NUMBERS])),
+        ({"loss": "poisson"}, np.exp(NUMBERS)),
+        ({"cost": "pinball:0.9"}, NUMBERS),
+        ({"preset": "tabular", "max_iter": 100}, 50 + 10 * NUMBERS),
+        ({"output_activation": "softplus", "cost": "huber:1.5"}, np.exp(NUMBERS)),
+    ],
+)
+def test_a_regressor_answers_alike(tmp_path, settings, target, dtype):
+    rows = X[:442].astype(dtype)
+    model = cr.MLPRegressor(**{**SMALL, **settings}).fit(rows, target)
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    told = run(tmp_path / "m.onnx", X=rows)["prediction"]
+    assert told.shape == model.predict(rows).shape
+    np.testing.assert_allclose(told, model.predict(rows), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A CSV file with columns of all kinds, missing values, rare ones, and two targets."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("table") / "all.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a number", "count", "colour", "paid", "day", "at", "seen", "odd date", "y", "z", "kind"])
+        for i in range(300):
+            number = rng.normal(1e6, 3)
+            colour = rng.choice(["red", "green", "blue", "", "n/a" if i == 7 else "red", f"one of {i}"])
+            at = datetime.fromtimestamp(1.6e9 + 1e5 * i + 7.25 * i, UTC)
+            writer.writerow(
+                [
+                    "" if i % 11 == 0 else repr(number),
+                    i % 9,
+                    colour,
+                    ["true", "false", ""][i % 3],
+                    at.date(),
+                    at.strftime("%H:%M:%S"),
+                    at.strftime("%Y-%m-%d %H:%M:%S"),
+                    "" if i % 13 == 0 else at.strftime("%d.%m.%Y"),
+                    number * 1e3 - i,
+                    float(i % 9) / 1e3,
+                    "abc"[(i + (colour == "red")) % 3],
+                ]
+            )
+    return str(path)
+
+
+RUNS = {
+    "two classes": (["paid"], Wishes(epochs=3), {}),
+    "three classes": (["kind"], Wishes(epochs=3), {}),
+    "a number": (["y"], Wishes(epochs=3), {}),
+    "two numbers": (["y", "z"], Wishes(epochs=3), {}),
+    "counts": (["count"], Wishes(epochs=3, cost="poisson"), {"task": "regression", "normalize_target": False}),
+    "not normalized": (["kind"], Wishes(epochs=3), {"normalize": False, "drop": ["day", "seen", "a number"]}),
+    "no hidden layer": (["kind"], Wishes(epochs=3, hidden=[]), {}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("targets", "wishes", "settings"), RUNS.values(), ids=RUNS)
+def test_a_table_model_takes_raw_columns(tmp_path, table, targets, wishes, settings, dtype):
+    prepared = prepare(open_table([table]), targets, dtype=dtype, **settings)
+    recipe = recipe_for(prepared, wishes, 0, dtype)
+    model = model_of(prepared, recipe, fit_table(prepared, recipe, dtype=dtype), {})
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    predict_to(model, open_table([table]), str(tmp_path / "told.csv"))
+    with open(tmp_path / "told.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = run(tmp_path / "m.onnx", **{column.name: raw_column(rows, column) for column in model.encoding.columns})
+    names = [name for name in rows[0] if name.startswith(("prediction", "probability"))]
+    if model.target.task == "regression":
+        ours = np.array([[float(row[name]) for name in names] for row in rows])
+        scaled = np.abs(told["prediction"] - ours) / np.array(model.target.std)
+        assert scaled.max() < 1e-5
+    else:
+        ours = np.array([[float(row[name]) for name in names[1:]] for row in rows])
+        np.testing.assert_allclose(told["probabilities"], ours, atol=1e-5)
+        assert told["prediction"].ravel().tolist() == [row["prediction"] for row in rows]
+
+
+def raw_column(rows, column):
+    texts = [row[column.name] for row in rows]
+    if column.kind == "text":
+        return np.array(texts, dtype=object)[:, None]
+    reads = {
+        "number": float,
+        "boolean": lambda text: float(text == "true"),
+        "time": lambda text: sum(int(x) * s for x, s in zip(text.split(":"), (3600, 60, 1), strict=True)),
+        "date": lambda text: seconds(text, column.date_format or "%Y-%m-%d"),
+        "timestamp": lambda text: seconds(text, "%Y-%m-%d %H:%M:%S"),
+    }
+    return np.array([[reads[column.kind](text) if text else np.nan] for text in texts], dtype=np.float64)
+
+
+def seconds(text, form):
+    return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
+
+
+def test_an_activation_of_ones_own_is_refused_and_nothing_is_written(tmp_path):
+    own = cr.Activation("mine", lambda z: z * 2)
+    model = cr.MLPRegressor(hidden_layer_sizes=(3,), activation=own, max_iter=2).fit(X[:442], NUMBERS)
+    with pytest.raises(InputError, match="'mine' is your own function"):
+        cr.to_onnx(model, tmp_path / "m.onnx")
+    with pytest.raises(TypeError, match="expected an estimator"):
+        cr.to_onnx(own, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_onnx_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    model = cr.MLPRegressor(hidden_layer_sizes=(), max_iter=2).fit(X[:442], NUMBERS)
+    with pytest.raises(UsageError, match=r"pip install 'chainrule\[onnx\]'"):
+        cr.to_onnx(model, tmp_path / "m.onnx")
