@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.activations import ACTIVATIONS
-from chainrule.costs import cost_named
+from chainrule.costs import Cost, cost_named
 from chainrule.errors import InputError
 from chainrule.network import Layer, Network, Params
 
@@ -80,20 +80,9 @@ def write_model(
         If the network has an activation or cost of the caller's own, which only code can define, or if
         `path` cannot be written.
     """
-    from safetensors.numpy import save
-
-    tensors = {f"{i}.{name}": np.ascontiguousarray(x) for i, layer in enumerate(params) for name, x in _named(layer)}
-    tensors |= {f"array.{name}": np.ascontiguousarray(x).reshape(np.shape(x)) for name, x in (arrays or {}).items()}
-    whole = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "network": design_to_json(network),
-        "arrays": sorted(arrays or {}),
-        **document,
-    }
-    signed = {**whole, "sha256": _checksum(whole, tensors)}
-    with written_aside(path) as aside:
-        aside.write_bytes(save(tensors, {METADATA_KEY: _canonical(signed)}))
+    tensors = {f"{i}.{name}": x for i, layer in enumerate(params) for name, x in _named(layer)}
+    tensors |= {f"array.{name}": x for name, x in (arrays or {}).items()}
+    write_tensors(path, {"network": design_to_json(network), "arrays": sorted(arrays or {}), **document}, tensors)
 
 
 def read_model(path: str | os.PathLike[str]) -> Stored:
@@ -104,24 +93,51 @@ def read_model(path: str | os.PathLike[str]) -> Stored:
     InputError
         If the file is missing, truncated, altered, or not Chainrule's.
     """
-    metadata, tensors = _read_safetensors(path)
-    if METADATA_KEY not in metadata:
-        raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
-    try:
-        document = json.loads(metadata[METADATA_KEY])
-        if document.pop("sha256") != _checksum(document, tensors):
-            raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
-        if document["format"] != FORMAT or document["format_version"] > FORMAT_VERSION:
-            raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+    document, tensors = read_tensors(path)
+    with _readable(path):
         network = design_from_json(document["network"])
         params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
         arrays = {name: tensors.pop(f"array.{name}") for name in document.get("arrays", [])}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
     _check_tensors(path, network, params, tensors)
     return Stored(network, params, document, arrays)
+
+
+def write_tensors(
+    path: str | os.PathLike[str], document: dict[str, Any], tensors: Mapping[str, np.ndarray], format_: str = FORMAT
+) -> None:
+    """Write a JSON `document` and tensors, with their checksum."""
+    from safetensors.numpy import save
+
+    whole = {"format": format_, "format_version": FORMAT_VERSION, **document}
+    plain = {name: np.ascontiguousarray(x).reshape(np.shape(x)) for name, x in tensors.items()}
+    signed = {**whole, "sha256": _checksum(whole, plain)}
+    with written_aside(path) as aside:
+        aside.write_bytes(save(plain, {METADATA_KEY: _canonical(signed)}))
+
+
+def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The document and the tensors of a file that `write_tensors` wrote; an InputError if they are not whole."""
+    metadata, tensors = _read_safetensors(path)
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
+    with _readable(path):
+        document = json.loads(metadata[METADATA_KEY])
+        if document.pop("sha256") != _checksum(document, tensors):
+            raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
+        if document["format"] != format_ or document["format_version"] > FORMAT_VERSION:
+            raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+    return document, tensors
+
+
+@contextmanager
+def _readable(path: Any) -> Iterator[None]:
+    """What goes wrong in reading a document is an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
 
 
 def design_to_json(network: Network) -> dict[str, Any]:
@@ -130,7 +146,7 @@ def design_to_json(network: Network) -> dict[str, Any]:
     for activation in network.activations:
         if ACTIVATIONS.get(activation.name) is not activation:
             raise InputError(f"activation {activation.name!r} is your own function: it cannot be saved without code")
-    if not _is_named(network.cost.name) or cost_named(network.cost.name) != network.cost:
+    if not is_cost_of_ours(network.cost):
         raise InputError(f"cost {network.cost.name!r} is your own function: it cannot be saved without code")
     return {
         "layers": list(network.layers),
@@ -162,12 +178,12 @@ def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
     return [("W", np.asarray(layer.W)), ("b", np.asarray(layer.b))]
 
 
-def _is_named(name: str) -> bool:
+def is_cost_of_ours(cost: Cost) -> bool:
+    """Whether its name alone says what the cost is."""
     try:
-        cost_named(name)
+        return cost_named(cost.name) == cost
     except ValueError:
         return False
-    return True
 
 
 def _canonical(document: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chainrule.network import Network
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
+    from chainrule.tables.plan import Plan
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe, Wishes
@@ -87,6 +88,7 @@ def train(
     min_gradient: Annotated[float | None, _option("--min-gradient", "X", "Stop below this gradient norm.")] = None,
     unchanged: Annotated[float | None, _option("--unchanged", "X", "Stop when no parameter moves by more.")] = None,
     max_seconds: Annotated[float | None, _option("--max-seconds", "X", "Stop after so long.")] = None,
+    keep_every: Annotated[int | None, _option("--keep-every", "N", "Checkpoints every N epochs, too.")] = None,
     dtype: Annotated[str, _option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, _option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, _flag("--show-parameters", "Print weights and biases.")] = False,
@@ -96,6 +98,7 @@ def train(
 ) -> None:
     """Train a network on a table and write a run folder."""
     from chainrule import console
+    from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
@@ -126,19 +129,19 @@ def train(
         dropout=dropout,
         average=average,
     )
-    prepared = prepare(
-        source,
-        target or [],
-        task=task or ("regression" if wishes.cost and wishes.cost.split(":")[0] in COSTS_OF_NUMBERS else None),
-        drop=drop or (),
-        normalize=normalize,
-        quantiles=quantiles,
-        normalize_target=wishes.cost not in BOUNDED_COSTS,
-        test_size=0.0 if test else test_size,
-        validation_size=validation_size,
-        seed=seed,
-        dtype=dtype,
-    )
+    preparing: dict[str, Any] = {
+        "targets": target or [],
+        "task": task or ("regression" if wishes.cost and wishes.cost.split(":")[0] in COSTS_OF_NUMBERS else None),
+        "drop": drop or [],
+        "normalize": normalize,
+        "quantiles": quantiles,
+        "normalize_target": wishes.cost not in BOUNDED_COSTS,
+        "test_size": 0.0 if test else test_size,
+        "validation_size": validation_size,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    prepared = prepare(source, **preparing)
     recipe = _recipe(prepared, wishes, seed, dtype)
     say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, seed)])
     if dry_run:
@@ -150,7 +153,8 @@ def train(
         return
     if test:
         _check_test_file(prepared, test)
-    _train_and_write(source, test, prepared, recipe, path, seed, dtype, balanced, show_parameters, quiet, as_json)
+    plan = plan_of(recipe, preparing, balanced, seed, dtype)
+    _train_and_write(source, test, prepared, recipe, plan, path, keep_every, show_parameters, quiet, as_json)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -215,6 +219,47 @@ def export(
     to_onnx(model, out)
     if not quiet:
         _print_lines(console.export_lines(model, out))
+
+
+@app.command(
+    epilog="Example: chainrule explain runs/churn-1 --epoch 12 --row 17\n\n"
+    "Example: chainrule explain runs/churn-1 --predict new.csv --row 17"
+)
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
+    epoch: Annotated[int | None, _option("--epoch", "N", "The epoch to open [1].")] = None,
+    batch: Annotated[int | None, _option("--batch", "N", "The update of that epoch [1, or the row's].")] = None,
+    row: Annotated[int | None, _option("--row", "N", "The row of the table to work through.")] = None,
+    predict: Annotated[str | None, _option("--predict", "FILE", "Open the prediction of a row of FILE.")] = None,
+    output: Annotated[str | None, _option("--output", "NAME", "The class or target to follow to the inputs.")] = None,
+    layer: Annotated[int | None, _option("--layer", "N", "All nodes of this layer; inputs are layer 0.")] = None,
+    node: Annotated[str | None, _option("--node", "NAME", "This node alone, such as H1 or ON.")] = None,
+    digits: Annotated[int, _option("--digits", "N", "After the decimal point [4].")] = 4,
+    data: Annotated[list[str] | None, _option("--data", "FILE", "The run's table, if it has moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Open an update of a run, or a prediction: every number.
+
+    The update is replayed from the nearest checkpoint.
+    """
+    from chainrule.explain.document import to_json
+    from chainrule.explain.runs import open_prediction, open_step, place_of_output
+    from chainrule.explain.text import View, check_node, prediction_lines, step_lines
+
+    if not 1 <= digits <= 17:
+        raise UsageError(f"--digits: expected 1 to 17, got {digits}")
+    if predict is not None:
+        if epoch is not None or batch is not None:
+            raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
+        opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
+        view = View(0, layer, node, digits)
+        check_node(opened.trace, view)
+        _answer(to_json(opened) if as_json else {}, as_json, prediction_lines(opened, view))
+        return
+    opened = open_step(run, 1 if epoch is None else epoch, batch, row, data or [])
+    view = View(opened.trace.rows.index(row) if row else 0, layer, node, digits)
+    check_node(opened.trace, view)
+    _answer(to_json(opened) if as_json else {}, as_json, step_lines(opened, view))
 
 
 @app.command(
@@ -318,10 +363,9 @@ def _train_and_write(
     test: Source | None,
     prepared: Prepared,
     recipe: Recipe,
+    plan: Plan,
     path: Path,
-    seed: int,
-    dtype: str,
-    balanced: bool,
+    keep_every: int | None,
     show_parameters: bool,
     quiet: bool,
     as_json: bool,
@@ -332,16 +376,25 @@ def _train_and_write(
     from chainrule.training import DivergedError
 
     _use_compilation_cache()
-    diverged = None
+    diverged, checkpoints = None, []
     with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress:
         try:
-            fit = fit_table(prepared, recipe, seed=seed, dtype=dtype, balanced=balanced, progress=progress)
+            fit = fit_table(
+                prepared,
+                recipe,
+                seed=plan.seed,
+                dtype=plan.dtype,
+                balanced=plan.balanced,
+                progress=progress,
+                checkpoint=checkpoints.append,
+                keep_every=keep_every,
+            )
         except DivergedError as error:
             fit, diverged = error.fit, error
-    model = model_of(prepared, recipe, fit, _about(seed, dtype, len(prepared.split.train)))
+    model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
     which, scores = _scores(model, prepared, test)
     metrics = _metrics_document(fit, which, scores)
-    write_run(path, model, fit, metrics, _command_document(source))
+    write_run(path, model, fit, metrics, _command_document(source), plan, checkpoints)
     say = _nothing if quiet or as_json else _print_lines
     say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
     if show_parameters:

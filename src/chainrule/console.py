@@ -60,7 +60,8 @@ def export_lines(model: TableModel, out: str) -> list[str]:
         "date": "seconds since 1970-01-01",
         "timestamp": "seconds since 1970-01-01",
     }
-    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()} | {"text": 'text, "" if missing'}
+    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()}
+    takes["text"] = 'text without blanks around it, "" if missing'
     width = max(len(column.name) for column in model.encoding.columns)
     columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
     gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"

@@ -273,6 +273,9 @@ def _poisson_from_z(z: Array, y: Array) -> Array:
     return EXPONENTIAL(z) - count * z + count * namespace(z).log(_in_domain(count)) - count
 
 
+# outputs for costs of numbers within bounds, where the target does not say which
+BOUNDED_OUTPUTS = {"poisson": "softplus", "binary_cross_entropy": "sigmoid"}
+
 FUSED: Mapping[tuple[Activation, Cost], OutputPair] = {
     (SIGMOID, BINARY_CROSS_ENTROPY): OutputPair(_binary_from_z, _half_squared_derivative),
     (SOFTMAX, CATEGORICAL_CROSS_ENTROPY): OutputPair(_categorical_from_z, _categorical_delta),

@@ -138,7 +138,7 @@ def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None,
 
     `weights`: (batch,) weighs observations, a padded row has weight 0; `params` is needed where network.l2 is not 0.
     """
-    c, share = _costs(network, fwd, Y, weights)
+    c, share = costs_and_shares(network, fwd, Y, weights)
     C = network.cost.outer(namespace(c).sum(share * c))
     if network.l2 and params is None:
         raise ValueError("this network has an L2 penalty: call cost(network, fwd, Y, weights, params)")
@@ -171,7 +171,7 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
     ----------
     Rumelhart, Hinton and Williams (1986); Nielsen, "Neural Networks and Deep Learning", ch. 2, BP1-BP4.
     """
-    c, share = _costs(network, fwd, Y, weights)
+    c, share = costs_and_shares(network, fwd, Y, weights)
     per_row = (share * network.cost.outer_derivative(namespace(c).sum(share * c)))[:, None]
     error, delta, gradient = [per_row * network.cost.error(fwd.a[-1], Y)], [], []
     for i in reversed(range(len(params))):
@@ -191,7 +191,7 @@ def _masked(x: Array, mask: Any) -> Array:
     return x if mask is None else x * namespace(x).asarray(mask, dtype=x.dtype)
 
 
-def _costs(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def costs_and_shares(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Each observation's cost and its share in the batch's: w / sum(w) for the mean, w for the sum."""
     y_hat, z, xp = fwd.a[-1], fwd.z[-1], namespace(fwd.z[-1])
     w = xp.ones_like(z[:, 0]) if weights is None else xp.asarray(weights, dtype=z.dtype)

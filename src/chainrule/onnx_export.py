@@ -43,7 +43,10 @@ def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
         "label" and "probabilities", or "prediction".
         The model of a table, from `load("runs/churn-1")`: an input (rows, 1) for each raw column, named as the
         column; outputs "prediction" and "probabilities", or "prediction". Numbers are float64, NaN if missing;
-        booleans 0 and 1; dates and times of day seconds since 1970-01-01 or midnight; text is text, "" if missing.
+        booleans 0 and 1; dates and times of day seconds since 1970-01-01 or midnight; text is text, "" if missing, and
+        without blanks before or after it, which a runtime cannot trim as Chainrule does.
+
+    A runtime rounds otherwise: expect probabilities to agree to 1e-5, and numbers to 1e-5 deviations of the target.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     >>> bool(np.abs(told - model.predict(X)).max() < 1e-5)
     True
     """
-    graph = _Graph()
+    graph = _Graph([column.name for column in model.encoding.columns] if isinstance(model, TableModel) else ["X"])
     if isinstance(model, TableModel):
         _table(graph, model)
     elif type(model).__module__.startswith("chainrule.estimators"):
@@ -78,12 +81,13 @@ def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
 class _Graph:
     """An ONNX graph in the making: nodes and constants, each result under a fresh name."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str]) -> None:
         try:
             import onnx
         except ImportError as error:
             raise UsageError("ONNX files need the package onnx: pip install 'chainrule[onnx]'") from error
         self.onnx: Any = onnx
+        self.prefix = "/" * (1 + max(len(name) - len(name.lstrip("/")) for name in columns))  # of no column
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
@@ -98,13 +102,13 @@ class _Graph:
         self.outputs.append(self._typed(name, dtype, shape))
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        name = f"constant {len(self.constants)} of the model"
+        name = f"{self.prefix}constant_{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def __call__(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node; the name of its result."""
-        name = f"result {len(self.nodes)} of the model"
+        name = f"{self.prefix}{operator}_{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), [name], domain=domain, **attributes))
         return name
 
@@ -209,11 +213,12 @@ def _estimator(g: _Graph, model: Any) -> None:
         g.output("label", told, np.int64, "rows", len(model.classes_))
     elif network.layers[-1] == 1:
         second = g("Reshape", g("Greater", y_hat, g.constant(0.5, dtype)), g.constant([-1], np.int64))
-        _labels(g, "label", model.classes_, g.cast(second, np.int64), "rows")
+        both = np.resize(model.classes_, 2)  # of one class alone, the same for either
+        _labels(g, "label", both, g.cast(second, np.int64), "rows")
         y_hat = _probabilities(g, y_hat, dtype)
     else:
         _labels(g, "label", model.classes_, g("ArgMax", y_hat, axis=1, keepdims=0), "rows")
-    g.output("probabilities", y_hat, dtype, "rows", len(model.classes_))
+    g.output("probabilities", y_hat, dtype, "rows", max(2, len(model.classes_)))  # 2 of a single class too
 
 
 def _estimator_inputs(g: _Graph, inputs: Any, X: str, dtype: Any) -> str:

@@ -14,6 +14,7 @@ PATIENCE = 20  # epochs without a lower validation cost
 EPOCHS = 1000  # at most
 FEW = 20  # different values of a column of numbers that need no quantiles
 LARGE = 10_000  # training rows
+MOST_PIECES = 1_000  # of all columns together
 
 
 def dropout(n_train: int) -> float:
@@ -30,13 +31,22 @@ def l2(n_train: int) -> float:
     return 3e-3 * min(1.0, (5_000 / n_train) ** 2)
 
 
-def pieces(n_train: int) -> int:
+def pieces(n_train: int, n_columns: int) -> int:
     """How columns of numbers enter beside their Z-score: not (0), as a normal score (1), or in so many pieces.
 
-    >>> pieces(1_000), pieces(5_000), pieces(12_000), pieces(50_000)
-    (0, 1, 24, 32)
+    Tables of many columns are given fewer, so that memory does not multiply.
+
+    >>> pieces(1_000, 9), pieces(5_000, 9), pieces(12_000, 9), pieces(50_000, 9), pieces(50_000, 200)
+    (0, 1, 24, 32, 5)
     """
-    return 0 if n_train < 2_000 else 1 if n_train < LARGE else min(32, n_train // 500)
+    if n_train < LARGE:
+        return 0 if n_train < 2_000 else 1
+    return max(1, min(32, n_train // 500, MOST_PIECES // n_columns))
+
+
+def training_rows(n: int) -> int:
+    """What is left of n rows when validation rows are split off."""
+    return n - round(VALIDATION * n)
 
 
 def batch_size(n_train: int) -> int:

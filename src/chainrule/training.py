@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from chainrule import shapes
-from chainrule.arrays import Array, namespace
-from chainrule.averaging import Average, average_from, averaged, check_decay
-from chainrule.batches import Table, bucket, checked_table, order_of, padded
+from chainrule.arrays import Array
+from chainrule.averaging import check_decay
+from chainrule.batches import bucket, checked_table, order_of, padded
 from chainrule.dropout import check_rate, keep
 from chainrule.keyboard import Keyboard, interruptible
-from chainrule.network import Network, Params, backward, cost, forward, penalty
-from chainrule.rules import Rule, norm_of, rate_at, update
-from chainrule.stopping import MaxSeconds, NoImprovement, Record, Stop
+from chainrule.loop import DIVERGED, RUNNING, State, first_state, metric_name, program
+from chainrule.network import Network, Params
+from chainrule.rules import Rule
+from chainrule.stopping import MaxSeconds, NoImprovement, Stop
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -31,43 +31,6 @@ if TYPE_CHECKING:
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 ORDERS_PER_DISPATCH = 2**22
 SECONDS_PER_DISPATCH = 0.2
-RUNNING, DIVERGED = 0, -1
-
-
-class Evaluated(NamedTuple):
-    """The cost and its gradient at some parameters."""
-
-    cost: Array
-    gradient: Params
-
-
-class Best(NamedTuple):
-    """The parameters with the lowest validation cost so far, that cost, and their epoch."""
-
-    params: Params
-    cost: Array
-    epoch: Array
-
-
-class State(NamedTuple):
-    """All that one epoch hands to the next; () is what a training does without.
-
-    `here` is for whole-table updates, `best` for validation rows, `average` for averaged parameters.
-    """
-
-    epoch: Array
-    seed: Array
-    params: Params
-    rule_state: Any
-    here: Evaluated | tuple[()]
-    best: Best | tuple[()]
-    average: Average | tuple[()]
-    reason: Array  # RUNNING, DIVERGED, or 1 + the place of the goal that was reached
-
-    @property
-    def answering(self) -> Params:
-        """The parameters that are validated and returned."""
-        return self.average.params if self.average else self.params
 
 
 class History(NamedTuple):
@@ -123,6 +86,26 @@ class DivergedError(ArithmeticError):
         self.fit = fit
 
 
+class Setting(NamedTuple):
+    """What decides the course of a training, but for when it ends; the parameters of `train`."""
+
+    network: Network
+    params: Params
+    X: Array
+    Y: Array
+    rule: Rule
+    batch_size: int | None = None
+    stop: tuple[Stop, ...] = ()
+    seed: int = 0
+    dtype: str = "float32"
+    weights: Array | None = None
+    validation: tuple[Array, ...] | None = None
+    sample: str = "permutation"
+    order: Callable[[int], np.ndarray] | None = None
+    dropout: float = 0.0
+    average: float = 0.0
+
+
 def train(
     network: Network,
     params: Params,
@@ -142,6 +125,8 @@ def train(
     dropout: float = 0.0,
     average: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
+    checkpoint: Callable[[State], None] | None = None,
+    keep_every: int | None = None,
 ) -> Fit:
     """Train until a goal is met.
 
@@ -177,6 +162,9 @@ def train(
         validated and returned; the training cost is that of the parameters themselves.
     progress
         Called a few times a second.
+    checkpoint, keep_every
+        Called with the state (as NumPy arrays) before the first epoch, after epochs 1, 2, 4, 8 ..., every
+        `keep_every` epochs, and the last; `replay` goes on from the nearest.
 
     Returns
     -------
@@ -206,47 +194,135 @@ def train(
     'cost_goal'
     """
     _check_kinds(rule, stop, validation)
-    _check_settings(epochs, batch_size, sample, dtype, stop, validation)
-    check_rate(dropout)
-    check_decay(average)
-    table = checked_table(network, X, Y, weights, dtype, "training")
-    held = None if validation is None else checked_table(network, *_three(validation), dtype, "validation")
-    shapes.check_params(network.layers, params)
-    n = len(table.X)
-    if order is None:
-        order = lambda epoch: order_of(seed, epoch, n, sample)  # noqa: E731
+    setting = Setting(
+        network,
+        params,
+        X,
+        Y,
+        rule,
+        batch_size,
+        tuple(stop),
+        seed,
+        dtype,
+        weights,
+        validation,
+        sample,
+        order,
+        dropout,
+        average,
+    )
+    if epochs < 1 or int(epochs) != epochs:
+        raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
+    import jax
 
+    with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
+        return _drive(ready_for(setting), epochs, stop, keyboard, progress, checkpoint, keep_every)
+
+
+class Before(NamedTuple):
+    """What an update starts from: parameters and rule state, its rows in order, their weights, dropout's masks."""
+
+    params: Params
+    rule_state: Any
+    rows: np.ndarray
+    keep: tuple[Any, ...]
+    updates: int  # in an epoch
+
+
+def replay(setting: Setting, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> Before:
+    """Train again up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
+
+    The same program runs on the same numbers, so what comes out is what was, bit for bit, on the same machine.
+
+    Raises
+    ------
+    ValueError
+        If there is no such update.
+    """
+    import jax
+
+    with jax.enable_x64(setting.dtype == "float64"):
+        ready = ready_for(setting)
+        n, batch = ready.n, ready.batch
+        updates = 1 if batch is None else -(-n // batch)
+        if epoch < 1 or not 1 <= step <= updates:
+            raise ValueError(f"expected an epoch from 1 and an update from 1 to {updates}; got {epoch} and {step}")
+        state, slots = ready.state, _order_slots(n, batch)
+        start = max((c for c in checkpoints if int(c.epoch) < epoch), key=lambda c: int(c.epoch), default=None)
+        state = state if start is None else jax.tree.map(jax.numpy.asarray, start)
+        while int(state.epoch) < epoch - 1:
+            k = min(len(slots), epoch - 1 - int(state.epoch))
+            for i in range(k if batch else 0):
+                slots[i, :n] = _checked_order(ready.order(int(state.epoch) + i + 1), n)
+            before = int(state.epoch)
+            state, _ = ready.run(state, slots=slots, n_rows=n, n_epochs=k)
+            if int(state.epoch) == before or int(state.reason):
+                raise ValueError(f"epoch {epoch} was never trained: training ended after epoch {int(state.epoch)}")
+        rows = np.arange(n) if batch is None else np.array(ready.order(epoch))
+        if step > 1 and batch is not None:
+            slots[0, :n] = rows
+            state, _ = ready.run(state, slots=slots, n_rows=(step - 1) * batch, n_epochs=1)
+        masks = keep(setting.network, setting.dropout, state.seed, epoch, step - 1, batch or bucket(n), setting.dtype)
+        some = rows if batch is None else rows[(step - 1) * batch : step * batch]
+        masks = tuple(None if k is None else np.asarray(k)[: len(some)] for k in masks)
+        params, rule_state = jax.tree.map(np.array, (state.params, state.rule_state))
+        return Before(params, rule_state, some, masks, updates)
+
+
+class Ready(NamedTuple):
+    """The compiled program with its data, and the state before the first epoch."""
+
+    run: Any
+    state: State
+    network: Network
+    n: int
+    batch: int | None
+    order: Callable[[int], np.ndarray]
+
+
+def ready_for(setting: Setting) -> Ready:
+    """Check the setting and bring it to where it is computed; within `jax.enable_x64`."""
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
-        batch = None if batch_size is None else min(int(batch_size), n)
-        data, validation = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
-        whole = data if batch is None else None
-        state = _first_state(network, rule, params, whole, held is not None, np.uint32(seed % 2**32), dropout)
-        state = state._replace(average=average_from(state.params)) if average else state
-        run = partial(_program(network, rule, tuple(stop), batch, dropout, average), data=data, held=validation)
-        return _drive(run, network, state, n, order, batch, epochs, stop, keyboard, progress)
+    network, rule, batch_size, stop, of = setting.network, setting.rule, setting.batch_size, setting.stop, setting
+    _check_settings(batch_size, of.sample, of.dtype, stop, of.validation)
+    check_rate(of.dropout)
+    check_decay(of.average)
+    table = checked_table(network, of.X, of.Y, of.weights, of.dtype, "training")
+    held = None if of.validation is None else checked_table(network, *_three(of.validation), of.dtype, "validation")
+    shapes.check_params(network.layers, of.params)
+    n = len(table.X)
+    batch = None if batch_size is None else min(int(batch_size), n)
+    data, validating = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
+    whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
+    state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
+    run = partial(program(network, rule, tuple(stop), batch, of.dropout, of.average), data=data, held=validating)
+    return Ready(run, state, network, n, batch, of.order or partial(_order, of.seed, n, of.sample))
+
+
+def _order(seed: int, n: int, sample: str, epoch: int) -> np.ndarray:
+    return order_of(seed, epoch, n, sample)
 
 
 def _drive(
-    run: Any,
-    network: Network,
-    state: State,
-    n: int,
-    order: Callable[[int], np.ndarray],
-    batch: int | None,
+    ready: Ready,
     epochs: int,
     stop: Sequence[Stop],
     keyboard: Keyboard,
     progress: Callable[[Progress], None] | None,
+    checkpoint: Callable[[State], None] | None,
+    keep_every: int | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
+    run, state, network, n, batch, order = ready
+    if checkpoint:
+        checkpoint(_as_numpy(state))
     began, slots = time.perf_counter(), _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    records, times, done, reason, k = [], [0.0], 0, RUNNING, 1
+    records, times, done, kept, reason, k = [], [0.0], 0, 0, RUNNING, 1
     while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
-        k = min(k, len(slots), epochs - done)
+        k = min(k, len(slots), epochs - done, _next_kept(done, keep_every) - done if checkpoint else epochs)
         for i in range(k if batch else 0):
             slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
@@ -256,10 +332,15 @@ def _drive(
         done, spent = done + ran, time.perf_counter() - started
         records.append(block[:ran])
         times.extend(np.linspace(times[-1], time.perf_counter() - began, ran + 1)[1:])
+        if checkpoint and ran and done == _next_kept(done - 1, keep_every):
+            checkpoint(_as_numpy(state))
+            kept = done
         k = _next_count(k, spent, limit - times[-1])
         if progress and ran:
             progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], times[-1]))
 
+    if checkpoint and kept < done:
+        checkpoint(_as_numpy(state))
     stopped_by = _reason_name(reason, stop, times[-1] >= limit, keyboard.pressed and done < epochs)
     fit = _finished(state, np.concatenate([*records, np.empty((0, 5))]), times[1:], stopped_by, network, batch)
     if reason == DIVERGED:
@@ -269,169 +350,6 @@ def _drive(
             fit,
         )
     return fit
-
-
-@lru_cache(maxsize=128)
-def _program(
-    network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None, dropout: float, average: float
-) -> Any:
-    """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs."""
-    import jax
-    import jax.numpy as jnp
-
-    one_epoch = _whole_table_epoch(dropout, average) if batch is None else _mini_batch_epoch(batch, dropout, average)
-
-    def run(
-        state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
-    ) -> tuple[State, Array]:
-        first = state.epoch
-        total = jnp.sum(data.weights)
-
-        def epoch(carry: tuple[State, Any]) -> tuple[State, Array]:
-            old, block = carry
-            i = old.epoch - first
-            new, C, norm = one_epoch(network, rule, old, data, slots[i], n_rows)
-            change = _largest_change(new.params, old.params)
-            new = new._replace(epoch=old.epoch + 1)
-            held_cost, metric = _validated(network, new.answering, held) if held else [jnp.array(jnp.nan)] * 2
-            best = _better(old.best, new, held_cost) if old.best else old.best
-            since = new.epoch - best.epoch if best else jnp.zeros_like(new.epoch)
-            new = new._replace(best=best)
-            by_sum, by_mean = (C, C / total) if network.reduction == "sum" else (C * total, C)
-            record = Record(new.epoch, C, by_sum, by_mean, held_cost, norm, change, since)
-            reason = jnp.zeros_like(old.reason)
-            for place, goal in reversed(list(enumerate(stops))):
-                reason = jnp.where(goal.reached(record), 1 + place, reason)
-            new = new._replace(reason=reason)
-            row = jnp.stack([jnp.asarray(x, C.dtype) for x in (C, held_cost, metric, norm, _rate(rule, new))])
-            good = jnp.isfinite(C) & jnp.isfinite(change)
-            kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old._replace(reason=old.reason + DIVERGED))
-            return kept, block.at[i].set(row)
-
-        def goes_on(carry: tuple[State, Array]) -> Array:
-            now = carry[0]
-            return (now.epoch - first < n_epochs) & (now.reason == RUNNING)
-
-        block: Any = jnp.zeros((len(slots), 5), data.X.dtype)
-        return jax.lax.while_loop(goes_on, epoch, (state, block))
-
-    return jax.jit(run, donate_argnums=0)
-
-
-def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
-    """One update with the gradient at the current parameters, then cost and gradient at the new ones.
-
-    Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
-    """
-
-    def epoch(
-        network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
-    ) -> tuple[State, Array, Array]:
-        assert isinstance(state.here, Evaluated)
-        params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
-        next_keep = keep(network, dropout, state.seed, state.epoch + 2, 0, len(data.X), data.X.dtype)
-        here = _evaluate(network, params, data, next_keep)
-        new = state._replace(params=params, rule_state=rule_state, here=here)
-        new = new._replace(average=averaged(state.average, params, decay)) if state.average else new
-        return new, here.cost, norm_of(here.gradient)
-
-    return epoch
-
-
-def _mini_batch_epoch(batch: int, dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
-    """One pass over the table in the given order, an update for every `batch` rows."""
-
-    def epoch(
-        network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
-    ) -> tuple[State, Array, Array]:
-        import jax.numpy as jnp
-        from jax import lax
-
-        plain = replace(network, l2=0.0)
-        weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
-
-        def step(i: Array, carry: Any) -> Any:
-            params, rule_state, mean, costs, squares = carry
-            rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
-            X, Y = data.X[rows], data.Y[rows]
-            fwd = forward(network, params, X, keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype))
-            C, gradient = cost(plain, fwd, Y, w), backward(network, params, fwd, Y, w).gradient
-            params, rule_state = update(rule, params, gradient, rule_state)
-            mean = averaged(mean, params, decay) if mean else mean
-            costs += C * jnp.sum(w) if network.reduction == "mean" else C
-            return params, rule_state, mean, costs, squares + norm_of(gradient) ** 2
-
-        n_steps = (n_rows + batch - 1) // batch
-        zero = jnp.zeros((), data.X.dtype)
-        begin = (state.params, state.rule_state, state.average, zero, zero)
-        params, rule_state, mean, costs, squares = lax.fori_loop(0, n_steps, step, begin)
-        C = costs / jnp.sum(weights) if network.reduction == "mean" else costs
-        C = C + penalty(network, params) if network.l2 else C
-        return state._replace(params=params, rule_state=rule_state, average=mean), C, jnp.sqrt(squares / n_steps)
-
-    return epoch
-
-
-def _evaluate(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:
-    fwd = forward(network, params, data.X, kept)
-    C = cost(network, fwd, data.Y, data.weights, params)
-    return Evaluated(C, backward(network, params, fwd, data.Y, data.weights).gradient)
-
-
-def metric_name(network: Network) -> str:
-    """The metric taken on validation rows: accuracy where the cost is a cross-entropy, else RMSE."""
-    return "accuracy" if network.cost.name.endswith("cross_entropy") else "rmse"
-
-
-def _validated(network: Network, params: Params, held: Table) -> tuple[Array, Array]:
-    fwd = forward(network, params, held.X)
-    y_hat, xp = fwd.a[-1], namespace(fwd.a[-1])
-    if metric_name(network) == "rmse":
-        metric = xp.sqrt(xp.sum(held.weights[:, None] * (y_hat - held.Y) ** 2) / xp.sum(held.weights) / y_hat.shape[1])
-    else:
-        softmax = network.activations[-1].name == "softmax"
-        told, true = (xp.argmax(x, axis=1) if softmax else (x > 0.5) for x in (y_hat, held.Y))
-        right = told == true if softmax else xp.all(told == true, axis=1)
-        metric = xp.sum(held.weights * right) / xp.sum(held.weights)
-    return cost(replace(network, l2=0.0), fwd, held.Y, held.weights), metric
-
-
-def _better(best: Any, new: State, held_cost: Array) -> Best:
-    import jax
-
-    improved = held_cost < best.cost
-    candidate = Best(new.answering, held_cost, new.epoch)
-    return jax.tree.map(lambda a, b: namespace(a).where(improved, a, b), candidate, best)
-
-
-def _largest_change(new: Params, old: Params) -> Array:
-    import jax.numpy as jnp
-
-    pairs = [(a, b) for after, before in zip(new, old, strict=True) for a, b in zip(after, before, strict=True)]
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(a - b)) for a, b in pairs]))
-
-
-def _rate(rule: Rule, state: State) -> Any:
-    learning_rate = getattr(rule, "learning_rate", None)  # None: inside a bare optax transformation, out of sight
-    return np.nan if learning_rate is None else rate_at(learning_rate, state.rule_state.step - 1)
-
-
-def _first_state(
-    network: Network, rule: Rule, params: Params, whole: Table | None, validates: bool, seed: Any, dropout: float
-) -> State:
-    """Nothing trained yet; with `whole`, cost and gradient at the first parameters are taken."""
-    import jax
-    import jax.numpy as jnp
-
-    dtype = jnp.zeros(()).dtype
-    fresh: Callable[[], Params] = lambda: jax.tree.map(lambda x: jnp.array(x, dtype), tuple(params))  # noqa: E731
-    start, zero = fresh(), jnp.zeros((), jnp.int32)
-    here = ()
-    if whole is not None:
-        kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
-        here = jax.jit(_evaluate, static_argnums=0)(network, start, whole, kept)
-    best = Best(fresh(), jnp.array(jnp.inf, dtype), zero + 0) if validates else ()
-    return State(zero, jnp.array(seed), start, rule.init(start), here, best, (), zero + 0)
 
 
 def _finished(
@@ -444,7 +362,7 @@ def _finished(
     if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
         params, best_epoch = state.best.params, int(state.best.epoch)
     return Fit(
-        params=jax.tree.map(lambda x: np.array(x), params),
+        params=jax.tree.map(np.array, params),
         history=History(np.arange(1, epochs + 1), *rows.T, seconds=np.array(times)),
         stopped_by=stopped_by,
         epochs=epochs,
@@ -453,6 +371,12 @@ def _finished(
         metric=metric_name(network),
         rule_state=jax.tree.map(lambda x: np.array(x), state.rule_state),
     )
+
+
+def _as_numpy(state: State) -> State:
+    import jax
+
+    return jax.tree.map(np.array, state)
 
 
 def _reason_name(reason: int, stop: Sequence[Stop], out_of_time: bool, interrupted: bool) -> str:
@@ -475,6 +399,12 @@ def _next_count(k: int, spent: float, left: float) -> int:
     """How many epochs to dispatch next: so many that Python looks up a few times a second."""
     wanted = min(SECONDS_PER_DISPATCH, left)
     return max(1, min(4 * k, int(k * wanted / max(spent, 1e-6))))
+
+
+def _next_kept(done: int, keep_every: int | None) -> int:
+    """The first epoch after `done` that a checkpoint is kept of: a power of two, or a multiple of `keep_every`."""
+    power = 1 << done.bit_length()
+    return min(power, (done // keep_every + 1) * keep_every) if keep_every else power
 
 
 def _order_slots(n: int, batch: int | None) -> np.ndarray:
@@ -501,11 +431,7 @@ def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 
 
-def _check_settings(
-    epochs: int, batch_size: int | None, sample: str, dtype: str, stop: Sequence[Stop], validation: Any
-) -> None:
-    if epochs < 1 or int(epochs) != epochs:
-        raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
+def _check_settings(batch_size: int | None, sample: str, dtype: str, stop: Sequence[Stop], validation: Any) -> None:
     if batch_size is not None and (batch_size < 1 or int(batch_size) != batch_size):
         raise ValueError(f"batch_size: expected None (the whole table) or a whole number, 1 or more; got {batch_size}")
     if sample not in ("permutation", "with_replacement"):

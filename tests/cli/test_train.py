@@ -27,11 +27,14 @@ def run_process(*args, **more):
 
 def test_the_run_folder_holds_model_history_metrics_and_command(penguins_run):
     assert sorted(p.name for p in penguins_run.iterdir()) == [
+        "checkpoints",
         "command.json",
         "history.csv",
         "metrics.json",
         "model.safetensors",
+        "plan.json",
     ]
+    assert len(list((penguins_run / "checkpoints").iterdir())) == 4  # before training, after epochs 1, 2 and 3
     metrics = json.loads((penguins_run / "metrics.json").read_text())
     assert metrics["stopped_by"] == "epochs"
     assert metrics["epochs"] == 3

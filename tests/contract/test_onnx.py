@@ -46,6 +46,8 @@ CLASSIFIERS = {
     "missing values": ({"missing": "indicate"}, y),
     "preset with missing values": ({"missing": "indicate", "preset": "tabular"}, y),
     "lbfgs": ({"solver": "lbfgs"}, y),
+    "ranks of a larger table": ({"preset": "tabular"}, np.tile(y, 5)),
+    "pieces of a large table": ({"preset": "tabular"}, np.tile(y, 23)),
     **{f"activation {name}": ({"activation": name}, y) for name in ACTIVATIONS if name != "softmax"},
 }
 
@@ -53,7 +55,7 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("settings", "target"), CLASSIFIERS.values(), ids=CLASSIFIERS)
 def test_a_classifier_answers_alike(tmp_path, settings, target, dtype):
-    rows = (GAPS if "missing" in settings else X).astype(dtype)
+    rows = np.tile(GAPS if "missing" in settings else X, (len(target) // 569, 1)).astype(dtype)
     model = cr.MLPClassifier(**SMALL, **settings).fit(rows, target)
     cr.to_onnx(model, tmp_path / "m.onnx")
     told = run(tmp_path / "m.onnx", X=rows)
@@ -162,6 +164,36 @@ def raw_column(rows, column):
 
 def seconds(text, form):
     return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize("rows", [4_000, 16_000])
+def test_quantiles_of_a_larger_table(tmp_path, rows):
+    rng = np.random.default_rng(0)
+    skewed = np.exp(rng.normal(size=rows))
+    frame = {"/income": np.where(rng.random(rows) < 0.1, np.nan, skewed), "Identity_3": rng.normal(size=rows)}
+    target = np.log(skewed) + frame["Identity_3"]
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*frame, "y"])
+        writer.writerows(
+            zip(*(np.where(np.isnan(x), "", x.astype(str)) for x in (*frame.values(), target)), strict=True)
+        )
+    prepared = prepare(open_table([str(tmp_path / "t.csv")]), ["y"])
+    recipe = recipe_for(prepared, Wishes(epochs=2))
+    model = model_of(prepared, recipe, fit_table(prepared, recipe), {})
+    assert model.network.layers[0] == (5 if rows == 4_000 else 3 + 2 * 20)
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    told = run(tmp_path / "m.onnx", **{name: x[:, None] for name, x in frame.items()})["prediction"]
+    predict_to(model, open_table([str(tmp_path / "t.csv")]), str(tmp_path / "told.csv"))
+    with open(tmp_path / "told.csv", newline="") as file:
+        ours = np.array([float(row["prediction"]) for row in csv.DictReader(file)])
+    assert np.abs(told[:, 0] - ours).max() / model.target.std[0] < 1e-5
+
+
+def test_one_class_alone(tmp_path):
+    model = cr.MLPClassifier(**SMALL).fit(X, np.ones(569, int))
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    np.testing.assert_allclose(run(tmp_path / "m.onnx", X=X)["probabilities"], model.predict_proba(X), atol=1e-5)
 
 
 def test_an_activation_of_ones_own_is_refused_and_nothing_is_written(tmp_path):

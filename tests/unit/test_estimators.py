@@ -210,6 +210,9 @@ SETTINGS_THAT_CLASH = [
     ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: solver='lbfgs'"),
     ({"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": cr.step_decay(0.1)}, "use one"),
     ({"rule": optax.adam(0.1), "learning_rate_init": cr.step_decay(0.1)}, "learning rate of its own"),
+    ({"rule": optax.adam(0.1), "learning_rate_init": 0.5}, "learning rate of its own"),
+    ({"rule": "adamw"}, r"expected cr.optax_rule\('adamw', 1e-3\)"),
+    ({"preset": "tabular", "solver": "lbfgs"}, "preset='tabular' trains with solver='adam'"),
     ({"calibrate": True}, "calibrate=True needs validation rows"),
     ({"dropout": 1.0}, "dropout"),
     ({"max_gradient_norm": 0.0}, "max_gradient_norm"),
@@ -425,3 +428,117 @@ def test_the_preset_answers_in_the_units_of_the_target(outputs):
     )
     held = cr.MLPRegressor(preset="tabular", random_state=0).fit(features, target, X_val=features, y_val=target)
     assert held.validation_scores_[-1] > 0.3
+
+
+def test_whole_numbers_are_encoded_as_the_same_floats():
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 100, (300, 4))
+    target = whole[:, 0] + whole[:, 1] > 100
+    model = cr.MLPClassifier(preset="tabular", random_state=0, max_iter=50).fit(whole, target)
+    np.testing.assert_array_equal(model.predict_proba(whole), model.predict_proba(whole.astype(float)))
+    assert model.score(whole, target) > 0.95
+
+
+def test_a_batch_that_weighs_nothing_moves_nothing():
+    weights = np.zeros(569)
+    weights[::50] = 1
+    model = cr.MLPClassifier(**SMALL, batch_size=8).fit(X, y, sample_weight=weights)
+    assert np.isfinite(model.loss_curve_).all()
+    assert model.score(X[::50], y[::50]) == 1
+
+
+def test_what_is_asked_for_wins_over_the_preset():
+    settings = {"preset": "tabular", "random_state": 0, "max_iter": 5}
+    curves = [
+        cr.MLPClassifier(**settings, **more).fit(X, y).loss_curve_
+        for more in ({}, {"dropout": 0.0}, {"average": 0.0}, {"hidden_layer_sizes": np.array([10, 5])})
+    ]
+    assert len({tuple(curve) for curve in curves[:1] + curves[1:2] + curves[3:]}) == 3
+    validated = [
+        cr.MLPClassifier(**settings, average=average).fit(X, y).validation_loss_curve_ for average in (None, 0.0)
+    ]
+    assert validated[0] != validated[1]
+
+
+def test_the_average_is_what_predicts():
+    raw = cr.MLPClassifier(**SMALL).fit(X, y)
+    model = cr.MLPClassifier(**SMALL, average=0.9).fit(X, y)
+    assert model.loss_curve_ == raw.loss_curve_
+    from chainrule.averaging import average_from, averaged
+
+    one = cr.MLPClassifier(**{**SMALL, "max_iter": 1}, batch_size=569, average=0.9).fit(X, y)
+    first = cr.MLPClassifier(**{**SMALL, "max_iter": 1}, batch_size=569, learning_rate_init=1e-300).fit(X, y)
+    last = cr.MLPClassifier(**{**SMALL, "max_iter": 1}, batch_size=569).fit(X, y)
+    mean = averaged(average_from(tuple(map(cr.Layer, first.coefs_, first.intercepts_))), last._params(), 0.9)
+    np.testing.assert_allclose(one.coefs_[0], mean.params[0].W, atol=1e-9)
+
+
+def test_a_temperature_does_not_outlive_its_weights():
+    settings = {**SMALL, "calibrate": True}
+    model = cr.MLPClassifier(**settings).fit(X[TRAIN], y[TRAIN], X_val=X[HELD], y_val=y[HELD])
+    assert model.temperature_ != 1
+    assert not hasattr(model.set_params(calibrate=False).partial_fit(X, y), "temperature_")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"y_val": y}, "go together"),
+        ({"X_val": X}, "go together"),
+        ({"sample_weight_val": np.ones(569)}, "go together"),
+        ({"X_val": X, "y_val": y[:, None] + 5}, "classes that y does not have"),
+        ({"X_val": X, "y_val": y[:9]}, "expected 569 targets"),
+        ({"X_val": X, "y_val": y, "sample_weight_val": np.ones(3)}, "expected 569 weights"),
+    ],
+)
+def test_validation_rows_in_part_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        cr.MLPClassifier(**SMALL).fit(X, y, **given)
+
+
+def test_a_resumed_fit_refuses_another_rule():
+    for change in ({"learning_rate_init": 0.5}, {"max_gradient_norm": 1.0}, {"solver": "sgd"}):
+        model = cr.MLPClassifier(**SMALL, warm_start="resume").fit(X, y)
+        with pytest.raises(ValueError, match="goes on with the rule and learning rate that it began with"):
+            model.set_params(**change).fit(X, y)
+
+
+def test_inputs_do_not_change_between_fits():
+    model = cr.MLPClassifier(**SMALL, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="preset or missing have changed"):
+        model.set_params(missing="indicate").fit(X, y)
+
+
+@pytest.mark.parametrize("cost", ["poisson", "binary_cross_entropy"])
+@pytest.mark.parametrize("preset", [None, "tabular"])
+def test_a_cost_of_numbers_within_bounds_brings_its_output(cost, preset):
+    shares = 1 / (1 + np.exp(-X[:, 0]))
+    model = cr.MLPRegressor(random_state=0, cost=cost, preset=preset, max_iter=50).fit(X, shares)
+    told = model.predict(X)
+    assert (told > 0).all()
+    assert model.score(X, shares) > 0.8
+
+
+def test_a_table_too_small_for_the_preset_is_told_so():
+    with pytest.raises(ValueError, match="expected 10 or more, or X_val; got 6"):
+        cr.MLPClassifier(preset="tabular").fit(X[:6], [0, 1] * 3)
+    with pytest.raises(ValueError, match="column 1: its values are too large to scale"):
+        cr.MLPClassifier(preset="tabular").fit(np.where(np.arange(30) == 1, 1e300 * X, X), y)
+
+
+@pytest.mark.parametrize("rows", [2_600, 13_000])
+def test_quantiles_of_larger_tables_are_carried_back_to_the_columns(rows):
+    rng = np.random.default_rng(0)
+    features = np.exp(rng.normal(size=(rows, 3)))
+    features[:, 2] = rng.integers(0, 3, rows)  # few values: no quantiles
+    target = np.log(features[:, 0]) - 0.5 * (features[:, 1] > 1) + 0.1 * features[:, 2]
+    model = cr.MLPRegressor(preset="tabular", random_state=0, max_iter=6).fit(features, target)
+    assert model.network_.layers[0] == (5 if rows < 12_000 else 3 + 2 * 20)
+    assert model.score(features, target) > 0.9
+    some = features[10:20]
+    for j in range(3):
+        up, down = some.copy(), some.copy()
+        up[:, j] += 1e-7
+        down[:, j] -= 1e-7
+        slope = (model.predict(up) - model.predict(down)) / 2e-7
+        np.testing.assert_allclose(model.explain_gradient(some)[:, j], slope, rtol=1e-4, atol=1e-5)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X, y = load_breast_cancer(return_X_y=True)
 X = scale(X)
 NUMBERS = scale(load_diabetes(return_X_y=True)[1])
+LARGE = np.random.default_rng(1).normal(size=(13_000, 30))
 SMALL = {"hidden_layer_sizes": (8, 4), "random_state": 0, "max_iter": 12}
 THREE = np.array(["no", "perhaps", "yes"])[np.arange(569) % 3]
 GAPS = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
@@ -52,6 +53,8 @@ FITTED = {
     "clipped, thinned, scheduled": lambda: classifier(
         learning_rate_init=cr.step_decay(0.1), max_gradient_norm=1.0, dropout=0.2
     ).fit(X, y),
+    "ranks of a larger table": lambda: classifier(preset="tabular", max_iter=2).fit(np.tile(X, (5, 1)), np.tile(y, 5)),
+    "pieces of a large table": lambda: classifier(preset="tabular", max_iter=2).fit(LARGE, LARGE[:, 0] > 0),
     "numbers": lambda: regressor().fit(X[:442], NUMBERS),
     "quantile": lambda: regressor(cost="pinball:0.9").fit(X[:442], NUMBERS),
     "counts": lambda: regressor(loss="poisson").fit(X[:442], np.exp(NUMBERS)),
@@ -145,6 +148,10 @@ def test_what_cannot_be_saved_is_refused_and_nothing_is_written(tmp_path):
     own = classifier(activation=cr.Activation("mine", lambda z: z * 2)).fit(X, y)
     with pytest.raises(InputError, match="your own function"), pytest.warns(UserWarning, match="activation"):
         cr.save(own, tmp_path / "m")
+    cost = cr.Cost("mine", lambda y_hat, y: (y_hat - y) ** 2)
+    of_ones_own = regressor(cost=cost).fit(X[:442], NUMBERS)
+    with pytest.raises(InputError, match="your own function"), pytest.warns(UserWarning, match="cost"):
+        cr.save(of_ones_own, tmp_path / "m")
     with pytest.raises(InputError, match="solver is 'lbfgs'"):
         cr.save(FITTED["lbfgs"](), tmp_path / "m", optimizer=True)
     with pytest.raises(ValueError, match="not fitted"):
@@ -204,6 +211,9 @@ def without(name):
 
 
 HOSTILE = {
+    "quantiles in no order": changed(quantiles=[[[1.0, 0.0, 2.0], [], [0.5, 0.5]]] * 30),
+    "quantiles of other columns": changed(quantiles=[None, None]),
+    "an l2 beyond any number": in_part("network", l2=10**400),
     "another class": changed(**{"class": "system"}),
     "a class of scikit-learn": changed(**{"class": "MLPRegressor"}),
     "an unknown kind": changed(kind="program"),
@@ -275,6 +285,31 @@ def test_a_flipped_bit_is_found(tmp_path):
     data[-9] ^= 1
     (tmp_path / "m").write_bytes(data)
     with pytest.raises(InputError, match="damaged or altered"):
+        cr.load(tmp_path / "m")
+
+
+def test_an_estimator_is_no_model_of_a_table(tmp_path):
+    from chainrule.tables.runs import load_table_model
+
+    cr.save(FITTED["two classes"](), tmp_path / "m")
+    with pytest.raises(InputError, match=r"holds an estimator.*cr\.load"):
+        load_table_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("column", ["x", 3, None, [1]])
+def test_a_forged_table_is_refused(tmp_path, column):
+    from chainrule.artifacts import write_model
+
+    network = cr.Network([1, 1], "sigmoid", "binary_cross_entropy")
+    document = {
+        "kind": "table",
+        "encoding": {"columns": [column], "dropped": []},
+        "target": {},
+        "frequencies": [],
+        "about": {},
+    }
+    write_model(tmp_path / "m", network, cr.initialize(network), document)
+    with pytest.raises(InputError, match="not a model of a table"):
         cr.load(tmp_path / "m")
 
 

@@ -48,18 +48,27 @@ class Inputs(NamedTuple):
         return np.where(np.isnan(X), 0, carried)
 
 
-def fit_inputs(X: np.ndarray, scale: bool) -> Inputs:
-    """Means without the missing values; with `scale` the preset's encoding (a constant column stays, at 0)."""
+def fit_inputs(X: np.ndarray, scale: bool, splits: bool) -> Inputs:
+    """Means without the missing values; with `scale` the preset's encoding (a constant column stays, at 0).
+
+    `splits`: whether validation rows are still to be split off, as the recipe counts training rows.
+    """
     absent = np.isnan(X)
     there = np.maximum(len(X) - absent.sum(axis=0), 1)
     wide = np.where(absent, 0, X).astype(np.float64)
-    fill = wide.sum(axis=0) / there
+    with np.errstate(over="ignore"):
+        fill = wide.sum(axis=0) / there
     zeros, ones = np.zeros(X.shape[1]), np.ones(X.shape[1])
     indicated = np.flatnonzero(absent.any(axis=0))
     if not scale:
         return Inputs(fill, zeros, ones, indicated)
-    std = np.sqrt((np.where(absent, 0, wide - fill) ** 2).sum(axis=0) / there)
-    pieces = preset.pieces(len(X))
+    with np.errstate(over="ignore", invalid="ignore"):
+        std = np.sqrt((np.where(absent, 0, wide - fill) ** 2).sum(axis=0) / there)
+    if not np.isfinite(std).all():
+        raise ValueError(
+            f"column {int(np.argmin(np.isfinite(std)))}: its values are too large to scale; use other units"
+        )
+    pieces = preset.pieces(preset.training_rows(len(X)) if splits else len(X), X.shape[1])
     columns = [wide[~gone, i] for i, gone in enumerate(absent.T)] if pieces else []
     quantiles = tuple(fit_quantiles(x, pieces, preset.FEW) if len(x) else None for x in columns)
     flags = ((wide == 0) | (wide == 1)).all(axis=0)  # one-hot columns: on one scale as they are

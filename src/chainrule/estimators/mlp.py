@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule.activations import Activation
 from chainrule.batches import Table
-from chainrule.costs import HALF_SQUARED_ERROR, Cost
+from chainrule.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR, Cost
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
 from chainrule.estimators.parameters import (
     CLASSES_CONSTRAINTS,
     OF_CLASSES,
     OUR_CONSTRAINTS,
     OURS,
+    check_alone,
     check_together,
     core_name,
     settled,
@@ -63,6 +64,8 @@ class _ChainruleMLP(StochasticMixin):
             Validation rows of your own, for the validation curves; with `early_stopping` they take the place of
             the fraction split off.
         """
+        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+            raise ValueError("X_val and y_val go together, and sample_weight_val with both")
         self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
         try:
             return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
@@ -71,8 +74,10 @@ class _ChainruleMLP(StochasticMixin):
 
     def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
         """scikit-learn's `_fit`, with the preset's settings, and the class weights multiplied in."""
-        with settled(self, X), naming_missing(X):
+        check_alone(self)
+        with settled(self, X, self._own_validation is None), naming_missing(X):
             check_together(self, self._own_validation is not None, incremental)
+            vars(self).pop("temperature_", None)  # of weights that are about to change
             if self.class_weight is not None:
                 if incremental and self.class_weight == "balanced":
                     raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
@@ -84,12 +89,15 @@ class _ChainruleMLP(StochasticMixin):
         """scikit-learn's checks, on inputs that are encoded where a setting asks for it, and dense."""
         for of_an_earlier_fit in ("inputs_", "target_mean_", "target_std_") if reset else ():
             vars(self).pop(of_an_earlier_fit, None)
-        if self.preset is None and self.missing == "error":
+        encodes = self.preset is not None or self.missing == "indicate"
+        if not reset and encodes != (self._inputs is not None):
+            raise ValueError("preset or missing have changed since the first fit, and the inputs with them: fit anew")
+        if not encodes:
             X, y = super()._validate_input(X, y, incremental, reset)  # pyright: ignore[reportAttributeAccessIssue]
             return dense(X), y
-        X = self._checked(X, dtype=(np.float64, np.float32), reset=reset)
+        X = dense(self._checked(X, dtype=(np.float64, np.float32), reset=reset))
         if reset:
-            self.inputs_ = fit_inputs(X, scale=self.preset is not None)
+            self.inputs_ = fit_inputs(X, self.preset is not None, self._own_validation is None)
         raw = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
         X, y = super()._validate_input(self.inputs_.encode(X), y, incremental, reset=True)  # pyright: ignore[reportAttributeAccessIssue]
         vars(self).update(raw)
@@ -113,8 +121,7 @@ class _ChainruleMLP(StochasticMixin):
         [[3.0]]
         """
         check_is_fitted(self)
-        with naming_missing(X):
-            raw = self._checked(X, reset=False).astype(float)
+        raw = dense(self._checked(X, reset=False)).astype(float)
         network, params = self.network_, self._answering_params()
         if not 0 <= output < network.layers[-1]:
             raise ValueError(f"output: expected a number from 0 to {network.layers[-1] - 1}, got {output}")
@@ -125,10 +132,13 @@ class _ChainruleMLP(StochasticMixin):
         gradient = delta @ params[0].W.T
         return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
 
-    def _checked(self: Any, X: Any, **settings: Any) -> np.ndarray:
-        """Raw inputs, checked against the columns seen in `fit`, dense."""
+    def _checked(self: Any, X: Any, **settings: Any) -> Any:
+        """Raw inputs, dense or sparse, checked against the columns seen in `fit`; floats where they are encoded."""
         finite: Any = "allow-nan" if self.missing == "indicate" else True
-        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings))
+        if self._inputs or self.preset:
+            settings.setdefault("dtype", (np.float64, np.float32))
+        with naming_missing(X):
+            return validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings)
 
     @property
     def _inputs(self: Any) -> Inputs | None:
@@ -140,8 +150,8 @@ class _ChainruleMLP(StochasticMixin):
     def _own_held(self: Any, dtype: Any) -> Held:
         """The caller's validation rows, checked as `predict` checks its rows."""
         X_val, y_val, weights = self._own_validation
-        with naming_missing(X_val):
-            return given_rows(self, self._encoded(self._checked(X_val, dtype=dtype, reset=False)), y_val, weights)
+        encoded = self._encoded(dense(self._checked(X_val, dtype=dtype, reset=False)))
+        return given_rows(self, encoded, y_val, weights)
 
     def _design(self: Any, layer_units: Any) -> Network:
         """The design that scikit-learn's names mean."""
@@ -151,6 +161,7 @@ class _ChainruleMLP(StochasticMixin):
         out = core_name(self.out_activation_)
         costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
         chosen = costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost
+        out = BOUNDED_OUTPUTS.get(self.cost, out) if isinstance(self.cost, str) and out == "identity" else out
         last = out if self.output_activation is None else core_name(self.output_activation)
         return Network(layers, [*map(core_name, hidden), last], chosen)
 
@@ -190,9 +201,7 @@ class _ChainruleMLP(StochasticMixin):
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> np.ndarray:
         """The outputs of the network, a bounded number of rows at a time."""
         if check_input:
-            finite: Any = "allow-nan" if self.missing == "indicate" else True
-            with naming_missing(X):
-                X = validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, reset=False)
+            X = self._checked(X, reset=False)
         params = self._answering_params()
         X = X.tocsr() if issparse(X) else X
         pieces = [dense(X[i : i + ROWS_AT_ONCE]) for i in range(0, X.shape[0], ROWS_AT_ONCE)]
@@ -222,7 +231,8 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
     preset : "tabular" or None
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
-        `chainrule.preset` in place of all parameters that are left at scikit-learn's defaults.
+        `chainrule.preset` in place of all parameters that have scikit-learn's default values, given or not. Scales
+        and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
         values in `fit` gets one more input, which says so.
@@ -237,9 +247,10 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
     max_gradient_norm
         Gradients with a larger norm are scaled down to it.
     dropout
-        The share of the hidden nodes that each update leaves out.
+        The share of the hidden nodes that each update leaves out; None is 0, or the preset's.
     average
-        The decay of an average of the weights over the updates, such as 0.998; it is what is validated and kept.
+        The decay of an average of the weights over the updates, such as 0.998; it is what is validated and
+        kept. None is no average, or the preset's.
     initial : (coefs, intercepts)
         First weights and biases of your own.
     warm_start : bool or "resume"
@@ -296,7 +307,8 @@ class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
     def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         """With a preset, targets on one scale, where the output may have any: their mean 0 and deviation 1."""
         X, y = super()._validate_input(X, y, incremental, reset)
-        if self.preset is None or self.loss == "poisson" or self.output_activation is not None:
+        bounded = self.loss == "poisson" or (isinstance(self.cost, str) and self.cost in BOUNDED_OUTPUTS)
+        if self.preset is None or bounded or self.output_activation is not None:
             return X, y
         if reset:
             std = y.std(axis=0)

@@ -45,8 +45,8 @@ OURS: dict[str, Any] = {
     "output_activation": None,
     "rule": None,
     "initial": None,
-    "dropout": 0.0,
-    "average": 0.0,
+    "dropout": None,
+    "average": None,
     "max_gradient_norm": None,
     "stop_on": "score",
     "restore_best": False,
@@ -77,8 +77,8 @@ OUR_CONSTRAINTS: dict[str, Any] = {
     "missing": [StrOptions({"error", "indicate"})],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither"), callable],
     "warm_start": ["boolean", StrOptions({"resume"})],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
-    "average": [Interval(Real, 0, 1, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left"), None],
+    "average": [Interval(Real, 0, 1, closed="left"), None],
     "max_gradient_norm": _POSITIVE,
     "min_gradient": _POSITIVE,
     "cost": [str, Cost, None],
@@ -93,17 +93,26 @@ OUR_CONSTRAINTS: dict[str, Any] = {
 CLASSES_CONSTRAINTS: dict[str, Any] = {"class_weight": [StrOptions({"balanced"}), dict, None], "calibrate": ["boolean"]}
 
 
+def check_alone(model: Any) -> None:
+    """Settings as the caller gave them, before the preset's are put in."""
+    if model.preset and model.solver != "adam":
+        raise ValueError(f"preset={model.preset!r} trains with solver='adam'; got {model.solver!r}")
+    if model.rule is not None and not (hasattr(model.rule, "init") and hasattr(model.rule, "update")):
+        raise ValueError(f"rule: expected cr.optax_rule('adamw', 1e-3) or an optax transformation, got {model.rule!r}")
+    own_rate = model.learning_rate_init != 0.001 or model.learning_rate != "constant"
+    if model.rule is not None and own_rate:
+        raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
+
+
 def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
     """Settings that are well alone but not together; a ValueError says which, and what to do."""
     if model.solver == "lbfgs":
-        given = [name for name in _OF_PASSES if getattr(model, name) not in (OURS[name], [])]
+        given = [name for name in _OF_PASSES if not _is_default(getattr(model, name), OURS[name])]
         given += ["learning_rate_init"] * callable(model.learning_rate_init)
         given += ["warm_start"] * (model.warm_start == "resume") + ["X_val"] * own_validation
         given += ["calibrate"] * getattr(model, "calibrate", False)
         if given:
             raise ValueError(f"{given[0]}: solver='lbfgs' makes no passes it could apply to; use 'adam' or 'sgd'")
-    if model.rule is not None and (callable(model.learning_rate_init) or model.learning_rate != "constant"):
-        raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
     if callable(model.learning_rate_init) and model.solver == "sgd" and model.learning_rate != "constant":
         raise ValueError(f"learning_rate_init is a schedule, and so is learning_rate={model.learning_rate!r}: use one")
     if getattr(model, "calibrate", False) and not (own_validation or model.early_stopping):
@@ -112,15 +121,20 @@ def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
         raise ValueError(f"preset={model.preset!r} looks at the whole table first: use fit, not partial_fit")
 
 
+def _is_default(value: Any, default: Any) -> bool:
+    same = value is default or (type(value) is type(default) and value == default)
+    return same or (default == () and isinstance(value, list) and not value)
+
+
 @contextmanager
-def settled(model: Any, X: Any) -> Iterator[None]:
+def settled(model: Any, X: Any, splits: bool) -> Iterator[None]:
     """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs."""
     if model.preset is None:
         yield
         return
-    settings = tabular_settings(_num_samples(X))
+    settings = tabular_settings(_num_samples(X), splits)
     defaults = {name: p.default for name, p in signature(type(model).__init__).parameters.items()}
-    left = [name for name in settings if getattr(model, name) == defaults[name]]
+    left = [name for name in settings if _is_default(getattr(model, name), defaults[name])]
     before = {name: getattr(model, name) for name in left}
     vars(model).update({name: settings[name] for name in left})
     try:
@@ -129,13 +143,15 @@ def settled(model: Any, X: Any) -> Iterator[None]:
         vars(model).update(before)
 
 
-def tabular_settings(n: int) -> dict[str, Any]:
-    """The recipe of `chainrule.preset` for a table of n rows, in scikit-learn's names.
+def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
+    """The recipe of `chainrule.preset` for a table of n rows, in scikit-learn's names; `splits` off validation rows.
 
     The penalty alpha is divided by the rows of a batch there, l2 is not.
     """
-    n_train = n - round(preset.VALIDATION * n)
-    batch = preset.batch_size(n_train)
+    if splits and n < 10:
+        raise ValueError(f"preset='tabular' holds out a fifth of the rows: expected 10 or more, or X_val; got {n}")
+    n_train = preset.training_rows(n) if splits else n
+    batch = min(n_train, preset.batch_size(n_train))
     return {
         "hidden_layer_sizes": preset.HIDDEN,
         "activation": preset.ACTIVATION,

@@ -120,7 +120,8 @@ def penalised(network: Network, params: Params, table: Table, alpha: Array, kept
     """The mean cost and its gradient, both with the penalty divided by the rows' total weight."""
     import jax.numpy as jnp
 
-    fwd, share = forward(network, params, table.X, kept), alpha / jnp.sum(table.weights)
+    fwd, total = forward(network, params, table.X, kept), jnp.sum(table.weights)
+    share = jnp.where(total > 0, alpha / jnp.where(total > 0, total, 1), 0)  # a batch that weighs nothing asks nothing
     # scikit-learn's squared loss of several outputs is their mean, its gradient that of their sum
     outputs = network.layers[-1] if network.cost is HALF_SQUARED_ERROR else 1
     loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(jnp.sum(W**2) for W, _ in params)

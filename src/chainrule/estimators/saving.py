@@ -12,7 +12,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from chainrule.activations import ACTIVATIONS, Activation
-from chainrule.artifacts import Stored
+from chainrule.artifacts import Stored, is_cost_of_ours
 from chainrule.averaging import Average
 from chainrule.costs import Cost, cost_named
 from chainrule.errors import InputError
@@ -173,7 +173,7 @@ def _value_to_json(value: Any) -> Any:
         return {"is": "dict", "of": [[_value_to_json(k), _value_to_json(v)] for k, v in value.items()]}
     if isinstance(value, Activation) and ACTIVATIONS.get(value.name) is value:
         return {"is": "activation", "of": value.name}
-    if isinstance(value, Cost) and cost_named(value.name) == value:
+    if isinstance(value, Cost) and is_cost_of_ours(value):
         return {"is": "cost", "of": value.name}
     return {"is": "rule", "of": rule_to_json(value)}
 
@@ -234,6 +234,7 @@ def _position_to_plain(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
     plain: dict[str, Any] = {
         "rule": rule_to_json(position.rule),
         "learning_rate": position.learning_rate,
+        "first_rate": position.first_rate,
         "dropout_seed": position.dropout_seed,
         "n_state": len(arrays),
         "random_states": None,
@@ -274,8 +275,8 @@ def _position_from_plain(model: Any, plain: Mapping[str, Any], arrays: Mapping[s
         states = tuple((name, of[f"random.{i}"], *rest) for i, (name, *rest) in enumerate(plain["random_states"]))
         for state in states:
             np.random.RandomState().set_state(state)  # checks it
-    rate, seed = float(plain["learning_rate"]), int(plain["dropout_seed"])
-    return Position(rule, jax.tree.unflatten(structure, found), rate, seed, params, average, order, states)  # pyright: ignore[reportArgumentType]
+    rate, first, seed = float(plain["learning_rate"]), float(plain["first_rate"]), int(plain["dropout_seed"])
+    return Position(rule, jax.tree.unflatten(structure, found), rate, first, seed, params, average, order, states)  # pyright: ignore[reportArgumentType]
 
 
 def _layers(network: Network, arrays: Mapping[str, np.ndarray], prefix: str) -> Params:

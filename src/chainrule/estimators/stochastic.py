@@ -48,6 +48,7 @@ class Position(NamedTuple):
     rule: Any
     state: Any
     learning_rate: float
+    first_rate: float
     dropout_seed: int
     params: Params | None = None
     average: Any = ()
@@ -84,8 +85,14 @@ class StochasticMixin:
             raise ValueError("partial_fit does not support early_stopping=True")
         self.network_ = self._design(layer_units)
         resumes = self.warm_start == "resume" and not incremental and hasattr(self, "_position")
+        begins = self._first_position()
+        if resumes and (begins.rule, begins.first_rate) != (self._position.rule, self._position.first_rate):
+            raise ValueError(
+                "warm_start='resume' goes on with the rule and learning rate that it began with; for others use "
+                "warm_start=True, or fit anew"
+            )
         if not (resumes or (incremental and hasattr(self, "_position"))):
-            self._position = self._first_position()
+            self._position = begins
         past = self._position.random_states
         if resumes and past:
             self._random_state = np.random.RandomState()
@@ -132,8 +139,14 @@ class StochasticMixin:
         table, held_X = on_device(X, y, weights), jnp.asarray(held.X if held else X[:0])
         params: Any = jax.tree.map(jnp.asarray, past.params or self._params())
         state: Any = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
-        average: Any = jax.tree.map(jnp.asarray, past.average) or (average_from(params) if self.average else ())
-        run = passes(self.network_, past.rule, batch, Ways(self.dropout, self.average, self.min_gradient is not None))
+        average: Any = jax.tree.map(jnp.asarray, past.average)
+        average = average or (average_from(params) if self.average else ())
+        run = passes(
+            self.network_,
+            past.rule,
+            batch,
+            Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None),
+        )
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
@@ -294,8 +307,10 @@ class StochasticMixin:
             rate = rule.learning_rate
         if self.max_gradient_norm is not None:
             rule = clipped(rule, self.max_gradient_norm)
-        seed = int(self._random_state.randint(2**31 - 1)) if self.dropout else 0
-        return Position(rule, None, 0.0 if callable(rate) else float(rate), seed)
+        aside = np.random.RandomState()  # scikit-learn's draws go on as if the seed of the dropout were not drawn
+        aside.set_state(self._random_state.get_state())
+        first_rate = 0.0 if callable(rate) else float(rate)
+        return Position(rule, None, first_rate, first_rate, int(aside.randint(2**31 - 1)))
 
     def _batch(self: Any, n: int) -> int:
         if self.batch_size == "auto":

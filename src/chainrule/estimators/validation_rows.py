@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_array
 
 from chainrule.costs import FUSED, cost_of
 from chainrule.network import Network
@@ -39,11 +40,14 @@ def split_off(model: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarr
 def given_rows(model: Any, X_val: np.ndarray, y_val: Any, weights: Any) -> Held:
     """The caller's validation rows; X_val is checked and encoded."""
     y_val = np.asarray(y_val)
+    if y_val.ndim == 2 and y_val.shape[1] == 1:
+        y_val = y_val[:, 0]
     if len(y_val) != len(X_val):
         raise ValueError(f"y_val: expected {len(X_val)} targets, one per row of X_val; got {len(y_val)}")
     if weights is not None and np.shape(weights) != (len(X_val),):
         raise ValueError(f"sample_weight_val: expected {len(X_val)} weights, got an array of shape {np.shape(weights)}")
     if not is_classifier(model):
+        y_val = check_array(y_val, ensure_2d=False, input_name="y_val")
         scaled = (y_val - model.target_mean_) / model.target_std_ if hasattr(model, "target_mean_") else y_val
         return Held(X_val, as_outputs(scaled, X_val.dtype), scaled, weights)
     unknown = np.setdiff1d(y_val, model.classes_) if y_val.ndim == 1 else []

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import UsageError
+from chainrule.loop import State
 from chainrule.network import Network, Params, forward
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
@@ -38,6 +39,8 @@ def fit_table(
     dtype: str = "float32",
     balanced: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    checkpoint: Callable[[State], None] | None = None,
+    keep_every: int | None = None,
 ) -> Fit:
     """Train the recipe's network on the training rows, watching the validation rows if there are any.
 
@@ -48,7 +51,7 @@ def fit_table(
     DivergedError
         If the cost turns NaN or infinite; its `fit` has the last good parameters.
     """
-    weights = _balancing(prepared) if balanced else np.ones(len(prepared.X))
+    weights = balancing(prepared) if balanced else np.ones(len(prepared.X))
     rows, held = prepared.split.train, prepared.split.validation
     return train(
         recipe.network,
@@ -66,10 +69,12 @@ def fit_table(
         dropout=recipe.dropout,
         average=recipe.average,
         progress=progress,
+        checkpoint=checkpoint,
+        keep_every=keep_every,
     )
 
 
-def _balancing(prepared: Prepared) -> np.ndarray:
+def balancing(prepared: Prepared) -> np.ndarray:
     """A weight per row such that the classes weigh the same in all, and a row weighs 1 on average."""
     if prepared.target.task == "regression":
         raise UsageError("--balanced weighs classes; this target is a number")

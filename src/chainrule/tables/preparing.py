@@ -31,6 +31,7 @@ class Prepared(NamedTuple):
     X: np.ndarray
     Y: np.ndarray
     table: pa.Table
+    numbers: np.ndarray  # of its rows in the source, from 1
     n_rows: int  # in the source, with those that have no target
     hints: tuple[str, ...]
 
@@ -75,7 +76,8 @@ def prepare(
     chosen = sorted((c for c in columns if c.name in targets), key=lambda c: list(targets).index(c.name))
     labels = (LABELS, value_sql(source, Column(chosen[0].name, "text")))
     table = fetch(source, [*((column.name, value_sql(source, column)) for column in used), labels])
-    table = _with_target(table, chosen, source)
+    there = _with_target(table, chosen, source)
+    table, numbers = table.filter(there), np.flatnonzero(there) + 1
     target = task_of(chosen, table, task, table.column(LABELS))
     if target.task != "regression":
         table = table.set_column(table.column_names.index(chosen[0].name), chosen[0].name, table.column(LABELS))
@@ -85,7 +87,9 @@ def prepare(
     _check_split(split, test_size, validation_size)
     training = table.take(split.train)
     inputs = [column for column in columns if column.name not in targets]
-    pieces = preset.pieces(training.num_rows) if quantiles and normalize else 0
+    numbers_of = [column for column in inputs if column.kind == "number"]
+    wanted = quantiles and normalize and numbers_of
+    pieces = preset.pieces(training.num_rows, len(numbers_of)) if wanted else 0
     encoding = fit_encoding(_filled(training, inputs), inputs, normalize, pieces)
     if not encoding.columns:
         why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
@@ -94,16 +98,17 @@ def prepare(
     X = encoding.encode(table, dtype)
     Y = encode_target(target, table).astype(dtype)
     hints = (*strays(source, inputs), *_hints(training, encoding))
-    return Prepared(encoding, target, split, X, Y, table, n_rows, hints)
+    return Prepared(encoding, target, split, X, Y, table, numbers, n_rows, hints)
 
 
-def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> pa.Table:
-    """The rows in which no target is missing."""
+def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> np.ndarray:
+    """Whether no target is missing: (rows,)."""
+    there = np.ones(table.num_rows, bool)
     for column in targets:
         if column.kind in ("empty", "other"):
             raise InputError(f"{source.name}: target {column.name!r} has no value that can be predicted")
-        table = table.filter(table.column(column.name).is_valid())
-    return table
+        there &= table.column(column.name).is_valid().to_numpy()
+    return there
 
 
 def _filled(table: pa.Table, columns: Sequence[Column]) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from chainrule import preset
 from chainrule.averaging import check_decay
+from chainrule.costs import BOUNDED_OUTPUTS
 from chainrule.dropout import check_rate
 from chainrule.errors import InputError
 from chainrule.network import Network, Params, initialize
@@ -31,7 +32,7 @@ OUTPUTS: dict[Task, tuple[str, str]] = {
     "regression": ("identity", "squared_error"),
 }
 # costs of numbers within bounds: they take the output's activation with them, and targets in their own units
-BOUNDED_COSTS = {"poisson": ("softplus", 0.0, inf), "binary_cross_entropy": ("sigmoid", 0.0, 1.0)}
+BOUNDED_COSTS = {"poisson": (0.0, inf), "binary_cross_entropy": (0.0, 1.0)}
 COSTS_OF_NUMBERS = ("poisson", "pinball")  # costs that make no sense for classes
 OWN_RULES: dict[str, dict[str, Any]] = {
     "gradient_descent": {},
@@ -87,7 +88,7 @@ def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "
     """
     n_train = len(prepared.split.train)
     if wishes.cost in BOUNDED_COSTS:
-        _, low, high = BOUNDED_COSTS[wishes.cost]
+        low, high = BOUNDED_COSTS[wishes.cost]
         outside = prepared.Y[(low > prepared.Y) | (high < prepared.Y)]
         if outside.size:
             raise InputError(f"--cost {wishes.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
@@ -120,7 +121,7 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, wishes: Wi
     if task == "regression" and cost == "categorical_cross_entropy":
         raise InputError("--cost categorical_cross_entropy is for classes; this target is a number")
     if task == "regression" and cost in BOUNDED_COSTS:
-        output = BOUNDED_COSTS[cost][0]
+        output = BOUNDED_OUTPUTS[cost]
     asked = list(wishes.activation or [preset.ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
         activations = asked

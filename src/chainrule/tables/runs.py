@@ -8,18 +8,24 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chainrule.artifacts import Stored, read_model, save_json, write_model, write_text
+import numpy as np
+
+from chainrule.artifacts import Stored, read_model, read_tensors, save_json, write_model, write_tensors, write_text
 from chainrule.errors import InputError
+from chainrule.loop import State
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
+from chainrule.tables.plan import Plan, plan_from_json
 from chainrule.tables.reading import Source
 from chainrule.tables.target import target_from_json
 from chainrule.training import Fit
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
+PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
 
 
 def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
@@ -54,10 +60,14 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
 def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
     """The model in what was read from `path`; an InputError if it is none of a table."""
     network, params, document, _ = stored
+    kind = document.get("kind", "table")
+    if kind != "table":
+        what = {"estimator": "an estimator", "network": "a bare network"}.get(kind, repr(kind))
+        raise InputError(f"{path}: holds {what}, not the model of a table; in Python cr.load reads it")
     try:
         encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])
         model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not a model of a table: {error!r}") from error
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
         raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
@@ -94,7 +104,15 @@ def free_run_path(wanted: str | None, name: str) -> Path:
     return path
 
 
-def write_run(path: Path, model: TableModel, fit: Fit, metrics: dict[str, Any], command: dict[str, Any]) -> None:
+def write_run(
+    path: Path,
+    model: TableModel,
+    fit: Fit,
+    metrics: dict[str, Any],
+    command: dict[str, Any],
+    plan: Plan,
+    checkpoints: Sequence[State],
+) -> None:
     """Write the whole folder aside, then rename it into place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,11 +125,86 @@ def write_run(path: Path, model: TableModel, fit: Fit, metrics: dict[str, Any], 
         write_text(aside / HISTORY, lambda file: _write_history(file, fit))
         save_json(aside / METRICS, metrics)
         save_json(aside / COMMAND, command)
+        save_json(aside / PLAN, plan.to_json())
+        (aside / CHECKPOINTS).mkdir()
+        for state in checkpoints:
+            _write_checkpoint(aside / CHECKPOINTS, state)
         aside.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_plan(run: str | os.PathLike[str]) -> Plan:
+    """How a run was trained.
+
+    Raises
+    ------
+    InputError
+        If the folder has no plan, or one that cannot be read.
+    """
+    path = Path(run) / PLAN
+    if not path.is_file():
+        raise InputError(f"{run}: there is no {PLAN} in it, so its training cannot be replayed: train it again")
+    try:
+        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
+
+
+def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """How the run was called, and on which files."""
+    path = Path(run) / COMMAND
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def trained_epochs(run: str | os.PathLike[str]) -> int:
+    """How many epochs the run was trained for."""
+    path = Path(run) / METRICS
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def checkpoint_epochs(run: str | os.PathLike[str]) -> list[int]:
+    """The epochs that the run has checkpoints of."""
+    files = (Path(run) / CHECKPOINTS).glob("epoch-*.safetensors")
+    return sorted(int(path.stem.removeprefix("epoch-")) for path in files)
+
+
+def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> State:
+    """The state after an epoch; `like` is a state of the same training, for its structure.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or of another training.
+    """
+    import jax
+
+    path = _checkpoint_path(Path(run) / CHECKPOINTS, epoch)
+    _, tensors = read_tensors(path, CHECKPOINT_FORMAT)
+    leaves, structure = jax.tree.flatten(like)
+    found = [tensors.get(str(i), np.empty(0)) for i in range(len(leaves))]
+    if len(tensors) != len(leaves) or [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
+        raise InputError(f"{path}: a checkpoint of another training")
+    return jax.tree.unflatten(structure, found)
+
+
+def _write_checkpoint(folder: Path, state: State) -> None:
+    import jax
+
+    tensors = {str(i): x for i, x in enumerate(jax.tree.leaves(state))}
+    write_tensors(_checkpoint_path(folder, int(state.epoch)), {}, tensors, CHECKPOINT_FORMAT)
+
+
+def _checkpoint_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:08d}.safetensors"
 
 
 def _write_history(file: Any, fit: Fit) -> None:

@@ -1,0 +1,1 @@
+"""A step of a training or a prediction, opened: read from a run, written as text."""

@@ -1,0 +1,224 @@
+"""A run opened at one of its updates, or at one of its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError, UsageError
+from chainrule.tables.fitting import TableModel
+from chainrule.tables.kinds import value_sql
+from chainrule.tables.plan import Plan, setting_of
+from chainrule.tables.predicting import check_source
+from chainrule.tables.preparing import Prepared, prepare
+from chainrule.tables.reading import Source, fetch, open_table
+from chainrule.tables.runs import (
+    checkpoint_epochs,
+    load_table_model,
+    read_checkpoint,
+    read_command,
+    read_plan,
+    trained_epochs,
+)
+from chainrule.trace import Names, Prediction, Trace, names_of, trace_prediction, trace_step
+from chainrule.training import Setting, ready_for, replay
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Opened(NamedTuple):
+    """A trace and the raw columns behind its rows: for each row the column's values as text."""
+
+    trace: Trace | Prediction
+    raw: dict[str, list[str]]
+
+
+def open_step(
+    run: str | os.PathLike[str],
+    epoch: int,
+    batch: int | None = None,
+    row: int | None = None,
+    files: Sequence[str] = (),
+) -> Opened:
+    """Replay a run up to an update and open it.
+
+    Parameters
+    ----------
+    epoch, batch : int
+        Which update, from 1. Without `batch` the first, or the one that `row` is in.
+    row : int, optional
+        A row of the table, from 1, as the file has it.
+    files
+        The run's table, if it is no longer where it was.
+
+    Raises
+    ------
+    InputError
+        If the table is gone or another one now, or if there is no such epoch, batch or row.
+    """
+    model, plan = load_table_model(run), read_plan(run)
+    last = trained_epochs(run)
+    if epoch > last:
+        raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
+    prepared = _prepared_again(run, plan, model, files)
+    numbers = prepared.numbers[prepared.split.train]
+    if row is not None and row not in numbers:
+        raise InputError(
+            f"--row {row}: not among the {len(numbers):,} rows that the run was trained on{_other(prepared, row)}"
+        )
+    setting = _setting(run, plan, prepared, model)
+    size = len(numbers) if plan.batch_size is None else min(plan.batch_size, len(numbers))
+    try:
+        start = _checkpoints(run, setting, epoch)
+        before = replay(setting, epoch, batch or 1, start)
+        if batch is None and row is not None:
+            place = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0])
+            batch = place // size + 1
+            before = replay(setting, epoch, batch, start) if batch > 1 else before
+    except ValueError as error:
+        raise InputError(f"{run}: {error}") from error
+    shown = numbers[before.rows]
+    if row is not None and row not in shown:
+        raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; leave --batch out to find it")
+    weights = None if setting.weights is None else np.asarray(setting.weights)[before.rows]
+    trace = trace_step(
+        model.network,
+        before.params,
+        np.asarray(setting.X)[before.rows],
+        np.asarray(setting.Y)[before.rows],
+        rule=plan.rule,
+        rule_state=before.rule_state,
+        weights=weights,
+        keep=before.keep,
+        rows=[int(number) for number in shown],
+        names=_names(model),
+        about={"epoch": epoch, "batch": batch or 1, "batches": before.updates, "rule": plan.rule_is, "run": str(run)},
+    )
+    return Opened(trace, _raw(prepared.table.take(prepared.split.train[before.rows]), model))
+
+
+def open_prediction(run: str | os.PathLike[str], files: Sequence[str], row: int = 1, output: int = 0) -> Opened:
+    """Open the prediction of one row (from 1) of a table.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column of the model, or has no such row.
+    """
+    model, source = load_table_model(run), open_table(list(files))
+    check_source(model, source)
+    table = fetch(source, [(column.name, value_sql(source, column)) for column in model.encoding.read_as])
+    if not 1 <= row <= table.num_rows:
+        raise InputError(f"--row {row}: expected a row from 1 to {table.num_rows:,} of {source.name}")
+    one = table.slice(row - 1, 1)
+    X = model.encoding.encode(one, np.float64)
+    about = {"run": str(run), "file": source.name}
+    trace = trace_prediction(
+        model.network, model.params, X, output=output, rows=[row], names=_names(model), about=about
+    )
+    return Opened(trace, _raw(one, model))
+
+
+def place_of_output(run: str | os.PathLike[str], name: str | None) -> int:
+    """Which output node a class or a target is; the first, or of two classes the second, without a name."""
+    outputs = _names(load_table_model(run)).outputs
+    if name is None:
+        return 0
+    if name not in outputs:
+        raise UsageError(f"--output {name}: expected one of {', '.join(outputs)}")
+    return outputs.index(name)
+
+
+def _prepared_again(run: Any, plan: Plan, model: TableModel, files: Sequence[str]) -> Prepared:
+    """The table of the run, read and split as it was then."""
+    prepared = prepare(_source(run, files), **plan.preparing)
+    if prepared.encoding != model.encoding or prepared.target != model.target:
+        raise InputError(f"{run}: its table is not what it was when the run was trained: another encoding comes of it")
+    return prepared
+
+
+def _source(run: Any, files: Sequence[str]) -> Source:
+    if files:
+        return open_table(list(files))
+    command = read_command(run)
+    words = command["command"]
+    if "--sql" in words:
+        return open_table([], words[words.index("--sql") + 1])
+    paths = [Path(command["folder"], file["path"]) for file in command["files"]]
+    for path, file in zip(paths, command["files"], strict=True):
+        if not path.is_file():
+            raise InputError(f"{path}: the table of the run is no longer there; name it with --data")
+        if path.stat().st_size != file["bytes"]:
+            raise InputError(f"{path}: the table has changed since the run was trained on it; name a copy with --data")
+    return open_table([str(path) for path in paths])
+
+
+def _setting(run: Any, plan: Plan, prepared: Prepared, model: TableModel) -> Setting:
+    """The training of the run, from its first parameters."""
+    import jax
+
+    setting = setting_of(plan, prepared, model.network, model.params)
+    with jax.enable_x64(plan.dtype == "float64"):
+        first = read_checkpoint(run, 0, ready_for(setting).state)
+    return setting._replace(params=first.params)
+
+
+def _checkpoints(run: Any, setting: Setting, epoch: int) -> list[Any]:
+    """The nearest checkpoint before an epoch."""
+    import jax
+
+    known = [e for e in checkpoint_epochs(run) if e < epoch]
+    if not known:
+        return []
+    with jax.enable_x64(setting.dtype == "float64"):
+        return [read_checkpoint(run, known[-1], ready_for(setting).state)]
+
+
+def _order(setting: Setting, epoch: int) -> np.ndarray:
+    from chainrule.batches import order_of
+
+    n = len(setting.X)
+    return np.arange(n) if setting.batch_size is None else order_of(setting.seed, epoch, n, setting.sample)
+
+
+def _names(model: TableModel) -> Names:
+    target = model.target
+    outputs = [target.classes[1]] if target.task == "binary" else target.classes or target.names
+    return names_of(model.network, model.encoding.inputs, outputs)
+
+
+def _other(prepared: Prepared, row: int) -> str:
+    """What the row is for, if not for training."""
+    for what, rows in (("choose the epoch", prepared.split.validation), ("score", prepared.split.test)):
+        if row in prepared.numbers[rows]:
+            return f": it is held out to {what}"
+    return f"; the table has {prepared.n_rows:,} rows" if row > prepared.n_rows else ": it has no target"
+
+
+def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
+    """The columns of the model as people write them."""
+    return {
+        column.name: [_text(x, column.kind) for x in table.column(column.name).to_pylist()]
+        for column in model.encoding.columns
+    }
+
+
+def _text(value: Any, kind: str) -> str:
+    if value is None or value != value:
+        return "missing"
+    if kind == "text":
+        return str(value)
+    if kind == "boolean":
+        return "true" if value else "false"
+    if kind in ("date", "timestamp"):
+        at = datetime.fromtimestamp(value, UTC)
+        return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
+    if kind == "time":
+        return f"{int(value) // 3600:02}:{int(value) // 60 % 60:02}:{int(value) % 60:02}"
+    return f"{value:.6g}"

@@ -1,0 +1,358 @@
+"""A trace as lines of text: the steps with their formulas, numbers put in, as a lecture works them on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.console import table_lines
+from chainrule.errors import UsageError
+from chainrule.explain.runs import Opened
+from chainrule.names import nearest
+from chainrule.trace import Trace
+
+MOST_TERMS = 6  # of a sum that are written out: the largest
+ALL_NODES, SOME_NODES = 4, 2  # a layer of so many nodes is worked through; of a wider one those that count most
+MOST_ROWS = 12  # of the table of observations
+MOST_PARAMETERS = 60  # that are listed before and after
+
+
+class View(NamedTuple):
+    """What of a trace is shown: one row in full, one layer (from 1) or node or all, and how many digits."""
+
+    row: int = 0
+    layer: int | None = None
+    node: str | None = None
+    digits: int = 4
+
+
+def step_lines(opened: Opened, view: View) -> list[str]:
+    """The six steps of an update, for one of its rows; sums over all rows in the last."""
+    trace: Any = opened.trace
+    layers = _layers(trace, view)
+    return [
+        *_title(trace),
+        "",
+        *_design(opened, view),
+        "",
+        *_observations(trace, view),
+        "",
+        *_forward(trace, view, layers),
+        "",
+        *_cost(trace, view),
+        "",
+        *_backward(trace, view, layers),
+        "",
+        *_update(trace, view, layers),
+        "",
+        *_parameters(trace, view),
+    ]
+
+
+def prediction_lines(opened: Opened, view: View) -> list[str]:
+    """The forward pass of one row, and how much each input pushes the output."""
+    told: Any = opened.trace
+    layers = _layers(told, view)
+    d = view.digits
+    names, pushes, x = told.names.inputs, told.pushes[0], told.X[0]
+    order = np.argsort(-np.abs(pushes * x), kind="stable")[: 2 * MOST_TERMS]
+    rows = [[names[i], _n(x[i], d), _n(pushes[i], d), _n(pushes[i] * x[i], d)] for i in order]
+    left = len(x) - len(order)
+    return [
+        f"row {told.rows[0]} of {told.about['file']}, predicted by {told.about['run']}",
+        "",
+        *_design(opened, view),
+        "",
+        *_forward(told, view, layers),
+        "",
+        f"how each input pushes {told.names.outputs[told.output]}: the backward pass carried on to the inputs",
+        *table_lines(["input", "value", "d output / d input", "value x derivative"], rows),
+        *([f"and {left} smaller"] if left > 0 else []),
+    ]
+
+
+def check_node(trace: Any, view: View) -> None:
+    """The layer and the node that are asked for are there; a UsageError if not."""
+    nodes = trace.names.nodes[1:]
+    if view.layer is not None and not 1 <= view.layer <= len(nodes):
+        raise UsageError(f"--layer {view.layer}: expected 1 to {len(nodes)}")
+    known = [name for layer in nodes for name in layer]
+    if view.node is not None and view.node not in known:
+        raise UsageError(
+            f"--node {view.node}: no such node{nearest(view.node, known)}; there are {known[0]} to {known[-1]}"
+        )
+
+
+def _title(trace: Trace) -> list[str]:
+    about = trace.about
+    where = f"epoch {about['epoch']:,}" if "epoch" in about else "one update"
+    if about.get("batches", 1) > 1:
+        where += f", batch {about['batch']:,} of {about['batches']:,}"
+    rule = f"; {about['rule']}" if "rule" in about else ""
+    return [f"{where}: {_count(len(trace.X), 'row')}{rule}"]
+
+
+def _design(opened: Opened, view: View) -> list[str]:
+    """The network, and the inputs of the row, raw and encoded."""
+    trace = opened.trace
+    network = trace.network
+    design = "-".join(map(str, network.layers))
+    words = ", ".join(activation.name for activation in network.activations)
+    lines = [f"1 design: {design}, {words}; {_count(network.n_parameters, 'parameter')}"]
+    x = trace.X[view.row]
+    if opened.raw:
+        lines.append("  " + ", ".join(f"{name} = {values[view.row]}" for name, values in opened.raw.items()))
+    order = np.sort(np.argsort(-np.abs(x), kind="stable")[: 2 * MOST_TERMS])
+    shown = [f"{_input(trace, i)} {_n(x[i], view.digits)}" for i in order if x[i] != 0 or len(x) <= 2 * MOST_TERMS]
+    rest = int(np.count_nonzero(x)) - int(np.count_nonzero(x[order]))
+    lines.append("  encoded: " + ", ".join(shown) + (f", {rest} more" if rest else ""))
+    return lines
+
+
+def _observations(trace: Trace, view: View) -> list[str]:
+    """Outputs, costs, errors and BPEs of the rows."""
+    d, outputs = view.digits, trace.names.nodes[-1]
+    header = ["row", *(f"{name} {what}" for what in ("z", "a", "y") for name in outputs), "cost"]
+    header += [f"{what} {name}" for what in ("error", "BPE") for name in outputs]
+    order = [view.row, *(i for i in range(len(trace.X)) if i != view.row)][:MOST_ROWS]
+    rows = []
+    for i in sorted(order):
+        told = [_n(x, d) for part in (trace.forward.z[-1], trace.forward.a[-1]) for x in part[i]]
+        back = [_n(x, d) for part in (trace.backward.error[-1], trace.backward.delta[-1]) for x in part[i]]
+        true = [f"{y:g}" if float(y).is_integer() else _n(y, d) for y in trace.Y[i]]
+        rows.append([str(trace.rows[i]), *told, *true, _n(trace.costs[i], d), *back])
+    left = len(trace.X) - len(order)
+    of = [f"{node} is {what}" for node, what in zip(outputs, trace.names.outputs, strict=True) if node != what]
+    return [
+        "2 the rows of this update" + (f" ({', '.join(of)})" if of else ""),
+        *_indented(table_lines(header, rows)),
+        *([f"  and {_count(left, 'row')} more"] if left else []),
+    ]
+
+
+def _forward(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
+    d, row = view.digits, view.row
+    lines = [f"3 forward, row {trace.rows[row]}"]
+    for i, nodes in layers.items():
+        activation = trace.network.activations[i].name
+        fed = _fed(trace, i)[row]
+        for j in nodes:
+            name, z, a = trace.names.nodes[i + 1][j], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
+            b = trace.params[i].b[j]
+            lines.append(f"  input sum {name} = {_sum(fed, trace.params[i].W[:, j], d)} + {_b(b, d)} = {_n(z, d)}")
+            lines.append(
+                f"  {activation}({_n(z, d)}) = {_n(a, d)}" + (" (with its layer)" if activation == "softmax" else "")
+            )
+        lines += _left_out(trace, i, nodes, view)
+    return lines
+
+
+def _cost(trace: Trace, view: View) -> list[str]:
+    d, i = view.digits, view.row
+    name, share = trace.network.cost.name, trace.shares[i]
+    lines = [f"4 cost, row {trace.rows[i]}: {_cost_formula(trace, i, d)} = {_n(trace.costs[i], d)}"]
+    how = "mean" if trace.network.reduction == "mean" else "sum"
+    penalty = " with the L2 penalty" if trace.network.l2 else ""
+    counted = f", of which this row counts {_n(share, d)}" if share != 1 else ""
+    return [*lines, f"  of the batch: {_n(trace.cost, d)}, the {how} of {name}{penalty}{counted}"]
+
+
+def _backward(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
+    d, row, last = view.digits, view.row, len(trace.params) - 1
+    lines = [f"5 backward, row {trace.rows[row]}: BPE is dC/dz"]
+    for i, nodes in reversed(layers.items()):
+        for j in nodes:
+            name = trace.names.nodes[i + 1][j]
+            error, delta = trace.backward.error[i][row, j], trace.backward.delta[i][row, j]
+            if i == last:
+                lines.append(f"  error {name} = dC/da = {_n(error, d)}")
+            else:
+                back = _sum(trace.backward.delta[i + 1][row], trace.params[i + 1].W[j], d)
+                mask = trace.forward.keep[i + 1]
+                back = back if mask is None else f"({back}) * {_n(mask[row, j], d)} (dropout)"
+                lines.append(f"  error {name} = {back} = {_n(error, d)}")
+            lines.append("  " + _bpe_formula(trace, i, j, row, name, error, delta, d))
+        lines += _left_out(trace, i, nodes, view)
+    return lines
+
+
+def _update(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
+    """Gradients, summed over the rows, and the new values of the parameters that count most."""
+    d = view.digits
+    lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {_count(len(trace.X), 'row')}"]
+    for i, nodes in layers.items():
+        fed = _fed(trace, i)
+        for j in nodes:
+            gradient = trace.backward.gradient[i]
+            to = trace.names.nodes[i + 1][j]
+            most = len(gradient.W) if len(gradient.W) <= ALL_NODES else SOME_NODES
+            sources = np.sort(np.argsort(-np.abs(gradient.W[:, j]), kind="stable")[:most])
+            for k in sources:
+                name = f"w({trace.names.nodes[i][k]}->{to})"
+                of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], fed[:, k])
+                penalty = trace.network.l2 * trace.params[i].W[k, j]
+                decay = f" + {trace.network.l2:g} * {_b(trace.params[i].W[k, j], d)}" if penalty else ""
+                lines.append(f"  gradient {name} = {of_rows}{decay} = {_n(gradient.W[k, j], d)}")
+                lines.append(
+                    "  " + _new(trace, name, trace.params[i].W[k, j], gradient.W[k, j], trace.after[i].W[k, j], d)
+                )
+            of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], None)
+            lines.append(f"  gradient b({to}) = {of_rows} = {_n(gradient.b[j], d)}")
+            lines.append("  " + _new(trace, f"b({to})", trace.params[i].b[j], gradient.b[j], trace.after[i].b[j], d))
+            left = len(gradient.W) - len(sources)
+            lines += [f"  and {_count(left, 'weight')} more into {to}"] if left else []
+    return lines
+
+
+def _of_rows(trace: Trace, view: View, delta: Any, fed: Any) -> str:
+    """BPE times what was fed, of the row that is worked through, and of the other rows together."""
+    d, row = view.digits, view.row
+    terms = delta if fed is None else delta * fed
+    own = _n(delta[row], d) if fed is None else f"{_n(delta[row], d)} * {_n(fed[row], d)}"
+    if len(delta) == 1:
+        return own
+    others = _count(len(delta) - 1, "other")
+    return f"{own} [row {trace.rows[row]}] + {_b(terms.sum() - terms[row], d)} [{others}]"
+
+
+def _parameters(trace: Trace, view: View) -> list[str]:
+    """All parameters before and after, where they are few."""
+    if trace.network.n_parameters > MOST_PARAMETERS:
+        return [f"{_count(trace.network.n_parameters, 'parameter')} before and after: --json has them all"]
+    rows = []
+    for i, (before, gradient, after) in enumerate(zip(trace.params, trace.backward.gradient, trace.after, strict=True)):
+        sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
+        named = [(f"{source}->{node}", k, j) for k, source in enumerate(sources) for j, node in enumerate(to)]
+        rows += [[name, *(_n(p.W[k, j], view.digits) for p in (before, gradient, after))] for name, k, j in named]
+        rows += [
+            [f"bias {node}", *(_n(p.b[j], view.digits) for p in (before, gradient, after))] for j, node in enumerate(to)
+        ]
+    return table_lines(["parameter", "before", "gradient", "after"], rows)
+
+
+def _layers(trace: Any, view: View) -> dict[int, list[int]]:
+    """The nodes to work through, by layer: what is asked for, or those that count most for the row."""
+    chosen = {}
+    for i, nodes in enumerate(trace.names.nodes[1:]):
+        if view.layer not in (None, i + 1):
+            continue
+        if view.node is not None:
+            some = [j for j, name in enumerate(nodes) if name == view.node]
+        elif len(nodes) <= ALL_NODES or view.layer is not None:
+            some = list(range(len(nodes)))
+        else:
+            some = sorted(np.argsort(-_weight_of(trace, i, view.row), kind="stable")[:SOME_NODES].tolist())
+        if some:
+            chosen[i] = some
+    return chosen
+
+
+def _weight_of(trace: Any, i: int, row: int) -> np.ndarray:
+    """How much each node of a layer counts for a row: its activation times what leaves it, or its BPE."""
+    delta = trace.backward.delta[i] if isinstance(trace, Trace) else trace.delta[i]
+    return np.abs(delta[row] * trace.forward.z[i][row])
+
+
+def _fed(trace: Any, i: int) -> np.ndarray:
+    mask = trace.forward.keep[i]
+    return trace.forward.a[i] if mask is None else trace.forward.a[i] * mask
+
+
+def _sum(xs: Any, ws: Any, d: int) -> str:
+    """(x * w) + ... with the largest terms written out, in their order, and the sum of the others."""
+    terms = xs * ws
+    order = np.sort(np.argsort(-np.abs(terms), kind="stable")[:MOST_TERMS])
+    written = " + ".join(f"({_n(xs[k], d)} * {_n(ws[k], d)})" for k in order)
+    left = len(terms) - len(order)
+    rest = float(terms.sum() - terms[order].sum())
+    return written + (f" + {left} more: {_b(rest, d)}" if left else "")
+
+
+def _cost_formula(trace: Trace, i: int, d: int) -> str:
+    pairs = [(_n(a, d), _y(y, d), y) for a, y in zip(trace.forward.a[-1][i], trace.Y[i], strict=True)]
+    match trace.network.cost.name:
+        case "half_squared_error":
+            return " + ".join(f"1/2 * ({a} - {y})^2" for a, y, _ in pairs)
+        case "squared_error":
+            return " + ".join(f"({a} - {y})^2" for a, y, _ in pairs)
+        case "absolute_error":
+            return " + ".join(f"|{a} - {y}|" for a, y, _ in pairs)
+        case "binary_cross_entropy":
+            each = [
+                f"-ln({a})" if y == 1 else f"-ln(1 - {a})" if y == 0 else f"cross-entropy({a}, {y})"
+                for a, _, y in pairs
+            ]
+            return " + ".join(each)
+        case "categorical_cross_entropy":
+            return " + ".join(f"-{'' if y == 1 else f'{y:g} '}ln({a})" for a, _, y in pairs if y)
+        case name:
+            return f"{name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
+
+
+def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:
+    """The BPE of a node from its error and the slope there; or the short form of an output pair."""
+    last = i == len(trace.params) - 1
+    if last and trace.network.fused:
+        a, y, share = trace.forward.a[-1][row, j], trace.Y[row, j], trace.shares[row]
+        factor = "2 * " if trace.network.cost.name == "squared_error" else ""
+        counted = f" * {_n(share, d)}" if share != 1 else ""
+        return f"BPE {name} = {factor}({_n(a, d)} - {_y(y, d)}){counted} = {_n(delta, d)}"
+    activation, z, a = trace.network.activations[i], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
+    if activation.derivative is None:
+        return f"BPE {name} = error through {activation.name} = {_n(delta, d)}"
+    one = np.array([[z]])
+    slope = float(np.asarray(activation.derivative(one, np.array([[a]])))[0, 0])
+    return f"BPE {name} = error * {activation.name}'({_n(z, d)}) = {_n(error, d)} * {_n(slope, d)} = {_n(delta, d)}"
+
+
+def _new(trace: Trace, name: str, before: Any, gradient: Any, after: Any, d: int) -> str:
+    rule = trace.about.get("rule", "")
+    plain = rule.startswith("gradient_descent") or not rule
+    if plain and trace.learning_rate == trace.learning_rate:
+        return f"{name} = {_n(before, d)} - {trace.learning_rate:g} * {_b(gradient, d)} = {_n(after, d)}"
+    return f"{name} = {_n(before, d)} + {_b(after - before, d)} = {_n(after, d)}"
+
+
+def _rate_words(trace: Trace, d: int) -> str:
+    return f", learning rate {trace.learning_rate:g}" if trace.learning_rate == trace.learning_rate else ""
+
+
+def _left_out(trace: Any, i: int, nodes: Sequence[int], view: View) -> list[str]:
+    left = len(trace.names.nodes[i + 1]) - len(nodes)
+    if not left or view.node is not None:
+        return []
+    return [f"  and {_count(left, 'node')} more of layer {i + 1}: --layer {i + 1} shows all, --node NAME one"]
+
+
+def _input(trace: Any, i: int) -> str:
+    name, node = trace.names.inputs[i], trace.names.nodes[0][i]
+    return f"{node} ({name})" if name != node else name
+
+
+def _n(x: Any, digits: int) -> str:
+    """A number in so many digits after the point; a small one in as many significant ones."""
+    x = float(x) + 0.0  # no minus before a zero
+    if x == 0 or abs(x) >= 10.0**-digits:
+        return f"{x:.{digits}f}" if abs(x) < 1e6 else f"{x:.{digits}g}"
+    return f"{x:.{max(1, digits - 2)}g}"
+
+
+def _b(x: Any, digits: int) -> str:
+    """As `_n`, in parentheses where it is negative."""
+    return f"({_n(x, digits)})" if x < 0 else _n(x, digits)
+
+
+def _y(y: Any, digits: int) -> str:
+    """A target: a whole number as it is."""
+    text = f"{y:g}" if float(y).is_integer() else _n(y, digits)
+    return f"({text})" if y < 0 else text
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

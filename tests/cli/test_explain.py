@@ -1,0 +1,218 @@
+"""`chainrule explain`: an update of a run, or a prediction, checked against the core and the lecture."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.examples.lecture import lecture, lecture_setting
+from chainrule.explain.runs import open_prediction, open_step
+from chainrule.tables.predicting import encoded_rows
+from chainrule.tables.reading import open_table
+from chainrule.tables.runs import checkpoint_epochs, load_table_model
+
+from .conftest import PENGUINS, ROOT
+
+LECTURE = ROOT / "examples" / "lecture"
+FLAGS = (
+    "--target Y --task binary --hidden 3 --activation sigmoid --cost half_squared_error --reduction sum "
+    "--rule gradient_descent --learning-rate 0.5 --batch-size all --no-normalize --test-size 0 --validation-size 0"
+)
+
+
+@pytest.fixture
+def lecture_run(chainrule, tmp_path) -> Path:
+    table, initial = LECTURE / "normalized.csv", LECTURE / "initial.json"
+    more = ("--dtype", "float64", "--epochs", 100, "--initial", initial, "-o", "lecture")
+    assert chainrule("train", table, *FLAGS.split(), *more).code == 0
+    return tmp_path / "lecture"
+
+
+def test_the_lecture_on_the_board(chainrule, lecture_run):
+    told = chainrule("explain", lecture_run, "--epoch", 1, "--row", 1, "--digits", 3)
+    assert told.code == 0
+    for line in (
+        "  input sum H1 = (-0.970 * -0.200) + (-0.800 * -0.400) + 0.100 = 0.614",
+        "  sigmoid(0.614) = 0.649",
+        "  BPE ON = error * sigmoid'(-1.550) = 0.175 * 0.144 = 0.025",
+        "  error H1 = (0.025 * -0.600) = -0.015",
+        "  w(H1->ON) = -0.600 - 0.5 * (-0.207) = -0.496",
+        "IN1->H1    -0.200     0.060  -0.230",
+    ):
+        assert line in told.out.splitlines()
+
+
+def test_the_lectures_parameters_after_100_epochs(lecture_run):
+    trace = open_step(lecture_run, 100).trace
+    printed = lecture()["printed"]["epochs"]["100"]
+    np.testing.assert_allclose(trace.after[0].W, printed["W1"], atol=6e-4)
+    assert trace.cost == pytest.approx(printed["sum_of_costs_in_epoch"], abs=5e-3)
+    network, first, X, Y, rule = lecture_setting()
+    fit = cr.train(network, first, X, Y, rule=rule, epochs=99, dtype="float64")
+    np.testing.assert_array_equal(trace.params[0].W, fit.params[0].W)
+
+
+def test_the_numbers_of_an_update_are_the_cores(penguins_run):
+    opened = open_step(penguins_run, 3, batch=2)
+    trace = opened.trace
+    fwd = cr.forward(trace.network, trace.params, trace.X, trace.forward.keep)
+    bwd = cr.backward(trace.network, trace.params, fwd, trace.Y)
+    np.testing.assert_array_equal(trace.forward.z[1], fwd.z[1])
+    np.testing.assert_array_equal(trace.backward.gradient[0].W, bwd.gradient[0].W)
+    assert trace.X.dtype == trace.after[0].W.dtype == np.float64
+    assert all(len(values) == len(trace.X) for values in opened.raw.values())
+
+
+def test_the_update_before_leads_to_this_one(penguins_run):
+    for epoch, batch in ((1, 2), (3, 1), (3, 5)):
+        last = open_step(penguins_run, epoch - (batch == 1), batch - 1 if batch > 1 else 20).trace
+        this = open_step(penguins_run, epoch, batch).trace
+        for before, after in zip(this.params, last.after, strict=True):
+            np.testing.assert_allclose(before.W, after.W, atol=1e-6)
+
+
+def test_checkpoints_do_not_change_what_is_replayed(penguins_run, tmp_path):
+    assert checkpoint_epochs(penguins_run) == [0, 1, 2, 3]
+    bare = tmp_path / "bare"
+    shutil.copytree(penguins_run, bare)
+    for path in (bare / "checkpoints").iterdir():
+        if not path.name.startswith("epoch-00000000"):
+            path.unlink()
+    for ours, theirs in zip(
+        open_step(bare, 3, 7).trace.params, open_step(penguins_run, 3, 7).trace.params, strict=True
+    ):
+        np.testing.assert_array_equal(ours.W, theirs.W)
+
+
+def test_a_row_is_found_in_its_batch(chainrule, penguins_run):
+    trace = open_step(penguins_run, 2, batch=4).trace
+    row = trace.rows[3]
+    found = open_step(penguins_run, 2, row=row).trace
+    assert found.about["batch"] == 4
+    assert found.rows == trace.rows
+    told = chainrule("explain", penguins_run, "--epoch", 2, "--row", row)
+    assert f"3 forward, row {row}" in told.out
+
+
+def test_raw_values_are_those_of_the_file(penguins_run):
+    opened = open_step(penguins_run, 1)
+    lines = PENGUINS.read_text().splitlines()
+    header = lines[0].split(",")
+    for i, number in enumerate(opened.trace.rows):
+        given = dict(zip(header, lines[number].split(","), strict=True))
+        for name, values in opened.raw.items():
+            expected = given[name]
+            if expected in ("", "NA"):
+                assert values[i] == "missing"
+            else:
+                assert values[i] == (expected if name in ("island", "sex") else f"{float(expected):.6g}")
+
+
+def test_every_sum_that_is_written_is_right(chainrule, penguins_run):
+    """Formulas of products and sums, evaluated again from what is printed."""
+    told = chainrule("explain", penguins_run, "--epoch", 2, "--digits", 9)
+    sums = re.findall(r"input sum \S+ = (.*) = (\S+)$", told.out, re.M)
+    assert len(sums) >= 7
+    for written, result in sums:
+        plain = re.sub(r"\d+ more: ", "", written)
+        assert eval(plain, {"__builtins__": {}}) == pytest.approx(float(result), abs=1e-6)
+
+
+def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_run):
+    model = load_table_model(penguins_run)
+    X, _ = encoded_rows(model, open_table([str(PENGUINS)]))
+    told = open_prediction(penguins_run, [str(PENGUINS)], row=5, output=2).trace
+    step = 1e-6 * np.eye(X.shape[1])
+    wide = [cr.Layer(W.astype(float), b.astype(float)) for W, b in model.params]
+    out = [cr.forward(model.network, wide, told.X + sign * step).a[-1][:, 2] for sign in (1, -1)]
+    np.testing.assert_allclose(told.pushes[0], (out[0] - out[1]) / 2e-6, atol=1e-7)
+    text = chainrule("explain", penguins_run, "--predict", PENGUINS, "--row", 5, "--output", "Gentoo")
+    assert text.code == 0
+    assert "how each input pushes Gentoo" in text.out
+
+
+def test_a_node_alone(chainrule, penguins_run):
+    told = chainrule("explain", penguins_run, "--node", "ON2").out
+    assert "input sum ON2 = " in told
+    assert "input sum ON1" not in told
+    assert "input sum H" not in told
+
+
+def test_the_document_is_of_its_schema_and_holds_the_trace(chainrule, penguins_run):
+    schema = json.loads((ROOT / "docs" / "trace.schema.json").read_text())
+    for flags in (["--epoch", 2, "--batch", 3], ["--predict", PENGUINS, "--row", 7]):
+        document = json.loads(chainrule("explain", penguins_run, *flags, "--json").out)
+        jsonschema.validate(document, schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, "more": 1}, schema)
+    trace = open_step(penguins_run, 2, 3).trace
+    document = json.loads(chainrule("explain", penguins_run, "--epoch", 2, "--batch", 3, "--json").out)
+    assert document["gradient"][0]["W"] == trace.backward.gradient[0].W.tolist()
+    assert document["z"][1] == trace.forward.z[1].tolist()
+    assert document["after"][1]["b"] == trace.after[1].b.tolist()
+    assert document["cost"] == trace.cost
+
+
+WRONG = {
+    "an epoch after the last": (["--epoch", 9], 1, "--epoch 9: the run ended after epoch 3"),
+    "an epoch of 0": (["--epoch", 0], 1, "expected an epoch from 1"),
+    "a batch too many": (["--batch", 99], 1, "an update from 1 to 20"),
+    "a row beyond the table": (["--row", 999], 1, "the table has 344 rows"),
+    "a layer that is not there": (["--layer", 3], 2, "--layer 3: expected 1 to 2"),
+    "a node that is not there": (["--node", "H9"], 2, "--node H9: no such node"),
+    "digits": (["--digits", 0], 2, "--digits: expected 1 to 17"),
+    "both": (["--predict", "x.csv", "--epoch", 1], 2, "one of the two"),
+    "a class that is not there": (["--predict", str(PENGUINS), "--output", "Emperor"], 2, "expected one of Adelie"),
+    "a row that is not in the file": (["--predict", str(PENGUINS), "--row", 345], 1, "expected a row from 1 to 344"),
+}
+
+
+@pytest.mark.parametrize(("flags", "code", "words"), WRONG.values(), ids=WRONG)
+def test_wrong_use_is_told(chainrule, penguins_run, flags, code, words):
+    told = chainrule("explain", penguins_run, *flags)
+    assert told.code == code
+    assert words in told.err
+
+
+def test_a_row_held_out_is_said_to_be(chainrule, penguins_run):
+    seen = {row for batch in range(1, 21) for row in open_step(penguins_run, 1, batch).trace.rows}
+    held = next(row for row in range(1, 345) if row not in seen)
+    told = chainrule("explain", penguins_run, "--row", held).err
+    assert re.search(rf"--row {held}: not among .* held out to (score|choose the epoch)", told)
+
+
+def test_a_table_that_changed_is_refused(chainrule, tmp_path):
+    shutil.copy(PENGUINS, tmp_path / "p.csv")
+    assert chainrule("train", "p.csv", "--target", "species", "--epochs", 2, "--hidden", 4, "-o", "run", "-q").code == 0
+    text = (tmp_path / "p.csv").read_text()
+    (tmp_path / "p.csv").write_text(text.replace("39.1", "39.12"))
+    assert "the table has changed" in chainrule("explain", "run").err
+    (tmp_path / "p.csv").write_text(text.replace("39.1,", "99.1,"))
+    assert "not what it was" in chainrule("explain", "run").err
+    (tmp_path / "p.csv").unlink()
+    assert "no longer there; name it with --data" in chainrule("explain", "run").err
+    assert chainrule("explain", "run", "--data", PENGUINS).code == 0
+
+
+@pytest.mark.parametrize("damage", ["plan", "checkpoint", "forged checkpoint", "no plan"])
+def test_a_damaged_run_is_refused(chainrule, penguins_run, tmp_path, damage):
+    run = tmp_path / "run"
+    shutil.copytree(penguins_run, run)
+    first = run / "checkpoints" / "epoch-00000000.safetensors"
+    if damage == "plan":
+        plan = json.loads((run / "plan.json").read_text())
+        (run / "plan.json").write_text(json.dumps({**plan, "rule": {"is": "__import__"}}))
+    elif damage == "checkpoint":
+        first.write_bytes(first.read_bytes()[:-7])
+    elif damage == "forged checkpoint":
+        shutil.copy(run / "model.safetensors", first)
+    else:
+        (run / "plan.json").unlink()
+    told = chainrule("explain", run)
+    assert told.code == 1
+    assert told.err.startswith("chainrule: ")
