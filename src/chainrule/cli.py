@@ -302,25 +302,50 @@ def count(
     _answer(document, as_json, console.count_lines(network))
 
 
-@app.command(epilog="Example: chainrule examples lecture --epochs 100")
+@app.command(epilog="Example: chainrule examples mazur\n\nExample: chainrule examples my.json --exercise")
 def examples(
-    name: Annotated[str | None, typer.Argument(help="An example's name; without it, a list.")] = None,
-    epochs: Annotated[int, _option("--epochs", "N", "Train so long [100].")] = 100,
+    name: Annotated[str | None, typer.Argument(help="An example's name, or a file; without it, a list.")] = None,
+    epochs: Annotated[int | None, _option("--epochs", "N", "The lecture's: train so long.")] = None,
+    row: Annotated[int, _option("--row", "N", "The observation to work through [1].")] = 1,
+    digits: Annotated[int, _option("--digits", "N", "After the decimal point [4].")] = 4,
+    exercise: Annotated[bool, _flag("--exercise", "Leave the numbers blank; the solution follows.")] = False,
 ) -> None:
-    """Train a published worked example, print its numbers."""
-    from chainrule import console
-    from chainrule.examples.lecture import lecture, lecture_setting
+    """Work through a published example.
+
+    Its steps, its printed numbers beside ours, and its errata.
+    """
+    from chainrule.examples.worked import compare, example_named, known_examples, trace_of
+    from chainrule.explain.examples import example_lines, exercise_lines
 
     if name is None:
-        _print_lines([f"lecture   {lecture()['title']}"])
+        known = known_examples()
+        width = max(map(len, known))
+        _print_lines([f"{key.ljust(width)}   {document['title']}" for key, document in known.items()])
         return
-    if name != "lecture":
-        raise UsageError(f"no example {name!r}; there is: lecture")
-    if epochs < 1:
-        raise UsageError(f"--epochs: expected 1 or more, got {epochs}")
+    if epochs is not None:
+        _train_the_lecture(name, epochs)
+        return
+    if not 1 <= digits <= 17:
+        raise UsageError(f"--digits: expected 1 to 17, got {digits}")
+    example = example_named(name)
+    if not 1 <= row <= len(example.X):
+        raise UsageError(f"--row {row}: expected 1 to {len(example.X)}")
+    trace = trace_of(example)
+    lines = exercise_lines(example, trace, row - 1, digits) if exercise else []
+    _print_lines([*lines, *example_lines(example, trace, compare(example), row - 1, digits)])
+
+
+def _train_the_lecture(name: str, epochs: int) -> None:
+    """The lecture's parameter tables after 1, 10, 100 and the last epoch."""
+    from chainrule import console
+    from chainrule.examples.lecture import lecture_setting
     from chainrule.network import cost, forward
     from chainrule.training import train as train_network
 
+    if name != "lecture":
+        raise UsageError("--epochs: only the example 'lecture' is trained; without it, every example shows its steps")
+    if epochs < 1:
+        raise UsageError(f"--epochs: expected 1 or more, got {epochs}")
     network, first, X, Y, rule = lecture_setting()
     before = float(cost(network, forward(network, first, X), Y))
     _print_lines(["before training", "", *console.parameter_lines(network, first)])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["train", "predict", "evaluate", "check", "count", "examples"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "export", "check", "count", "examples"]
 HEAVY = ["jax", "sklearn", "scipy", "duckdb", "pyarrow", "optax", "numpy", "rich", "safetensors"]
 SCREEN = (50, 80)
 

@@ -107,7 +107,9 @@ def _design(opened: Opened, view: View) -> list[str]:
     order = np.sort(np.argsort(-np.abs(x), kind="stable")[: 2 * MOST_TERMS])
     shown = [f"{_input(trace, i)} {_n(x[i], view.digits)}" for i in order if x[i] != 0 or len(x) <= 2 * MOST_TERMS]
     rest = int(np.count_nonzero(x)) - int(np.count_nonzero(x[order]))
-    lines.append("  encoded: " + ", ".join(shown) + (f", {rest} more" if rest else ""))
+    lines.append(
+        ("  encoded: " if opened.raw else "  inputs: ") + ", ".join(shown) + (f", {rest} more" if rest else "")
+    )
     return lines
 
 
@@ -212,7 +214,7 @@ def _of_rows(trace: Trace, view: View, delta: Any, fed: Any) -> str:
     terms = delta if fed is None else delta * fed
     own = _n(delta[row], d) if fed is None else f"{_n(delta[row], d)} * {_n(fed[row], d)}"
     if len(delta) == 1:
-        return own
+        return "BPE" if fed is None else own
     others = _count(len(delta) - 1, "other")
     return f"{own} [row {trace.rows[row]}] + {_b(terms.sum() - terms[row], d)} [{others}]"
 
@@ -308,6 +310,8 @@ def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, 
 
 
 def _new(trace: Trace, name: str, before: Any, gradient: Any, after: Any, d: int) -> str:
+    if after == before and gradient != 0:
+        return f"{name} stays {_n(before, d)}"
     rule = trace.about.get("rule", "")
     plain = rule.startswith("gradient_descent") or not rule
     if plain and trace.learning_rate == trace.learning_rate:

@@ -1,0 +1,255 @@
+"""Worked examples in print, as data: their networks set up, and each published number beside what the core gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache, partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.names import nearest
+from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
+from chainrule.rules import gradient_descent, update
+from chainrule.trace import Trace, names_of, trace_step
+
+
+class Example(NamedTuple):
+    """A worked example: the setting, the numbers its source prints, and what is wrong with them."""
+
+    name: str
+    title: str
+    source: str
+    network: Network
+    params: Params
+    X: np.ndarray
+    Y: np.ndarray
+    rule: Any
+    published: Mapping[str, Any]
+    erratum: str
+
+
+class Compared(NamedTuple):
+    """A published number, ours, and whether they agree to the digits that are printed; if not, perhaps why."""
+
+    what: str
+    published: str
+    ours: float
+    agrees: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class WeightsOnly:
+    """Gradient descent that leaves the biases where they are: some sources train weights alone."""
+
+    rule: Any
+
+    @property
+    def learning_rate(self) -> Any:
+        return self.rule.learning_rate
+
+    def init(self, params: Params) -> Any:
+        return self.rule.init(params)
+
+    def update(self, gradient: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        return self.rule.update(tuple(Layer(layer.W, 0 * layer.b) for layer in gradient), state, params)
+
+
+OLD_WEIGHTS = "the source takes the hidden deltas from output weights that are already updated: not backpropagation"
+
+
+def known_examples() -> dict[str, dict[str, Any]]:
+    """The examples that come with Chainrule, by name."""
+    documents = [_lecture(), *_read("published.json")["examples"]]
+    return {document["name"]: document for document in documents}
+
+
+def example_named(name: str) -> Example:
+    """An example by its name, or from a JSON file of the same form.
+
+    Raises
+    ------
+    InputError
+        If there is no such example or file, or if something in the file is missing or does not fit.
+    """
+    if not name.endswith(".json"):
+        known = known_examples()
+        if name not in known:
+            raise InputError(f"no example {name!r}{nearest(name, known)}; there are {', '.join(known)}, or FILE.json")
+        return example_of(known[name])
+    try:
+        document = json.loads(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read as JSON: {error}") from error
+    try:
+        return example_of(document)
+    except KeyError as error:
+        raise InputError(f"{name}: an example needs {error}; docs/examples.md says what else") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def example_of(document: Mapping[str, Any]) -> Example:
+    """The example in a document; a KeyError, TypeError or ValueError for what is missing or does not fit."""
+    network = Network(document["layers"], document["activations"], document["cost"], document.get("reduction", "sum"))
+    first = document["initial"]
+    layers = [(_floats(first[f"W{i}"]), _floats(first[f"b{i}"])) for i in range(1, len(network.layers))]
+    rule = gradient_descent(float(document["learning_rate"]))
+    trains_biases = document.get("train_biases", True)
+    name = str(document["name"])
+    return Example(
+        name,
+        str(document.get("title", name)),
+        str(document.get("source", "")),
+        network,
+        initialize(network, layers),
+        _floats(document["x"]),
+        _floats(document["y"]),
+        rule if trains_biases else WeightsOnly(rule),
+        document.get("published", {}),
+        str(document.get("erratum", "")),
+    )
+
+
+def trace_of(example: Example) -> Trace:
+    """The first update."""
+    about = {"rule": f"gradient_descent, learning rate {example.rule.learning_rate:g}"}
+    if isinstance(example.rule, WeightsOnly):
+        about["rule"] += ", of the weights alone"
+    names = names_of(example.network)
+    return trace_step(
+        example.network, example.params, example.X, example.Y, rule=example.rule, names=names, about=about
+    )
+
+
+def compare(example: Example) -> list[Compared]:
+    """Each published number beside ours, in the order of the document.
+
+    Raises
+    ------
+    InputError
+        For a published number of an unknown kind, or of another shape than ours.
+    """
+    trace, rows, after = trace_of(example), [], lru_cache(partial(_after, example))
+    for key, printed in _flat(example).items():
+        theirs = np.array(printed, dtype=object)
+        ours, by_the_source = (
+            np.asarray(_number(example, trace, key, partial(after, wrong=wrong))) for wrong in (False, True)
+        )
+        if theirs.size != ours.size:
+            raise InputError(f"published {key!r}: expected {ours.size} numbers, as ours, got {theirs.size}")
+        for place, number in np.ndenumerate(theirs):
+            at = np.ravel_multi_index(place, theirs.shape) if place else 0
+            own = float(ours.ravel()[at])
+            agrees = _agrees(number, own)
+            theirs_own = float(by_the_source.ravel()[at])
+            explained = not agrees and theirs_own != own and _agrees(number, theirs_own, 1.0)  # or cut off
+            where = "".join(f"[{i + 1}]" for i in place)
+            rows.append(Compared(f"{key}{where}", str(number), own, agrees, OLD_WEIGHTS if explained else ""))
+    return rows
+
+
+def _flat(example: Example) -> dict[str, Any]:
+    """The published numbers, {"after_1": {"W1": ...}} as "W1_after_1", numbers by node in the order of the nodes."""
+    flat: dict[str, Any] = {}
+    for key, printed in example.published.items():
+        if key.startswith("after_") and isinstance(printed, Mapping):
+            flat |= {f"{name}_{key}": numbers for name, numbers in printed.items()}
+        elif isinstance(printed, Mapping):
+            flat[key] = [printed[node] for node in sorted(printed, key=int)]
+        else:
+            flat[key] = printed
+    return flat
+
+
+def _number(example: Example, trace: Trace, key: str, after: Callable[[int], Params]) -> Any:
+    """Our number or numbers under a name that the documents use; `after`: the parameters after so many updates."""
+    last = len(example.network.layers) - 1
+    known: dict[str, Callable[[], Any]] = {
+        "z": lambda: np.concatenate([z[0] for z in trace.forward.z]),
+        "a": lambda: np.concatenate([a[0] for a in trace.forward.a[1:]]),
+        "z_h": lambda: trace.forward.z[0][0],
+        "a_h": lambda: trace.forward.a[1][0],
+        "z_o": lambda: trace.forward.z[-1][0],
+        "a_o": lambda: trace.forward.a[-1][0],
+        "cost": lambda: trace.cost,
+        "cost_per_output": lambda: [_cost_of_output(example, trace, k) for k in range(example.network.layers[-1])],
+        "delta_h": lambda: trace.backward.delta[0][0],
+        "delta_o": lambda: trace.backward.delta[-1][0],
+        "error_times_derivative": lambda: -np.concatenate([delta[0] for delta in trace.backward.delta]),
+        "dC_dw5": lambda: trace.backward.gradient[1].W[0, 0],  # Mazur's name for the first weight of the last layer
+        "w1_w4_after_1": lambda: after(1)[0].W.T.ravel(),
+        "w5_w8_after_1": lambda: after(1)[1].W.T.ravel(),
+    }
+    for i in range(last):
+        known |= {f"z{i + 1}": lambda i=i: trace.forward.z[i][0], f"a{i + 1}": lambda i=i: trace.forward.a[i + 1][0]}
+        known |= {f"delta{i + 1}": lambda i=i: trace.backward.delta[i][0]}
+    if key in known:
+        return known[key]()
+    what, _, number = key.rpartition("_after_")
+    if number.isdigit() and what in {"cost", "outputs", *(f"{p}{i + 1}" for p in "Wb" for i in range(last))}:
+        params = after(int(number))
+        if what[0] in "Wb":
+            return getattr(params[int(what[1:]) - 1], what[0])
+        fwd = forward(example.network, params, example.X)
+        return fwd.a[-1][0] if what == "outputs" else float(cost(example.network, fwd, example.Y))
+    raise InputError(f"published {key!r}: not a number that is compared; docs/examples.md lists the names")
+
+
+def _after(example: Example, updates: int, wrong: bool = False) -> Params:
+    """The parameters after so many updates; `wrong`: the hidden deltas from output weights that are new already."""
+    params, state = example.params, example.rule.init(example.params)
+    for _ in range(updates):
+        fwd = forward(example.network, params, example.X)
+        gradient = backward(example.network, params, fwd, example.Y).gradient
+        new, state = update(example.rule, params, gradient, state)
+        if wrong:
+            gradient = backward(example.network, (*params[:-1], new[-1]), fwd, example.Y).gradient
+            new = (*update(example.rule, params, gradient, state)[0][:-1], new[-1])
+        params = new
+    return params
+
+
+def _cost_of_output(example: Example, trace: Trace, k: int) -> float:
+    each = example.network.cost.per_observation(trace.forward.a[-1][:, k : k + 1], example.Y[:, k : k + 1])
+    return float(np.sum(each))
+
+
+def _agrees(printed: Any, ours: float, units: float = 0.5) -> bool:
+    """Whether ours is within so many units of the last digit that is printed; half a unit: it rounds to it."""
+    exponent = Decimal(str(printed)).as_tuple().exponent
+    unit = 10.0 ** int(exponent) if isinstance(exponent, int) else 1.0
+    return abs(float(printed) - ours) <= 1.000001 * units * unit
+
+
+def _floats(numbers: Any) -> np.ndarray:
+    return np.array(numbers, dtype=object).astype(np.float64)
+
+
+def _read(name: str) -> Any:
+    text = files("chainrule.examples").joinpath(name).read_text(encoding="utf-8")
+    return json.loads(text, parse_float=Decimal)
+
+
+def _lecture() -> dict[str, Any]:
+    """The lecture's document in the form of the others."""
+    document = _read("lecture.json")
+    rows, printed = document["normalized_rows"], document["printed"]
+    published: dict[str, Any] = {}
+    for epoch, numbers in printed["epochs"].items():
+        for name in ("W1", "b1", "W2", "b2"):
+            published[f"{name}_after_{epoch}"] = numbers[name]
+    return {
+        **document,
+        "x": [row[1:] for row in rows],
+        "y": [row[:1] for row in rows],
+        "published": {"cost": printed["sum_of_costs_before_training"], **published},
+        "erratum": " ".join(document["notes"]),
+    }
