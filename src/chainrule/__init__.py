@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chainrule.costs import pinball as pinball
     from chainrule.estimators import MLPClassifier as MLPClassifier
     from chainrule.estimators import MLPRegressor as MLPRegressor
+    from chainrule.explaining import explain as explain
     from chainrule.gradcheck import check_gradients as check_gradients
     from chainrule.network import Backward as Backward
     from chainrule.network import Forward as Forward
@@ -51,6 +52,7 @@ _ROOMS = {
     "activations": ["Activation"],
     "costs": ["Cost", "huber", "pinball"],
     "estimators": ["MLPClassifier", "MLPRegressor"],
+    "explaining": ["explain"],
     "gradcheck": ["check_gradients"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "onnx_export": ["to_onnx"],

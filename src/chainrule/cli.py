@@ -236,19 +236,24 @@ def explain(
     node: Annotated[str | None, _option("--node", "NAME", "This node alone, such as H1 or ON.")] = None,
     digits: Annotated[int, _option("--digits", "N", "After the decimal point [4].")] = 4,
     data: Annotated[list[str] | None, _option("--data", "FILE", "The run's table, if it has moved.")] = None,
+    html: Annotated[str | None, _option("--html", "FILE", "Write the update as a page for the browser.")] = None,
     as_json: Json = False,
 ) -> None:
     """Open an update of a run, or a prediction: every number.
 
     The update is replayed from the nearest checkpoint.
     """
-    from chainrule.explain.document import to_json
-    from chainrule.explain.runs import open_prediction, open_step, place_of_output
-    from chainrule.explain.text import View, check_node, prediction_lines, step_lines
+    from chainrule.artifacts import write_text
+    from chainrule.explaining.document import to_json
+    from chainrule.explaining.page import to_html
+    from chainrule.explaining.runs import open_prediction, open_step, place_of_output
+    from chainrule.explaining.text import View, check_node, prediction_lines, step_lines
 
     if not 1 <= digits <= 17:
         raise UsageError(f"--digits: expected 1 to 17, got {digits}")
     if predict is not None:
+        if html is not None:
+            raise UsageError("--html shows an update; a prediction is shown as text or --json")
         if epoch is not None or batch is not None:
             raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
         opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
@@ -259,6 +264,10 @@ def explain(
     opened = open_step(run, 1 if epoch is None else epoch, batch, row, data or [])
     view = View(opened.trace.rows.index(row) if row else 0, layer, node, digits)
     check_node(opened.trace, view)
+    if html is not None:
+        write_text(html, lambda file: file.write(to_html(opened, view.row, digits)))
+        typer.echo(f"{html}: open it in a browser")
+        return
     _answer(to_json(opened) if as_json else {}, as_json, step_lines(opened, view))
 
 
@@ -308,14 +317,18 @@ def examples(
     epochs: Annotated[int | None, _option("--epochs", "N", "The lecture's: train so long.")] = None,
     row: Annotated[int, _option("--row", "N", "The observation to work through [1].")] = 1,
     digits: Annotated[int, _option("--digits", "N", "After the decimal point [4].")] = 4,
+    html: Annotated[str | None, _option("--html", "FILE", "Write the steps as a page for the browser.")] = None,
     exercise: Annotated[bool, _flag("--exercise", "Leave the numbers blank; the solution follows.")] = False,
 ) -> None:
     """Work through a published example.
 
     Its steps, its printed numbers beside ours, and its errata.
     """
+    from chainrule.artifacts import write_text
     from chainrule.examples.worked import compare, example_named, known_examples, trace_of
-    from chainrule.explain.examples import example_lines, exercise_lines
+    from chainrule.explaining.examples import example_lines, exercise_lines
+    from chainrule.explaining.page import to_html
+    from chainrule.explaining.runs import Opened
 
     if name is None:
         known = known_examples()
@@ -331,6 +344,10 @@ def examples(
     if not 1 <= row <= len(example.X):
         raise UsageError(f"--row {row}: expected 1 to {len(example.X)}")
     trace = trace_of(example)
+    if html is not None:
+        write_text(html, lambda file: file.write(to_html(Opened(trace, {}), row - 1, digits)))
+        typer.echo(f"{html}: open it in a browser")
+        return
     lines = exercise_lines(example, trace, row - 1, digits) if exercise else []
     _print_lines([*lines, *example_lines(example, trace, compare(example), row - 1, digits)])
 

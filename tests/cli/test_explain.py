@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.examples.lecture import lecture, lecture_setting
-from chainrule.explain.runs import open_prediction, open_step
+from chainrule.explaining.runs import open_prediction, open_step
 from chainrule.tables.predicting import encoded_rows
 from chainrule.tables.reading import open_table
 from chainrule.tables.runs import checkpoint_epochs, load_table_model
@@ -134,6 +134,19 @@ def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_ru
     text = chainrule("explain", penguins_run, "--predict", PENGUINS, "--row", 5, "--output", "Gentoo")
     assert text.code == 0
     assert "how each input pushes Gentoo" in text.out
+
+
+def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp_path):
+    row = open_step(penguins_run, 2).trace.rows[3]
+    told = chainrule("explain", penguins_run, "--epoch", 2, "--row", row, "--html", "step.html")
+    assert told.out == "step.html: open it in a browser\n"
+    explanation = cr.explain(penguins_run, 2, row=row)
+    assert (tmp_path / "step.html").read_text() == explanation.to_html(digits=4)
+    assert str(explanation) + "\n" == chainrule("explain", penguins_run, "--epoch", 2, "--row", row).out
+    assert chainrule("explain", penguins_run, "--predict", PENGUINS, "--html", "p.html").code == 2
+    answer = cr.explain(penguins_run, predict=str(PENGUINS), row=3, output="Gentoo")
+    assert answer.to_json()["output"] == 2
+    assert "how each input pushes Gentoo" in str(answer)
 
 
 def test_a_node_alone(chainrule, penguins_run):

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.console import table_lines
 from chainrule.errors import UsageError
-from chainrule.explain.runs import Opened
+from chainrule.explaining.runs import Opened
 from chainrule.names import nearest
 from chainrule.trace import Trace
 
@@ -31,7 +31,7 @@ class View(NamedTuple):
 def step_lines(opened: Opened, view: View) -> list[str]:
     """The six steps of an update, for one of its rows; sums over all rows in the last."""
     trace: Any = opened.trace
-    layers = _layers(trace, view)
+    layers = layers_of(trace, view)
     return [
         *_title(trace),
         "",
@@ -39,13 +39,13 @@ def step_lines(opened: Opened, view: View) -> list[str]:
         "",
         *_observations(trace, view),
         "",
-        *_forward(trace, view, layers),
+        *forward_lines(trace, view, layers),
         "",
-        *_cost(trace, view),
+        *cost_lines(trace, view),
         "",
-        *_backward(trace, view, layers),
+        *backward_lines(trace, view, layers),
         "",
-        *_update(trace, view, layers),
+        *update_lines(trace, view, layers),
         "",
         *_parameters(trace, view),
     ]
@@ -54,18 +54,18 @@ def step_lines(opened: Opened, view: View) -> list[str]:
 def prediction_lines(opened: Opened, view: View) -> list[str]:
     """The forward pass of one row, and how much each input pushes the output."""
     told: Any = opened.trace
-    layers = _layers(told, view)
+    layers = layers_of(told, view)
     d = view.digits
     names, pushes, x = told.names.inputs, told.pushes[0], told.X[0]
     order = np.argsort(-np.abs(pushes * x), kind="stable")[: 2 * MOST_TERMS]
-    rows = [[names[i], _n(x[i], d), _n(pushes[i], d), _n(pushes[i] * x[i], d)] for i in order]
+    rows = [[names[i], number(x[i], d), number(pushes[i], d), number(pushes[i] * x[i], d)] for i in order]
     left = len(x) - len(order)
     return [
         f"row {told.rows[0]} of {told.about['file']}, predicted by {told.about['run']}",
         "",
         *_design(opened, view),
         "",
-        *_forward(told, view, layers),
+        *forward_lines(told, view, layers),
         "",
         f"how each input pushes {told.names.outputs[told.output]}: the backward pass carried on to the inputs",
         *table_lines(["input", "value", "d output / d input", "value x derivative"], rows),
@@ -105,7 +105,7 @@ def _design(opened: Opened, view: View) -> list[str]:
     if opened.raw:
         lines.append("  " + ", ".join(f"{name} = {values[view.row]}" for name, values in opened.raw.items()))
     order = np.sort(np.argsort(-np.abs(x), kind="stable")[: 2 * MOST_TERMS])
-    shown = [f"{_input(trace, i)} {_n(x[i], view.digits)}" for i in order if x[i] != 0 or len(x) <= 2 * MOST_TERMS]
+    shown = [f"{_input(trace, i)} {number(x[i], view.digits)}" for i in order if x[i] != 0 or len(x) <= 2 * MOST_TERMS]
     rest = int(np.count_nonzero(x)) - int(np.count_nonzero(x[order]))
     lines.append(
         ("  encoded: " if opened.raw else "  inputs: ") + ", ".join(shown) + (f", {rest} more" if rest else "")
@@ -121,10 +121,10 @@ def _observations(trace: Trace, view: View) -> list[str]:
     order = [view.row, *(i for i in range(len(trace.X)) if i != view.row)][:MOST_ROWS]
     rows = []
     for i in sorted(order):
-        told = [_n(x, d) for part in (trace.forward.z[-1], trace.forward.a[-1]) for x in part[i]]
-        back = [_n(x, d) for part in (trace.backward.error[-1], trace.backward.delta[-1]) for x in part[i]]
-        true = [f"{y:g}" if float(y).is_integer() else _n(y, d) for y in trace.Y[i]]
-        rows.append([str(trace.rows[i]), *told, *true, _n(trace.costs[i], d), *back])
+        told = [number(x, d) for part in (trace.forward.z[-1], trace.forward.a[-1]) for x in part[i]]
+        back = [number(x, d) for part in (trace.backward.error[-1], trace.backward.delta[-1]) for x in part[i]]
+        true = [f"{y:g}" if float(y).is_integer() else number(y, d) for y in trace.Y[i]]
+        rows.append([str(trace.rows[i]), *told, *true, number(trace.costs[i], d), *back])
     left = len(trace.X) - len(order)
     of = [f"{node} is {what}" for node, what in zip(outputs, trace.names.outputs, strict=True) if node != what]
     return [
@@ -134,7 +134,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     ]
 
 
-def _forward(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
+def forward_lines(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
     d, row = view.digits, view.row
     lines = [f"3 forward, row {trace.rows[row]}"]
     for i, nodes in layers.items():
@@ -143,25 +143,26 @@ def _forward(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
         for j in nodes:
             name, z, a = trace.names.nodes[i + 1][j], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
             b = trace.params[i].b[j]
-            lines.append(f"  input sum {name} = {_sum(fed, trace.params[i].W[:, j], d)} + {_b(b, d)} = {_n(z, d)}")
+            lines.append(f"  input sum {name} = {_sum(fed, trace.params[i].W[:, j], d)} + {_b(b, d)} = {number(z, d)}")
             lines.append(
-                f"  {activation}({_n(z, d)}) = {_n(a, d)}" + (" (with its layer)" if activation == "softmax" else "")
+                f"  {activation}({number(z, d)}) = {number(a, d)}"
+                + (" (with its layer)" if activation == "softmax" else "")
             )
         lines += _left_out(trace, i, nodes, view)
     return lines
 
 
-def _cost(trace: Trace, view: View) -> list[str]:
+def cost_lines(trace: Trace, view: View) -> list[str]:
     d, i = view.digits, view.row
     name, share = trace.network.cost.name, trace.shares[i]
-    lines = [f"4 cost, row {trace.rows[i]}: {_cost_formula(trace, i, d)} = {_n(trace.costs[i], d)}"]
+    lines = [f"4 cost, row {trace.rows[i]}: {_cost_formula(trace, i, d)} = {number(trace.costs[i], d)}"]
     how = "mean" if trace.network.reduction == "mean" else "sum"
     penalty = " with the L2 penalty" if trace.network.l2 else ""
-    counted = f", of which this row counts {_n(share, d)}" if share != 1 else ""
-    return [*lines, f"  of the batch: {_n(trace.cost, d)}, the {how} of {name}{penalty}{counted}"]
+    counted = f", of which this row counts {number(share, d)}" if share != 1 else ""
+    return [*lines, f"  of the batch: {number(trace.cost, d)}, the {how} of {name}{penalty}{counted}"]
 
 
-def _backward(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
+def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
     d, row, last = view.digits, view.row, len(trace.params) - 1
     lines = [f"5 backward, row {trace.rows[row]}: BPE is dC/dz"]
     for i, nodes in reversed(layers.items()):
@@ -169,18 +170,18 @@ def _backward(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[st
             name = trace.names.nodes[i + 1][j]
             error, delta = trace.backward.error[i][row, j], trace.backward.delta[i][row, j]
             if i == last:
-                lines.append(f"  error {name} = dC/da = {_n(error, d)}")
+                lines.append(f"  error {name} = dC/da = {number(error, d)}")
             else:
                 back = _sum(trace.backward.delta[i + 1][row], trace.params[i + 1].W[j], d)
                 mask = trace.forward.keep[i + 1]
-                back = back if mask is None else f"({back}) * {_n(mask[row, j], d)} (dropout)"
-                lines.append(f"  error {name} = {back} = {_n(error, d)}")
+                back = back if mask is None else f"({back}) * {number(mask[row, j], d)} (dropout)"
+                lines.append(f"  error {name} = {back} = {number(error, d)}")
             lines.append("  " + _bpe_formula(trace, i, j, row, name, error, delta, d))
         lines += _left_out(trace, i, nodes, view)
     return lines
 
 
-def _update(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
+def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
     """Gradients, summed over the rows, and the new values of the parameters that count most."""
     d = view.digits
     lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {_count(len(trace.X), 'row')}"]
@@ -196,12 +197,12 @@ def _update(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]
                 of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], fed[:, k])
                 penalty = trace.network.l2 * trace.params[i].W[k, j]
                 decay = f" + {trace.network.l2:g} * {_b(trace.params[i].W[k, j], d)}" if penalty else ""
-                lines.append(f"  gradient {name} = {of_rows}{decay} = {_n(gradient.W[k, j], d)}")
+                lines.append(f"  gradient {name} = {of_rows}{decay} = {number(gradient.W[k, j], d)}")
                 lines.append(
                     "  " + _new(trace, name, trace.params[i].W[k, j], gradient.W[k, j], trace.after[i].W[k, j], d)
                 )
             of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], None)
-            lines.append(f"  gradient b({to}) = {of_rows} = {_n(gradient.b[j], d)}")
+            lines.append(f"  gradient b({to}) = {of_rows} = {number(gradient.b[j], d)}")
             lines.append("  " + _new(trace, f"b({to})", trace.params[i].b[j], gradient.b[j], trace.after[i].b[j], d))
             left = len(gradient.W) - len(sources)
             lines += [f"  and {_count(left, 'weight')} more into {to}"] if left else []
@@ -212,7 +213,7 @@ def _of_rows(trace: Trace, view: View, delta: Any, fed: Any) -> str:
     """BPE times what was fed, of the row that is worked through, and of the other rows together."""
     d, row = view.digits, view.row
     terms = delta if fed is None else delta * fed
-    own = _n(delta[row], d) if fed is None else f"{_n(delta[row], d)} * {_n(fed[row], d)}"
+    own = number(delta[row], d) if fed is None else f"{number(delta[row], d)} * {number(fed[row], d)}"
     if len(delta) == 1:
         return "BPE" if fed is None else own
     others = _count(len(delta) - 1, "other")
@@ -227,14 +228,15 @@ def _parameters(trace: Trace, view: View) -> list[str]:
     for i, (before, gradient, after) in enumerate(zip(trace.params, trace.backward.gradient, trace.after, strict=True)):
         sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
         named = [(f"{source}->{node}", k, j) for k, source in enumerate(sources) for j, node in enumerate(to)]
-        rows += [[name, *(_n(p.W[k, j], view.digits) for p in (before, gradient, after))] for name, k, j in named]
+        rows += [[name, *(number(p.W[k, j], view.digits) for p in (before, gradient, after))] for name, k, j in named]
         rows += [
-            [f"bias {node}", *(_n(p.b[j], view.digits) for p in (before, gradient, after))] for j, node in enumerate(to)
+            [f"bias {node}", *(number(p.b[j], view.digits) for p in (before, gradient, after))]
+            for j, node in enumerate(to)
         ]
     return table_lines(["parameter", "before", "gradient", "after"], rows)
 
 
-def _layers(trace: Any, view: View) -> dict[int, list[int]]:
+def layers_of(trace: Any, view: View) -> dict[int, list[int]]:
     """The nodes to work through, by layer: what is asked for, or those that count most for the row."""
     chosen = {}
     for i, nodes in enumerate(trace.names.nodes[1:]):
@@ -266,14 +268,14 @@ def _sum(xs: Any, ws: Any, d: int) -> str:
     """(x * w) + ... with the largest terms written out, in their order, and the sum of the others."""
     terms = xs * ws
     order = np.sort(np.argsort(-np.abs(terms), kind="stable")[:MOST_TERMS])
-    written = " + ".join(f"({_n(xs[k], d)} * {_n(ws[k], d)})" for k in order)
+    written = " + ".join(f"({number(xs[k], d)} * {number(ws[k], d)})" for k in order)
     left = len(terms) - len(order)
     rest = float(terms.sum() - terms[order].sum())
     return written + (f" + {left} more: {_b(rest, d)}" if left else "")
 
 
 def _cost_formula(trace: Trace, i: int, d: int) -> str:
-    pairs = [(_n(a, d), _y(y, d), y) for a, y in zip(trace.forward.a[-1][i], trace.Y[i], strict=True)]
+    pairs = [(number(a, d), _y(y, d), y) for a, y in zip(trace.forward.a[-1][i], trace.Y[i], strict=True)]
     match trace.network.cost.name:
         case "half_squared_error":
             return " + ".join(f"1/2 * ({a} - {y})^2" for a, y, _ in pairs)
@@ -299,24 +301,25 @@ def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, 
     if last and trace.network.fused:
         a, y, share = trace.forward.a[-1][row, j], trace.Y[row, j], trace.shares[row]
         factor = "2 * " if trace.network.cost.name == "squared_error" else ""
-        counted = f" * {_n(share, d)}" if share != 1 else ""
-        return f"BPE {name} = {factor}({_n(a, d)} - {_y(y, d)}){counted} = {_n(delta, d)}"
+        counted = f" * {number(share, d)}" if share != 1 else ""
+        return f"BPE {name} = {factor}({number(a, d)} - {_y(y, d)}){counted} = {number(delta, d)}"
     activation, z, a = trace.network.activations[i], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
     if activation.derivative is None:
-        return f"BPE {name} = error through {activation.name} = {_n(delta, d)}"
+        return f"BPE {name} = error through {activation.name} = {number(delta, d)}"
     one = np.array([[z]])
     slope = float(np.asarray(activation.derivative(one, np.array([[a]])))[0, 0])
-    return f"BPE {name} = error * {activation.name}'({_n(z, d)}) = {_n(error, d)} * {_n(slope, d)} = {_n(delta, d)}"
+    factors = f"{number(error, d)} * {number(slope, d)}"
+    return f"BPE {name} = error * {activation.name}'({number(z, d)}) = {factors} = {number(delta, d)}"
 
 
 def _new(trace: Trace, name: str, before: Any, gradient: Any, after: Any, d: int) -> str:
     if after == before and gradient != 0:
-        return f"{name} stays {_n(before, d)}"
+        return f"{name} stays {number(before, d)}"
     rule = trace.about.get("rule", "")
     plain = rule.startswith("gradient_descent") or not rule
     if plain and trace.learning_rate == trace.learning_rate:
-        return f"{name} = {_n(before, d)} - {trace.learning_rate:g} * {_b(gradient, d)} = {_n(after, d)}"
-    return f"{name} = {_n(before, d)} + {_b(after - before, d)} = {_n(after, d)}"
+        return f"{name} = {number(before, d)} - {trace.learning_rate:g} * {_b(gradient, d)} = {number(after, d)}"
+    return f"{name} = {number(before, d)} + {_b(after - before, d)} = {number(after, d)}"
 
 
 def _rate_words(trace: Trace, d: int) -> str:
@@ -335,7 +338,7 @@ def _input(trace: Any, i: int) -> str:
     return f"{node} ({name})" if name != node else name
 
 
-def _n(x: Any, digits: int) -> str:
+def number(x: Any, digits: int) -> str:
     """A number in so many digits after the point; a small one in as many significant ones."""
     x = float(x) + 0.0  # no minus before a zero
     if x == 0 or abs(x) >= 10.0**-digits:
@@ -345,12 +348,12 @@ def _n(x: Any, digits: int) -> str:
 
 def _b(x: Any, digits: int) -> str:
     """As `_n`, in parentheses where it is negative."""
-    return f"({_n(x, digits)})" if x < 0 else _n(x, digits)
+    return f"({number(x, digits)})" if x < 0 else number(x, digits)
 
 
 def _y(y: Any, digits: int) -> str:
     """A target: a whole number as it is."""
-    text = f"{y:g}" if float(y).is_integer() else _n(y, digits)
+    text = f"{y:g}" if float(y).is_integer() else number(y, digits)
     return f"({text})" if y < 0 else text
 
 

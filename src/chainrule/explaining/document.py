@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.artifacts import design_to_json
-from chainrule.explain.runs import Opened
+from chainrule.explaining.runs import Opened
 from chainrule.trace import Trace
 
 FORMAT, VERSION = "chainrule-trace", 1

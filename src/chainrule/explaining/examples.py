@@ -9,8 +9,8 @@ from typing import Any
 
 from chainrule.console import table_lines
 from chainrule.examples.worked import Compared, Example
-from chainrule.explain.runs import Opened
-from chainrule.explain.text import View, step_lines
+from chainrule.explaining.runs import Opened
+from chainrule.explaining.text import View, step_lines
 from chainrule.trace import Trace
 
 WIDTH = 100

@@ -1,1 +1,0 @@
-"""A step of a training or a prediction, opened: read from a run, written as text."""
