@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from chainrule.trace import names_of
+
 if TYPE_CHECKING:
     from chainrule.network import Network, Params
     from chainrule.tables.encoding import Encoding, InputColumn
@@ -38,12 +40,12 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
     lines = [f"{source.name}: {prepared.n_rows:,} rows, {len(source.types)} columns"]
     lines.append(_field("target", _target_words(prepared)))
     lines.append(
-        _field("inputs", f"{_count(len(encoding.columns), 'column')} as {_count(len(encoding.inputs), 'input')}")
+        _field("inputs", f"{counted(len(encoding.columns), 'column')} as {counted(len(encoding.inputs), 'input')}")
     )
     lines += [_field("dropped", f"{name}: {why}") for name, why in encoding.dropped]
     without = prepared.n_rows - len(prepared.X)
     if without:
-        lines.append(_field("dropped", f"{_count(without, 'row')} without a value in {', '.join(target.names)}"))
+        lines.append(_field("dropped", f"{counted(without, 'row')} without a value in {', '.join(target.names)}"))
     parts = [f"{len(split.train):,} to train on"]
     parts += [f"{len(split.validation):,} to choose the epoch (validation)"] if len(split.validation) else []
     parts += [f"{len(split.test):,} to score (test)"] if len(split.test) else []
@@ -75,11 +77,11 @@ def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
     activations = ", ".join(activation.name for activation in network.activations)
     batches = "whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     penalty = f", l2 {network.l2:g}" if network.l2 else ""
-    most = f"at most {_count(recipe.epochs, 'epoch')}"
+    most = f"at most {counted(recipe.epochs, 'epoch')}"
     extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
     extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
     return [
-        _field("network", f"{design}, {activations}: {_count(network.n_parameters, 'parameter')}"),
+        _field("network", f"{design}, {activations}: {counted(network.n_parameters, 'parameter')}"),
         _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
         _field("training", ", ".join([recipe.rule_is, batches, most, f"seed {seed}"])),
         *([_field("", ", ".join(extras))] if extras else []),
@@ -96,7 +98,7 @@ def encoding_lines(encoding: Encoding) -> list[str]:
 def fit_line(fit: Fit) -> str:
     """Why and when training ended, and which parameters were kept."""
     seconds = fit.history.seconds[-1] if fit.epochs else 0.0
-    line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {_count(fit.epochs, 'epoch')} ({seconds:.1f} s)"
+    line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {counted(fit.epochs, 'epoch')} ({seconds:.1f} s)"
     why = "" if all(cost != cost for cost in fit.history.validation_cost) else ", the lowest validation cost"
     return f"{line}; kept epoch {fit.best_epoch:,}{why}"
 
@@ -129,8 +131,8 @@ def count_lines(network: Network) -> list[str]:
 
 def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[str]:
     """Weights and biases as the lecture lays them out: a row per node they come from, then all biases."""
-    names = node_names(network)
-    blocks: list[tuple[list[str], list[list[str]]]] = []
+    names = names_of(network).nodes
+    blocks: list[tuple[Sequence[str], list[list[str]]]] = []
     for i, (W, _) in enumerate(params):
         source, to = _layer_name(network, i), _layer_name(network, i + 1)
         if W.shape[1] == 1:
@@ -151,16 +153,6 @@ def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[s
         )
     )
     return [line for header, rows in blocks for line in table_lines(["", *header], rows)]
-
-
-def node_names(network: Network) -> list[list[str]]:
-    """IN1, IN2 | H1, H2, H3 | ON; with several hidden layers H1.1, H1.2 ... H2.1."""
-    hidden = len(network.layers) - 2
-    names = []
-    for i, size in enumerate(network.layers):
-        stem = "IN" if i == 0 else "ON" if i == hidden + 1 else "H" if hidden == 1 else f"H{i}."
-        names.append([stem] if stem == "ON" and size == 1 else [f"{stem}{j + 1}" for j in range(size)])
-    return names
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -248,7 +240,8 @@ def _field(name: str, text: str) -> str:
     return f"  {name:<9}{text}"
 
 
-def _count(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """How many, in words."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 

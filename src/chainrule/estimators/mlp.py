@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule.activations import Activation
 from chainrule.batches import Table
-from chainrule.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR, Cost
+from chainrule.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
 from chainrule.estimators.parameters import (
     CLASSES_CONSTRAINTS,
@@ -32,11 +32,11 @@ from chainrule.estimators.parameters import (
 )
 from chainrule.estimators.stochastic import StochasticMixin, on_device
 from chainrule.estimators.validation_rows import Held, given_rows
-from chainrule.network import Layer, Network, Params, backward, forward
+from chainrule.network import Layer, Network, Params, forward
+from chainrule.trace import trace_prediction
 
 ROWS_AT_ONCE = 50_000
 _OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
-OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
 
 class _ChainruleMLP(StochasticMixin):
@@ -125,11 +125,7 @@ class _ChainruleMLP(StochasticMixin):
         network, params = self.network_, self._answering_params()
         if not 0 <= output < network.layers[-1]:
             raise ValueError(f"output: expected a number from 0 to {network.layers[-1] - 1}, got {output}")
-        chosen = np.zeros((len(raw), network.layers[-1]))
-        chosen[:, output] = 1
-        network = Network(network.layers, network.activations, OUTPUT_ITSELF, reduction="sum")
-        delta = backward(network, params, forward(network, params, self._encoded(raw)), chosen).delta[0]
-        gradient = delta @ params[0].W.T
+        gradient = np.asarray(trace_prediction(network, params, self._encoded(raw), output=output).pushes)
         return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
 
     def _checked(self: Any, X: Any, **settings: Any) -> Any:
@@ -214,7 +210,8 @@ class _ChainruleMLP(StochasticMixin):
             W, b = W / self.temperature_, b / self.temperature_
         if hasattr(self, "target_std_"):
             W, b = W * self.target_std_, b * self.target_std_ + self.target_mean_
-        return (*before, Layer(W.astype(self.coefs_[-1].dtype), b.astype(self.coefs_[-1].dtype)))
+        dtype = self.coefs_[-1].dtype
+        return (*before, Layer(W.astype(dtype, copy=False), b.astype(dtype, copy=False)))
 
 
 class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):

@@ -75,12 +75,9 @@ def open_step(
     setting = _setting(run, plan, prepared, model)
     size = len(numbers) if plan.batch_size is None else min(plan.batch_size, len(numbers))
     try:
-        start = _checkpoints(run, setting, epoch)
-        before = replay(setting, epoch, batch or 1, start)
         if batch is None and row is not None:
-            place = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0])
-            batch = place // size + 1
-            before = replay(setting, epoch, batch, start) if batch > 1 else before
+            batch = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0]) // size + 1
+        before = replay(setting, epoch, batch or 1, _checkpoints(run, setting, epoch))
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
     shown = numbers[before.rows]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.console import table_lines
+from chainrule.console import counted, table_lines
 from chainrule.errors import UsageError
 from chainrule.explaining.runs import Opened
 from chainrule.names import nearest
@@ -91,7 +91,7 @@ def _title(trace: Trace) -> list[str]:
     if about.get("batches", 1) > 1:
         where += f", batch {about['batch']:,} of {about['batches']:,}"
     rule = f"; {about['rule']}" if "rule" in about else ""
-    return [f"{where}: {_count(len(trace.X), 'row')}{rule}"]
+    return [f"{where}: {counted(len(trace.X), 'row')}{rule}"]
 
 
 def _design(opened: Opened, view: View) -> list[str]:
@@ -100,7 +100,7 @@ def _design(opened: Opened, view: View) -> list[str]:
     network = trace.network
     design = "-".join(map(str, network.layers))
     words = ", ".join(activation.name for activation in network.activations)
-    lines = [f"1 design: {design}, {words}; {_count(network.n_parameters, 'parameter')}"]
+    lines = [f"1 design: {design}, {words}; {counted(network.n_parameters, 'parameter')}"]
     x = trace.X[view.row]
     if opened.raw:
         lines.append("  " + ", ".join(f"{name} = {values[view.row]}" for name, values in opened.raw.items()))
@@ -130,7 +130,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     return [
         "2 the rows of this update" + (f" ({', '.join(of)})" if of else ""),
         *_indented(table_lines(header, rows)),
-        *([f"  and {_count(left, 'row')} more"] if left else []),
+        *([f"  and {counted(left, 'row')} more"] if left else []),
     ]
 
 
@@ -184,7 +184,7 @@ def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> li
 def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
     """Gradients, summed over the rows, and the new values of the parameters that count most."""
     d = view.digits
-    lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {_count(len(trace.X), 'row')}"]
+    lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {counted(len(trace.X), 'row')}"]
     for i, nodes in layers.items():
         fed = _fed(trace, i)
         for j in nodes:
@@ -205,7 +205,7 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
             lines.append(f"  gradient b({to}) = {of_rows} = {number(gradient.b[j], d)}")
             lines.append("  " + _new(trace, f"b({to})", trace.params[i].b[j], gradient.b[j], trace.after[i].b[j], d))
             left = len(gradient.W) - len(sources)
-            lines += [f"  and {_count(left, 'weight')} more into {to}"] if left else []
+            lines += [f"  and {counted(left, 'weight')} more into {to}"] if left else []
     return lines
 
 
@@ -216,14 +216,14 @@ def _of_rows(trace: Trace, view: View, delta: Any, fed: Any) -> str:
     own = number(delta[row], d) if fed is None else f"{number(delta[row], d)} * {number(fed[row], d)}"
     if len(delta) == 1:
         return "BPE" if fed is None else own
-    others = _count(len(delta) - 1, "other")
+    others = counted(len(delta) - 1, "other")
     return f"{own} [row {trace.rows[row]}] + {_b(terms.sum() - terms[row], d)} [{others}]"
 
 
 def _parameters(trace: Trace, view: View) -> list[str]:
     """All parameters before and after, where they are few."""
     if trace.network.n_parameters > MOST_PARAMETERS:
-        return [f"{_count(trace.network.n_parameters, 'parameter')} before and after: --json has them all"]
+        return [f"{counted(trace.network.n_parameters, 'parameter')} before and after: --json has them all"]
     rows = []
     for i, (before, gradient, after) in enumerate(zip(trace.params, trace.backward.gradient, trace.after, strict=True)):
         sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
@@ -330,7 +330,7 @@ def _left_out(trace: Any, i: int, nodes: Sequence[int], view: View) -> list[str]
     left = len(trace.names.nodes[i + 1]) - len(nodes)
     if not left or view.node is not None:
         return []
-    return [f"  and {_count(left, 'node')} more of layer {i + 1}: --layer {i + 1} shows all, --node NAME one"]
+    return [f"  and {counted(left, 'node')} more of layer {i + 1}: --layer {i + 1} shows all, --node NAME one"]
 
 
 def _input(trace: Any, i: int) -> str:
@@ -359,7 +359,3 @@ def _y(y: Any, digits: int) -> str:
 
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

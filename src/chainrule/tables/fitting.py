@@ -51,21 +51,20 @@ def fit_table(
     DivergedError
         If the cost turns NaN or infinite; its `fit` has the last good parameters.
     """
-    weights = balancing(prepared) if balanced else np.ones(len(prepared.X))
-    rows, held = prepared.split.train, prepared.split.validation
+    X, Y, weights, validation = rows_of(prepared, balanced)
     return train(
         recipe.network,
         recipe.params,
-        prepared.X[rows],
-        prepared.Y[rows],
+        X,
+        Y,
         rule=recipe.rule,
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         stop=recipe.stop,
         seed=seed,
         dtype=dtype,
-        weights=weights[rows],
-        validation=(prepared.X[held], prepared.Y[held], weights[held]) if len(held) else None,
+        weights=weights,
+        validation=validation,
         dropout=recipe.dropout,
         average=recipe.average,
         progress=progress,
@@ -74,7 +73,15 @@ def fit_table(
     )
 
 
-def balancing(prepared: Prepared) -> np.ndarray:
+def rows_of(prepared: Prepared, balanced: bool) -> tuple[Any, Any, Any, Any]:
+    """X, Y and weights of the training rows, and the same of the validation rows together, or None."""
+    weights = _balancing(prepared) if balanced else np.ones(len(prepared.X))
+    parts = (prepared.split.train, prepared.split.validation)
+    training, held = ((prepared.X[rows], prepared.Y[rows], weights[rows]) for rows in parts)
+    return (*training, held if len(held[0]) else None)
+
+
+def _balancing(prepared: Prepared) -> np.ndarray:
     """A weight per row such that the classes weigh the same in all, and a row weighs 1 on average."""
     if prepared.target.task == "regression":
         raise UsageError("--balanced weighs classes; this target is a number")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from chainrule.network import Network, Params
 from chainrule.rule_json import rule_from_json, rule_to_json
 from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
-from chainrule.tables.fitting import balancing
+from chainrule.tables.fitting import rows_of
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.recipe import Recipe
 from chainrule.training import Setting
@@ -62,20 +60,19 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
 
 def setting_of(plan: Plan, prepared: Prepared, network: Network, first: Params) -> Setting:
     """The training that the plan means on this table, from these first parameters."""
-    rows, held = prepared.split.train, prepared.split.validation
-    weights = balancing(prepared) if plan.balanced else np.ones(len(prepared.X))
+    X, Y, weights, validation = rows_of(prepared, plan.balanced)
     return Setting(
         network,
         first,
-        prepared.X[rows],
-        prepared.Y[rows],
+        X,
+        Y,
         plan.rule,
         plan.batch_size,
         plan.stop,
         plan.seed,
         plan.dtype,
-        weights[rows],
-        (prepared.X[held], prepared.Y[held], weights[held]) if len(held) else None,
+        weights,
+        validation,
         dropout=plan.dropout,
         average=plan.average,
     )
