@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chainrule.examples.worked import example_named, trace_of
 from chainrule.explaining.page import to_html
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Opened
 
 HERE = Path(__file__).parent
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"

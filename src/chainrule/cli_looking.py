@@ -144,7 +144,7 @@ def examples(
     from chainrule.examples.worked import compare, example_named, known_examples, trace_of
     from chainrule.explaining.examples import example_lines, exercise_lines
     from chainrule.explaining.page import to_html
-    from chainrule.explaining.runs import Opened
+    from chainrule.explaining.story import Opened
 
     if name is None:
         known = known_examples()

@@ -155,12 +155,20 @@ def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[s
     return [line for header, rows in blocks for line in table_lines(["", *header], rows)]
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, width: int | None = None
+) -> list[str]:
     """Aligned columns: the first `left` ones to the left, numbers to the right.
+
+    Columns that do not fit into `width` follow in a table below, the first column again before them.
 
     >>> table_lines(["metric", "network"], [["accuracy", "0.9"]])
     ['metric    network', 'accuracy      0.9']
     """
+    if width is not None and (fit := _columns_that_fit(header, rows, width)) < len(header):
+        parts = [[0, *range(1, fit)], [0, *range(fit, len(header))]]
+        first, rest = ([[row[i] for i in part] for row in (header, *rows)] for part in parts)
+        return [*table_lines(first[0], first[1:], left), "", *table_lines(rest[0], rest[1:], left, width)]
     cells = [list(map(str, row)) for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     aligned = [
@@ -171,6 +179,12 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int 
         for row in cells
     ]
     return ["  ".join(row).rstrip() for row in aligned]
+
+
+def _columns_that_fit(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many columns, at least two, are together no wider than `width`."""
+    widths = [2 + max(len(str(row[i])) for row in (header, *rows)) for i in range(len(header))]
+    return max(2, sum(sum(widths[: i + 1]) - 2 <= width for i in range(len(widths))))
 
 
 @contextmanager

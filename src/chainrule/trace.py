@@ -23,6 +23,14 @@ class Names(NamedTuple):
     outputs: tuple[str, ...]
 
 
+class Surface(NamedTuple):
+    """The outputs over a grid of the two inputs: values[i, j] are those at (x[j], y[i])."""
+
+    x: Array
+    y: Array
+    values: Array
+
+
 class Trace(NamedTuple):
     """A step opened. Arrays as in `network`: a batch has one observation per row.
 
@@ -36,7 +44,9 @@ class Trace(NamedTuple):
     shares                       (batch,) what it counts in the batch's cost
     cost                         the batch's cost, with the penalty
     step, after                  what the update adds to the parameters, and what they are then
+    cost_after                   that of the same observations with the new parameters
     learning_rate                of this update; NaN where the rule does not tell
+    surface                      of a network of two inputs: its outputs before the step
     names, about                 names of nodes; where the step comes from (epoch, batch, rule ...)
     """
 
@@ -53,7 +63,9 @@ class Trace(NamedTuple):
     cost: float
     step: Params
     after: Params
+    cost_after: float
     learning_rate: float
+    surface: Surface | None
     names: Names
     about: dict[str, Any]
 
@@ -114,7 +126,8 @@ def trace_step(
     wide = _in_float64(params)
     X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
     w = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
-    fwd = forward(network, wide, X, tuple(None if k is None else np.asarray(k, np.float64) for k in keep))
+    keep = tuple(None if k is None else np.asarray(k, np.float64) for k in keep)
+    fwd = forward(network, wide, X, keep)
     bwd = backward(network, wide, fwd, Y, w)
     costs, shares = costs_and_shares(network, fwd, Y, w)
     state = rule.init(wide) if rule_state is None else rule_state
@@ -135,10 +148,26 @@ def trace_step(
         float(cost(network, fwd, Y, w, wide)),
         tuple(Layer(b.W - a.W, b.b - a.b) for a, b in zip(wide, after, strict=True)),
         after,
+        float(cost(network, forward(network, after, X, keep), Y, w, after)),
         float("nan") if rate is None else float(rate_at(rate, np.asarray(getattr(state, "step", 0)))),
+        surface_of(network, wide, X) if network.layers[0] == 2 else None,
         names or names_of(network),
         about or {},
     )
+
+
+def surface_of(network: Network, params: Params, X: Array, n: int = 41) -> Surface:
+    """The outputs of a network of two inputs on a grid of n by n, which reaches a little beyond the rows of X.
+
+    >>> network = Network([2, 1], "identity")
+    >>> surface_of(network, (Layer(np.ones((2, 1)), np.zeros(1)),), np.array([[0, 0], [1, 10]]), 3).x.tolist()
+    [-0.125, 0.5, 1.125]
+    """
+    low, high = X.min(axis=0), X.max(axis=0)
+    room = np.where(high > low, (high - low) / 8, 1.0)
+    x, y = np.linspace(low - room, high + room, n).T
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    return Surface(x, y, forward(network, params, grid).a[-1].reshape(n, n, -1))
 
 
 def trace_prediction(

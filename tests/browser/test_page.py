@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.examples.worked import example_named, trace_of
 from chainrule.explaining.page import mathml, to_html
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Opened
 from chainrule.trace import names_of, trace_step
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

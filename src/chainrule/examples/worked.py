@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -17,7 +17,7 @@ from chainrule.errors import InputError
 from chainrule.names import nearest
 from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
 from chainrule.rules import gradient_descent, update
-from chainrule.trace import Trace, names_of, trace_step
+from chainrule.trace import Trace, trace_step
 
 
 class Example(NamedTuple):
@@ -120,13 +120,32 @@ def example_of(document: Mapping[str, Any]) -> Example:
 
 def trace_of(example: Example) -> Trace:
     """The first update."""
-    about = {"rule": f"gradient_descent, learning rate {example.rule.learning_rate:g}"}
+    return _step_of(example, example.params, None)
+
+
+def _step_of(example: Example, params: Params, state: Any, epoch: int | None = None) -> Trace:
+    about: dict[str, Any] = {"rule": f"gradient_descent, learning rate {example.rule.learning_rate:g}"}
     if isinstance(example.rule, WeightsOnly):
         about["rule"] += ", of the weights alone"
-    names = names_of(example.network)
+    if epoch is not None:
+        about |= {"epoch": epoch, "batch": 1, "batches": 1}
     return trace_step(
-        example.network, example.params, example.X, example.Y, rule=example.rule, names=names, about=about
+        example.network, params, example.X, example.Y, rule=example.rule, rule_state=state, about=about
     )
+
+
+def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.ndarray]:
+    """The updates of some epochs, each of the whole table, and the cost at the end of every epoch up to the last."""
+    traces, costs = [], []
+    params, state = example.params, example.rule.init(example.params)
+    for epoch in range(1, max(epochs) + 1):
+        if epoch in epochs:
+            traces.append(_step_of(example, params, state, epoch))
+        gradient = backward(example.network, params, forward(example.network, params, example.X), example.Y).gradient
+        params, state = update(example.rule, params, gradient, state)
+        fwd = forward(example.network, params, example.X)
+        costs.append(float(cost(example.network, fwd, example.Y)))
+    return traces, np.array(costs)
 
 
 def compare(example: Example) -> list[Compared]:

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from chainrule.artifacts import design_to_json
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Course, Opened
+from chainrule.explaining.text import paths_of
 from chainrule.trace import Trace
 
 FORMAT, VERSION = "chainrule-trace", 1
 
 
-def to_json(opened: Opened) -> dict[str, Any]:
-    """The document of an update ("step") or of a prediction; arrays as nested lists, one observation per row."""
+def to_json(opened: Opened, row: int = 0, course: Course | None = None) -> dict[str, Any]:
+    """The document of an update ("step") or of a prediction; arrays as nested lists, one observation per row.
+
+    `row` is the place of the observation whose strongest paths are told.
+    """
     trace = opened.trace
     document: dict[str, Any] = {
         "format": FORMAT,
@@ -34,6 +38,8 @@ def to_json(opened: Opened) -> dict[str, Any]:
         "a": _lists(trace.forward.a),
         "z": _lists(trace.forward.z),
         "keep": [None if k is None else np.asarray(k).tolist() for k in trace.forward.keep],
+        "paths": _paths(trace, row),
+        "course": course and {key: _numbers(value) for key, value in course._asdict().items()},
     }
     if not isinstance(trace, Trace):
         return {**document, "output": trace.output, "delta": _lists(trace.delta), "pushes": trace.pushes.tolist()}
@@ -50,7 +56,23 @@ def to_json(opened: Opened) -> dict[str, Any]:
         "learning_rate": None if math.isnan(trace.learning_rate) else trace.learning_rate,
         "step": _layers(trace.step),
         "after": _layers(trace.after),
+        "cost_after": trace.cost_after,
+        "surface": trace.surface and {key: value.tolist() for key, value in trace.surface._asdict().items()},
     }
+
+
+def _paths(trace: Any, row: int) -> dict[str, Any]:
+    paths = paths_of(trace, row)
+    names = [[trace.names.nodes[k][j] for k, j in enumerate(nodes)] for nodes in paths.nodes]
+    told = [{"nodes": nodes, "strength": s} for nodes, s in zip(names, paths.strengths, strict=True)]
+    return {"row": trace.rows[row], "strongest": told, "of": paths.of, "share": paths.share}
+
+
+def _numbers(value: Any) -> Any:
+    """An array as a list with null for what was not measured; anything else as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return [None if x != x else x for x in value.tolist()]
 
 
 def _lists(arrays: Any) -> list[Any]:

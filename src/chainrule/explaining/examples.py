@@ -9,7 +9,7 @@ from typing import Any
 
 from chainrule.console import table_lines
 from chainrule.examples.worked import Compared, Example
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Opened
 from chainrule.explaining.text import View, step_lines
 from chainrule.trace import Trace
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError, UsageError
+from chainrule.explaining.story import Course, Opened, Story
 from chainrule.tables.fitting import TableModel
 from chainrule.tables.kinds import value_sql
 from chainrule.tables.plan import Plan, setting_of
@@ -22,21 +23,36 @@ from chainrule.tables.runs import (
     load_table_model,
     read_checkpoint,
     read_command,
+    read_history,
+    read_metrics,
     read_plan,
     trained_epochs,
 )
-from chainrule.trace import Names, Prediction, Trace, names_of, trace_prediction, trace_step
+from chainrule.trace import Names, names_of, trace_prediction, trace_step
 from chainrule.training import Setting, ready_for, replay
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Opened(NamedTuple):
-    """A trace and the raw columns behind its rows: for each row the column's values as text."""
+MOST_FRAMES = 8  # that a story tells, beside the one that is asked for
+MOST_ROWS = 4096  # of an update; with more, a story tells that update alone
 
-    trace: Trace | Prediction
-    raw: dict[str, list[str]]
+
+class Training(NamedTuple):
+    """A run's training, ready to be replayed."""
+
+    run: str
+    model: TableModel
+    plan: Plan
+    prepared: Prepared
+    setting: Setting
+    last: int  # epoch
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The training rows, as the table counts them, from 1."""
+        return self.prepared.numbers[self.prepared.split.train]
 
 
 def open_step(
@@ -62,17 +78,55 @@ def open_step(
     InputError
         If the table is gone or another one now, or if there is no such epoch, batch or row.
     """
+    return _step(_training(run, files), epoch, batch, row)
+
+
+def open_story(
+    run: str | os.PathLike[str],
+    epoch: int,
+    batch: int | None = None,
+    row: int | None = None,
+    files: Sequence[str] = (),
+) -> Story:
+    """The update, one after each checkpoint that is kept, with the same row in it, and the course of the costs."""
+    training = _training(run, files)
+    asked = _step(training, epoch, batch, row)
+    told = asked.trace.rows[0] if row is None else row
+    wide = len(asked.trace.rows) > MOST_ROWS
+    others = [] if wide else [e + 1 for e in checkpoint_epochs(run) if e + 1 != epoch and e < training.last]
+    spread = np.unique(np.linspace(0, len(others) - 1, min(MOST_FRAMES, len(others))).round().astype(int))
+    frames = {others[i]: _step(training, others[i], None, told) for i in spread} | {epoch: asked}
+    epochs = sorted(frames)
+    return Story(tuple(frames[e] for e in epochs), epochs.index(epoch), course_of(run))
+
+
+def course_of(run: str | os.PathLike[str]) -> Course:
+    """The costs over a run's epochs."""
+    history, metrics = read_history(run), read_metrics(run)
+    return Course(
+        history["epoch"].astype(int),
+        history["cost"],
+        history["validation_cost"],
+        metrics["history_cost_is"],
+        metrics["best_epoch"],
+    )
+
+
+def _training(run: str | os.PathLike[str], files: Sequence[str]) -> Training:
     model, plan = load_table_model(run), read_plan(run)
-    last = trained_epochs(run)
+    prepared = _prepared_again(run, plan, model, files)
+    return Training(str(run), model, plan, prepared, _setting(run, plan, prepared, model), trained_epochs(run))
+
+
+def _step(training: Training, epoch: int, batch: int | None, row: int | None) -> Opened:
+    run, model, plan, prepared, setting, last = training
+    numbers = training.numbers
     if epoch > last:
         raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
-    prepared = _prepared_again(run, plan, model, files)
-    numbers = prepared.numbers[prepared.split.train]
     if row is not None and row not in numbers:
         raise InputError(
             f"--row {row}: not among the {len(numbers):,} rows that the run was trained on{_other(prepared, row)}"
         )
-    setting = _setting(run, plan, prepared, model)
     size = len(numbers) if plan.batch_size is None else min(plan.batch_size, len(numbers))
     try:
         if batch is None and row is not None:
@@ -95,7 +149,7 @@ def open_step(
         keep=before.keep,
         rows=[int(number) for number in shown],
         names=_names(model),
-        about={"epoch": epoch, "batch": batch or 1, "batches": before.updates, "rule": plan.rule_is, "run": str(run)},
+        about={"epoch": epoch, "batch": batch or 1, "batches": before.updates, "rule": plan.rule_is, "run": run},
     )
     return Opened(trace, _raw(prepared.table.take(prepared.split.train[before.rows]), model))
 

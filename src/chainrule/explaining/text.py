@@ -9,8 +9,10 @@ import numpy as np
 
 from chainrule.console import counted, table_lines
 from chainrule.errors import UsageError
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Opened
+from chainrule.explaining.terms import plain, term
 from chainrule.names import nearest
+from chainrule.paths import Paths, strongest_paths
 from chainrule.trace import Trace
 
 MOST_TERMS = 6  # of a sum that are written out: the largest
@@ -20,22 +22,28 @@ MOST_PARAMETERS = 60  # that are listed before and after
 
 
 class View(NamedTuple):
-    """What of a trace is shown: one row in full, one layer (from 1) or node or all, and how many digits."""
+    """What of a trace is shown: one row in full, one layer (from 1) or node or all; how many digits and columns.
+
+    `drawn`: for each layer, the inputs' too, the nodes that a page draws: those and no others are written out.
+    """
 
     row: int = 0
     layer: int | None = None
     node: str | None = None
     digits: int = 4
+    width: int | None = None
+    drawn: tuple[tuple[int, ...], ...] | None = None
 
 
 def step_lines(opened: Opened, view: View) -> list[str]:
     """The six steps of an update, for one of its rows; sums over all rows in the last."""
     trace: Any = opened.trace
     layers = layers_of(trace, view)
-    return [
+    lines = [
         *_title(trace),
         "",
         *_design(opened, view),
+        *_paths(trace, view, layers),
         "",
         *_observations(trace, view),
         "",
@@ -49,6 +57,7 @@ def step_lines(opened: Opened, view: View) -> list[str]:
         "",
         *_parameters(trace, view),
     ]
+    return _fitted(lines, view.width)
 
 
 def prediction_lines(opened: Opened, view: View) -> list[str]:
@@ -60,10 +69,11 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
     order = np.argsort(-np.abs(pushes * x), kind="stable")[: 2 * MOST_TERMS]
     rows = [[names[i], number(x[i], d), number(pushes[i], d), number(pushes[i] * x[i], d)] for i in order]
     left = len(x) - len(order)
-    return [
+    lines = [
         f"row {told.rows[0]} of {told.about['file']}, predicted by {told.about['run']}",
         "",
         *_design(opened, view),
+        *_paths(told, view, layers),
         "",
         *forward_lines(told, view, layers),
         "",
@@ -71,6 +81,13 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
         *table_lines(["input", "value", "d output / d input", "value x derivative"], rows),
         *([f"and {left} smaller"] if left > 0 else []),
     ]
+    return _fitted(lines, view.width)
+
+
+def paths_of(trace: Any, row: int) -> Paths:
+    """The strongest paths of a row of an update or a prediction."""
+    delta = trace.backward.delta[-1] if isinstance(trace, Trace) else trace.delta[-1]
+    return strongest_paths(trace.network, trace.params, trace.forward, delta, row)
 
 
 def check_node(trace: Any, view: View) -> None:
@@ -129,7 +146,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     of = [f"{node} is {what}" for node, what in zip(outputs, trace.names.outputs, strict=True) if node != what]
     return [
         "2 the rows of this update" + (f" ({', '.join(of)})" if of else ""),
-        *_indented(table_lines(header, rows)),
+        *_indented(table_lines(header, rows, width=view.width and view.width - 2)),
         *([f"  and {counted(left, 'row')} more"] if left else []),
     ]
 
@@ -143,9 +160,12 @@ def forward_lines(trace: Any, view: View, layers: dict[int, list[int]]) -> list[
         for j in nodes:
             name, z, a = trace.names.nodes[i + 1][j], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
             b = trace.params[i].b[j]
-            lines.append(f"  input sum {name} = {_sum(fed, trace.params[i].W[:, j], d)} + {_b(b, d)} = {number(z, d)}")
+            own, bias = (lambda text, name=name: term(text, name)), term(_b(b, d), f"b({name})")
+            sources = [(node, f"{node}->{name}") for node in trace.names.nodes[i]]
+            written = _sum(fed, trace.params[i].W[:, j], sources, d, _written(view, i))
+            lines.append(f"  input sum {own(name)} = {written} + {bias} = {own(number(z, d))}")
             lines.append(
-                f"  {activation}({number(z, d)}) = {number(a, d)}"
+                f"  {activation}({own(number(z, d))}) = {own(number(a, d))}"
                 + (" (with its layer)" if activation == "softmax" else "")
             )
         lines += _left_out(trace, i, nodes, view)
@@ -170,12 +190,14 @@ def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> li
             name = trace.names.nodes[i + 1][j]
             error, delta = trace.backward.error[i][row, j], trace.backward.delta[i][row, j]
             if i == last:
-                lines.append(f"  error {name} = dC/da = {number(error, d)}")
+                lines.append(f"  error {term(name, name)} = dC/da = {term(number(error, d), name)}")
             else:
-                back = _sum(trace.backward.delta[i + 1][row], trace.params[i + 1].W[j], d)
+                sources = [(node, f"{name}->{node}") for node in trace.names.nodes[i + 2]]
+                written = _written(view, i + 2)
+                back = _sum(trace.backward.delta[i + 1][row], trace.params[i + 1].W[j], sources, d, written)
                 mask = trace.forward.keep[i + 1]
                 back = back if mask is None else f"({back}) * {number(mask[row, j], d)} (dropout)"
-                lines.append(f"  error {name} = {back} = {number(error, d)}")
+                lines.append(f"  error {term(name, name)} = {back} = {term(number(error, d), name)}")
             lines.append("  " + _bpe_formula(trace, i, j, row, name, error, delta, d))
         lines += _left_out(trace, i, nodes, view)
     return lines
@@ -188,35 +210,45 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
     for i, nodes in layers.items():
         fed = _fed(trace, i)
         for j in nodes:
-            gradient = trace.backward.gradient[i]
-            to = trace.names.nodes[i + 1][j]
-            most = len(gradient.W) if len(gradient.W) <= ALL_NODES else SOME_NODES
-            sources = np.sort(np.argsort(-np.abs(gradient.W[:, j]), kind="stable")[:most])
+            before, gradient, after = (layers[i] for layers in (trace.params, trace.backward.gradient, trace.after))
+            to, delta = trace.names.nodes[i + 1][j], trace.backward.delta[i][:, j]
+            sources = _sources(view, i, gradient.W[:, j])
             for k in sources:
-                name = f"w({trace.names.nodes[i][k]}->{to})"
-                of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], fed[:, k])
-                penalty = trace.network.l2 * trace.params[i].W[k, j]
-                decay = f" + {trace.network.l2:g} * {_b(trace.params[i].W[k, j], d)}" if penalty else ""
-                lines.append(f"  gradient {name} = {of_rows}{decay} = {number(gradient.W[k, j], d)}")
-                lines.append(
-                    "  " + _new(trace, name, trace.params[i].W[k, j], gradient.W[k, j], trace.after[i].W[k, j], d)
-                )
-            of_rows = _of_rows(trace, view, trace.backward.delta[i][:, j], None)
-            lines.append(f"  gradient b({to}) = {of_rows} = {number(gradient.b[j], d)}")
-            lines.append("  " + _new(trace, f"b({to})", trace.params[i].b[j], gradient.b[j], trace.after[i].b[j], d))
+                node = trace.names.nodes[i][k]
+                edge, w = f"{node}->{to}", before.W[k, j]
+                name = term(f"w({edge})", edge)
+                of_rows = _of_rows(trace, view, (delta, to), (fed[:, k], node))
+                decay = f" + {trace.network.l2:g} * {term(_b(w, d), edge)}" if trace.network.l2 * w else ""
+                lines.append(f"  gradient {name} = {of_rows}{decay} = {term(number(gradient.W[k, j], d), edge)}")
+                lines.append("  " + _new(trace, name, edge, w, gradient.W[k, j], after.W[k, j], d))
+            name, bias = term(f"b({to})", f"b({to})"), f"b({to})"
+            of_rows = _of_rows(trace, view, (delta, to), None)
+            lines.append(f"  gradient {name} = {of_rows} = {term(number(gradient.b[j], d), bias)}")
+            lines.append("  " + _new(trace, name, bias, before.b[j], gradient.b[j], after.b[j], d))
             left = len(gradient.W) - len(sources)
             lines += [f"  and {counted(left, 'weight')} more into {to}"] if left else []
     return lines
 
 
-def _of_rows(trace: Trace, view: View, delta: Any, fed: Any) -> str:
+def _sources(view: View, i: int, gradient: Any) -> list[int]:
+    """The weights into a node whose update is worked through: those drawn, or those of the largest gradients."""
+    if view.drawn is not None:
+        return list(view.drawn[i])
+    most = len(gradient) if len(gradient) <= ALL_NODES else SOME_NODES
+    return sorted(np.argsort(-np.abs(gradient), kind="stable")[:most].tolist())
+
+
+def _of_rows(trace: Trace, view: View, delta: tuple[Any, str], fed: tuple[Any, str] | None) -> str:
     """BPE times what was fed, of the row that is worked through, and of the other rows together."""
     d, row = view.digits, view.row
-    terms = delta if fed is None else delta * fed
-    own = number(delta[row], d) if fed is None else f"{number(delta[row], d)} * {number(fed[row], d)}"
-    if len(delta) == 1:
-        return "BPE" if fed is None else own
-    others = counted(len(delta) - 1, "other")
+    bpe, node = delta
+    terms = bpe if fed is None else bpe * fed[0]
+    own = term(number(bpe[row], d), node)
+    if fed is not None:
+        own += f" * {term(number(fed[0][row], d), fed[1])}"
+    if len(bpe) == 1:
+        return own
+    others = counted(len(bpe) - 1, "other")
     return f"{own} [row {trace.rows[row]}] + {_b(terms.sum() - terms[row], d)} [{others}]"
 
 
@@ -237,8 +269,12 @@ def _parameters(trace: Trace, view: View) -> list[str]:
 
 
 def layers_of(trace: Any, view: View) -> dict[int, list[int]]:
-    """The nodes to work through, by layer: what is asked for, or those that count most for the row."""
-    chosen = {}
+    """The nodes to work through, by layer: what is asked for, or those on the strongest paths of the row."""
+    if view.drawn is not None:
+        return {i: list(nodes) for i, nodes in enumerate(view.drawn[1:])}
+    chosen, sizes = {}, trace.network.layers
+    limits = [size if size <= ALL_NODES else SOME_NODES for size in sizes]
+    on_paths = nodes_of(paths_of(trace, view.row), limits) if max(sizes[1:]) > ALL_NODES else ()
     for i, nodes in enumerate(trace.names.nodes[1:]):
         if view.layer not in (None, i + 1):
             continue
@@ -247,16 +283,36 @@ def layers_of(trace: Any, view: View) -> dict[int, list[int]]:
         elif len(nodes) <= ALL_NODES or view.layer is not None:
             some = list(range(len(nodes)))
         else:
-            some = sorted(np.argsort(-_weight_of(trace, i, view.row), kind="stable")[:SOME_NODES].tolist())
+            some = on_paths[i + 1]
         if some:
             chosen[i] = some
     return chosen
 
 
-def _weight_of(trace: Any, i: int, row: int) -> np.ndarray:
-    """How much each node of a layer counts for a row: its activation times what leaves it, or its BPE."""
-    delta = trace.backward.delta[i] if isinstance(trace, Trace) else trace.delta[i]
-    return np.abs(delta[row] * trace.forward.z[i][row])
+def nodes_of(paths: Paths, limits: Sequence[int]) -> list[list[int]]:
+    """The nodes on the paths, from the strongest on, up to a limit for each layer."""
+    return [
+        sorted(list(dict.fromkeys(nodes[k] for nodes in paths.nodes))[:limit]) or list(range(limit))
+        for k, limit in enumerate(limits)
+    ]
+
+
+def path_lines(trace: Any, row: int, digits: int) -> list[str]:
+    """The strongest paths of a row, and what they leave out."""
+    paths = paths_of(trace, row)
+    what = "the cost" if isinstance(trace, Trace) else trace.names.outputs[trace.output]
+    told = f"{counted(len(paths.nodes), 'path')} of {paths.of:,}, {paths.share:.0%} of all that moves {what}"
+    lines = [f"the strongest paths (input x weights x slopes x BPE): {told}"]
+    for nodes, strength in zip(paths.nodes, paths.strengths, strict=True):
+        names = (trace.names.nodes[k][j] for k, j in enumerate(nodes))
+        lines.append(f"  {' -> '.join(names)}  {number(strength, digits)}")
+    return lines
+
+
+def _paths(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
+    """For a network too wide to show whole: its strongest paths."""
+    whole = all(len(nodes) == trace.network.layers[i + 1] for i, nodes in layers.items())
+    return [] if whole or view.node is not None else _indented(path_lines(trace, view.row, view.digits)[:7])
 
 
 def _fed(trace: Any, i: int) -> np.ndarray:
@@ -264,18 +320,26 @@ def _fed(trace: Any, i: int) -> np.ndarray:
     return trace.forward.a[i] if mask is None else trace.forward.a[i] * mask
 
 
-def _sum(xs: Any, ws: Any, d: int) -> str:
-    """(x * w) + ... with the largest terms written out, in their order, and the sum of the others."""
+def _written(view: View, layer: int) -> tuple[int, ...] | None:
+    return None if view.drawn is None else view.drawn[layer]
+
+
+def _sum(xs: Any, ws: Any, names: Sequence[tuple[str, str]], d: int, written: tuple[int, ...] | None) -> str:
+    """(x * w) + ... with the `written` or the largest terms, in their order, and the sum of the others.
+
+    `names`: the node that each x comes from, and the edge that each w is on.
+    """
     terms = xs * ws
-    order = np.sort(np.argsort(-np.abs(terms), kind="stable")[:MOST_TERMS])
-    written = " + ".join(f"({number(xs[k], d)} * {number(ws[k], d)})" for k in order)
+    order = np.sort(np.argsort(-np.abs(terms), kind="stable")[:MOST_TERMS]) if written is None else list(written)
+    each = [f"({term(number(xs[k], d), names[k][0])} * {term(number(ws[k], d), names[k][1])})" for k in order]
     left = len(terms) - len(order)
     rest = float(terms.sum() - terms[order].sum())
-    return written + (f" + {left} more: {_b(rest, d)}" if left else "")
+    return " + ".join(each) + (f" + {left} more: {_b(rest, d)}" if left else "")
 
 
 def _cost_formula(trace: Trace, i: int, d: int) -> str:
-    pairs = [(number(a, d), _y(y, d), y) for a, y in zip(trace.forward.a[-1][i], trace.Y[i], strict=True)]
+    told = zip(trace.forward.a[-1][i], trace.Y[i], trace.names.nodes[-1], strict=True)
+    pairs = [(term(number(a, d), node), _y(y, d), y) for a, y, node in told]
     match trace.network.cost.name:
         case "half_squared_error":
             return " + ".join(f"1/2 * ({a} - {y})^2" for a, y, _ in pairs)
@@ -297,29 +361,31 @@ def _cost_formula(trace: Trace, i: int, d: int) -> str:
 
 def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:
     """The BPE of a node from its error and the slope there; or the short form of an output pair."""
-    last = i == len(trace.params) - 1
+    last, bpe = i == len(trace.params) - 1, term(number(delta, d), name)
     if last and trace.network.fused:
         a, y, share = trace.forward.a[-1][row, j], trace.Y[row, j], trace.shares[row]
         factor = "2 * " if trace.network.cost.name == "squared_error" else ""
         counted = f" * {number(share, d)}" if share != 1 else ""
-        return f"BPE {name} = {factor}({number(a, d)} - {_y(y, d)}){counted} = {number(delta, d)}"
+        return f"BPE {term(name, name)} = {factor}({term(number(a, d), name)} - {_y(y, d)}){counted} = {bpe}"
     activation, z, a = trace.network.activations[i], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
     if activation.derivative is None:
-        return f"BPE {name} = error through {activation.name} = {number(delta, d)}"
+        return f"BPE {term(name, name)} = error through {activation.name} = {bpe}"
     one = np.array([[z]])
     slope = float(np.asarray(activation.derivative(one, np.array([[a]])))[0, 0])
-    factors = f"{number(error, d)} * {number(slope, d)}"
-    return f"BPE {name} = error * {activation.name}'({number(z, d)}) = {factors} = {number(delta, d)}"
+    factors = f"{term(number(error, d), name)} * {term(number(slope, d), name)}"
+    at = term(number(z, d), name)
+    return f"BPE {term(name, name)} = error * {activation.name}'({at}) = {factors} = {bpe}"
 
 
-def _new(trace: Trace, name: str, before: Any, gradient: Any, after: Any, d: int) -> str:
+def _new(trace: Trace, name: str, of: str, before: Any, gradient: Any, after: Any, d: int) -> str:
+    old, new = term(number(before, d), of), term(number(after, d), of)
     if after == before and gradient != 0:
-        return f"{name} stays {number(before, d)}"
+        return f"{name} stays {old}"
     rule = trace.about.get("rule", "")
-    plain = rule.startswith("gradient_descent") or not rule
-    if plain and trace.learning_rate == trace.learning_rate:
-        return f"{name} = {number(before, d)} - {trace.learning_rate:g} * {_b(gradient, d)} = {number(after, d)}"
-    return f"{name} = {number(before, d)} + {_b(after - before, d)} = {number(after, d)}"
+    plain_rule = rule.startswith("gradient_descent") or not rule
+    if plain_rule and trace.learning_rate == trace.learning_rate:
+        return f"{name} = {old} - {trace.learning_rate:g} * {term(_b(gradient, d), of)} = {new}"
+    return f"{name} = {old} + {_b(after - before, d)} = {new}"
 
 
 def _rate_words(trace: Trace, d: int) -> str:
@@ -328,7 +394,7 @@ def _rate_words(trace: Trace, d: int) -> str:
 
 def _left_out(trace: Any, i: int, nodes: Sequence[int], view: View) -> list[str]:
     left = len(trace.names.nodes[i + 1]) - len(nodes)
-    if not left or view.node is not None:
+    if not left or view.node is not None or view.drawn is not None:
         return []
     return [f"  and {counted(left, 'node')} more of layer {i + 1}: --layer {i + 1} shows all, --node NAME one"]
 
@@ -359,3 +425,22 @@ def _y(y: Any, digits: int) -> str:
 
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
+
+
+def _fitted(lines: Sequence[str], width: int | None) -> list[str]:
+    """The lines without marks; what is wider than the terminal goes on below, a little to the right."""
+    told = [plain(line) for line in lines]
+    if width is None:
+        return told
+    fitted = []
+    for line in told:
+        indent = " " * (len(line) - len(line.lstrip()))
+        while len(line) > width:
+            at = max(line.rfind(mark, len(indent) + 4, width) for mark in (" = ", " + ", ", ", "  "))
+            if at < 0:
+                break
+            at += line[at] == ","
+            fitted.append(line[:at])
+            line = f"{indent}    {line[at:].strip()}"
+        fitted.append(line)
+    return fitted

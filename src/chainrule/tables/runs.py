@@ -22,7 +22,7 @@ from chainrule.tables.fitting import TableModel
 from chainrule.tables.plan import Plan, plan_from_json
 from chainrule.tables.reading import Source
 from chainrule.tables.target import target_from_json
-from chainrule.training import Fit
+from chainrule.training import Fit, History
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
 PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
@@ -164,11 +164,43 @@ def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
 
 def trained_epochs(run: str | os.PathLike[str]) -> int:
     """How many epochs the run was trained for."""
+    return read_metrics(run)["epochs"]
+
+
+def read_metrics(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """How the run ended, and its scores.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     path = Path(run) / METRICS
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        whole = {key: int(metrics[key]) for key in ("epochs", "best_epoch")}
+        return {**metrics, **whole, "history_cost_is": str(metrics["history_cost_is"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The columns of the run's history, NaN where nothing was measured.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or lacks a column.
+    """
+    path = Path(run) / HISTORY
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        numbers = np.array([[float(x) if x else np.nan for x in row] for row in rows]).reshape(-1, len(header))
+        columns = dict(zip(header, numbers.T, strict=True))
+        return {name: columns[name] for name in History._fields}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read: {error!r}") from error
 
 
 def checkpoint_epochs(run: str | os.PathLike[str]) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explaining.runs import Opened
+from chainrule.explaining.story import Opened
 from chainrule.explaining.text import View, backward_lines, cost_lines, forward_lines, layers_of, number, update_lines
 from chainrule.trace import Trace
 
