@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chainrule.estimators import MLPClassifier as MLPClassifier
     from chainrule.estimators import MLPRegressor as MLPRegressor
     from chainrule.explaining import explain as explain
+    from chainrule.explaining import explain_step as explain_step
     from chainrule.gradcheck import check_gradients as check_gradients
     from chainrule.network import Backward as Backward
     from chainrule.network import Forward as Forward
@@ -52,7 +53,7 @@ _ROOMS = {
     "activations": ["Activation"],
     "costs": ["Cost", "huber", "pinball"],
     "estimators": ["MLPClassifier", "MLPRegressor"],
-    "explaining": ["explain"],
+    "explaining": ["explain", "explain_step"],
     "gradcheck": ["check_gradients"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "onnx_export": ["to_onnx"],

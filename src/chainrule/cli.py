@@ -225,7 +225,10 @@ def _train_and_write(
     as_json: bool,
 ) -> None:
     from chainrule import console
-    from chainrule.tables.fitting import fit_table, model_of
+    from chainrule.explaining.report import Reported, report_html
+    from chainrule.explaining.story import Course
+    from chainrule.tables.fitting import fit_table, model_of, score_table
+    from chainrule.tables.importance import importance_of
     from chainrule.tables.runs import write_run
     from chainrule.training import DivergedError
 
@@ -246,9 +249,13 @@ def _train_and_write(
         except DivergedError as error:
             fit, diverged = error.fit, error
     model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
-    which, scores = _scores(model, prepared, test)
-    metrics = _metrics_document(fit, which, scores)
-    write_run(path, model, fit, metrics, _command_document(source), plan, checkpoints)
+    which, X, table = _scored_rows(model, prepared, test)
+    scores = score_table(model, X, table)
+    metrics, command = _metrics_document(fit, which, scores), _command_document(source)
+    course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
+    importance = importance_of(model, X, table, plan.seed)
+    told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
+    write_run(path, model, fit, metrics, command, plan, checkpoints, report_html(told))
     say = nothing if quiet or as_json else print_lines
     say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
     if show_parameters:
@@ -261,21 +268,20 @@ def _train_and_write(
 def _next_lines(path: Path) -> list[str]:
     return [
         "",
-        f"run folder: {path} (model.safetensors, history.csv, metrics.json, command.json)",
+        f"run folder: {path} (report.html, model.safetensors, history.csv, metrics.json, ...)",
         f"next: chainrule predict {path} NEW.csv -o predictions.csv",
     ]
 
 
-def _scores(model: TableModel, prepared: Prepared, test: Source | None) -> tuple[str, Scores]:
-    """Scores on held-out rows; on training rows, and said so, if none were held out."""
-    from chainrule.tables.fitting import score_table
-    from chainrule.tables.predicting import evaluate
+def _scored_rows(model: TableModel, prepared: Prepared, test: Source | None) -> tuple[str, Any, Any]:
+    """The held-out rows, or the training rows if none were held out: what they are, X, and their columns."""
+    from chainrule.tables.predicting import rows_with_targets
 
     if test:
-        return "test", evaluate(model, test)[0]
+        return "test", *rows_with_targets(model, test)[:2]
     rows = prepared.split.test if len(prepared.split.test) else prepared.split.train
     which = "test" if len(prepared.split.test) else "training"
-    return which, score_table(model, prepared.X[rows], prepared.table.take(rows))
+    return which, prepared.X[rows], prepared.table.take(rows)
 
 
 def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:

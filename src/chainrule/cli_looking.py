@@ -7,11 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chainrule.command_line import Json, Run, answer, app, flag, option, print_lines, use_compilation_cache, wrong_use
+from chainrule.command_line import (
+    Json,
+    Run,
+    answer,
+    app,
+    flag,
+    option,
+    print_lines,
+    terminal_width,
+    use_compilation_cache,
+    wrong_use,
+)
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
     from chainrule.network import Network
+
+NARROW = 100  # columns of a terminal, below which numbers have a digit less
+
+Digits = Annotated[int | None, option("--digits", "N", "After the decimal point [4; narrow or on a page, 3].")]
 
 
 @app.command(epilog="Example: chainrule export runs/churn-1 churn.onnx")
@@ -49,42 +64,60 @@ def explain(
     output: Annotated[str | None, option("--output", "NAME", "The class or target to follow to the inputs.")] = None,
     layer: Annotated[int | None, option("--layer", "N", "All nodes of this layer; inputs are layer 0.")] = None,
     node: Annotated[str | None, option("--node", "NAME", "This node alone, such as H1 or ON.")] = None,
-    digits: Annotated[int, option("--digits", "N", "After the decimal point [4].")] = 4,
+    digits: Digits = None,
     data: Annotated[list[str] | None, option("--data", "FILE", "The run's table, if it has moved.")] = None,
-    html: Annotated[str | None, option("--html", "FILE", "Write the update as a page for the browser.")] = None,
+    html: Annotated[str | None, option("--html", "FILE", "Write a page for the browser.")] = None,
     as_json: Json = False,
 ) -> None:
     """Open an update of a run, or a prediction: every number.
 
     The update is replayed from the nearest checkpoint.
     """
-    from chainrule.artifacts import write_text
     from chainrule.explaining.document import to_json
     from chainrule.explaining.page import to_html
-    from chainrule.explaining.runs import open_prediction, open_step, place_of_output
+    from chainrule.explaining.runs import course_of, open_prediction, open_step, open_story, place_of_output
+    from chainrule.explaining.story import Story
     from chainrule.explaining.text import View, check_node, prediction_lines, step_lines
 
-    if not 1 <= digits <= 17:
-        raise UsageError(f"--digits: expected 1 to 17, got {digits}")
+    digits = _digits(digits, html is not None)
     if predict is not None:
-        if html is not None:
-            raise UsageError("--html shows an update; a prediction is shown as text or --json")
         if epoch is not None or batch is not None:
             raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
         opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
-        view = View(0, layer, node, digits)
+        view = View(0, layer, node, digits, terminal_width())
         check_node(opened.trace, view)
+        if html is not None:
+            _write_page(html, to_html(opened, 0, digits))
+            return
         answer(to_json(opened) if as_json else {}, as_json, prediction_lines(opened, view))
         return
     use_compilation_cache()
-    opened = open_step(run, 1 if epoch is None else epoch, batch, row, data or [])
-    view = View(opened.trace.rows.index(row) if row else 0, layer, node, digits)
+    at = (run, 1 if epoch is None else epoch, batch, row, data or [])
+    story = Story((open_step(*at),), course=course_of(run)) if html is None else open_story(*at)
+    opened = story.opened
+    view = View(opened.trace.rows.index(row) if row else 0, layer, node, digits, terminal_width())
     check_node(opened.trace, view)
     if html is not None:
-        write_text(html, lambda file: file.write(to_html(opened, view.row, digits)))
-        typer.echo(f"{html}: open it in a browser")
+        _write_page(html, to_html(story, view.row, digits))
         return
-    answer(to_json(opened) if as_json else {}, as_json, step_lines(opened, view))
+    document = to_json(opened, view.row, story.course) if as_json else {}
+    answer(document, as_json, step_lines(opened, view))
+
+
+def _digits(wanted: int | None, on_a_page: bool) -> int:
+    """As many as are wanted; else three on a page and in a narrow terminal, four where there is room."""
+    if wanted is None:
+        return 3 if on_a_page or (terminal_width() or NARROW) < NARROW else 4
+    if not 1 <= wanted <= 17:
+        raise UsageError(f"--digits: expected 1 to 17, got {wanted}")
+    return wanted
+
+
+def _write_page(path: str, page: str) -> None:
+    from chainrule.artifacts import write_text
+
+    write_text(path, lambda file: file.write(page))
+    typer.echo(f"{path}: open it in a browser")
 
 
 @app.command(
@@ -132,7 +165,7 @@ def examples(
     name: Annotated[str | None, typer.Argument(help="An example's name, or a file; without it, a list.")] = None,
     epochs: Annotated[int | None, option("--epochs", "N", "The lecture's: train so long.")] = None,
     row: Annotated[int, option("--row", "N", "The observation to work through [1].")] = 1,
-    digits: Annotated[int, option("--digits", "N", "After the decimal point [4].")] = 4,
+    digits: Digits = None,
     html: Annotated[str | None, option("--html", "FILE", "Write the steps as a page for the browser.")] = None,
     exercise: Annotated[bool, flag("--exercise", "Leave the numbers blank; the solution follows.")] = False,
 ) -> None:
@@ -140,11 +173,9 @@ def examples(
 
     Its steps, its printed numbers beside ours, and its errata.
     """
-    from chainrule.artifacts import write_text
     from chainrule.examples.worked import compare, example_named, known_examples, trace_of
-    from chainrule.explaining.examples import example_lines, exercise_lines
+    from chainrule.explaining.examples import example_lines, exercise_lines, story_of
     from chainrule.explaining.page import to_html
-    from chainrule.explaining.story import Opened
 
     if name is None:
         known = known_examples()
@@ -154,15 +185,13 @@ def examples(
     if epochs is not None:
         _train_the_lecture(name, epochs)
         return
-    if not 1 <= digits <= 17:
-        raise UsageError(f"--digits: expected 1 to 17, got {digits}")
+    digits = _digits(digits, html is not None)
     example = example_named(name)
     if not 1 <= row <= len(example.X):
         raise UsageError(f"--row {row}: expected 1 to {len(example.X)}")
     trace = trace_of(example)
     if html is not None:
-        write_text(html, lambda file: file.write(to_html(Opened(trace, {}), row - 1, digits)))
-        typer.echo(f"{html}: open it in a browser")
+        _write_page(html, to_html(story_of(example), row - 1, digits))
         return
     lines = exercise_lines(example, trace, row - 1, digits) if exercise else []
     print_lines([*lines, *example_lines(example, trace, compare(example), row - 1, digits)])

@@ -64,6 +64,14 @@ def answer(document: Any, as_json: bool, lines: Sequence[str]) -> None:
     print_lines([json.dumps(document, ensure_ascii=False)] if as_json else lines)
 
 
+def terminal_width() -> int | None:
+    """The width of the terminal; None where the output goes elsewhere."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print_lines(lines: Sequence[str]) -> None:
     typer.echo("\n".join(lines))
 

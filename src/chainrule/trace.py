@@ -39,6 +39,7 @@ class Trace(NamedTuple):
     network, params              the design, and the parameters before the step
     X, Y, weights                the observations of the step
     rows                         their row numbers, for people
+    rule                         the update rule
     forward, backward            z, a, keep; error, delta, gradient (summed, with the L2 penalty)
     costs                        (batch,) each observation's cost
     shares                       (batch,) what it counts in the batch's cost
@@ -56,6 +57,7 @@ class Trace(NamedTuple):
     Y: Array
     weights: Array
     rows: tuple[int, ...]
+    rule: Rule
     forward: Forward
     backward: Backward
     costs: Array
@@ -141,6 +143,7 @@ def trace_step(
         Y,
         w,
         tuple(rows) if rows is not None else tuple(range(1, len(X) + 1)),
+        rule,
         fwd,
         bwd,
         costs,

@@ -1,27 +1,22 @@
-"""The page of an update: as text it is whole and safe; in a browser its script runs, offline and without an error."""
+"""The page of an update, used as a person would: offline, with a mouse, with keys alone, on a phone, on paper."""
 
-import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import chainrule as cr
 from chainrule.examples.worked import example_named, trace_of
-from chainrule.explaining.page import mathml, to_html
-from chainrule.explaining.story import Opened
-from chainrule.trace import names_of, trace_step
+from chainrule.explaining.page import page_of, to_html
+from chainrule.explaining.page.formulas import mathml
+from chainrule.explaining.story import Opened, Story
+from chainrule.explaining.terms import plain, term
+from chainrule.explaining.text import View, backward_lines, cost_lines, forward_lines, update_lines
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --enable-logging=stderr --v=0"
-)
+from .conftest import EVIL
+
 VOID = {"meta"}
+STEPS = ["Design", "Initialize", "Forward", "Cost", "Backward", "Update"]
 
 
 class Page(HTMLParser):
@@ -34,12 +29,13 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.addresses += [v for k, v in attrs if k in ("src", "href", "data", "action")]
+        self.addresses += [v for k, v in attrs if k in ("src", "href", "data", "action") and v[:5] != "data:"]
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append(tag)
+        self.addresses += [v for k, v in attrs if k in ("src", "href") and v[:5] != "data:"]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -48,111 +44,271 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def lecture_page(row=0):
-    return to_html(Opened(trace_of(example_named("lecture")), {}), row)
-
-
-def test_the_lectures_page_is_whole_small_and_fetches_nothing():
-    text = lecture_page()
-    page = Page(text)
+def test_the_lectures_page_is_whole_small_and_fetches_nothing(lecture_page):
+    page = Page(lecture_page)
     assert page.open == []
     assert page.addresses == []
-    assert not re.search(r"url\(|@import|https?://", text)
-    assert len(text.encode()) < 300_000
-    assert page.tags.count("table") >= 2
-    assert "{{" not in text
+    assert not re.search(r"url\(|@import|https?://", lecture_page)
+    assert len(lecture_page.encode()) < 300_000
+    assert page.tags.count("table") >= 4
+    assert "{{" not in lecture_page
 
 
-def test_its_numbers_are_the_traces():
-    trace, words = trace_of(example_named("lecture")), Page(lecture_page()).words
-    for i in range(10):
-        assert f"{trace.forward.z[1][i, 0]:.3f}" in words
-    for layer in trace.after:
-        for value in layer.W.ravel():
-            assert f"{value:.3f}" in words
-    data = json.loads(re.search(r'id="data">(.*?)</script>', lecture_page(), re.S).group(1))
-    assert [row["row"] for row in data] == list(range(1, 11))
-    assert data[4]["a"][1] == [f"{x:.3f}" for x in trace.forward.a[1][4]]
-
-
-def test_formulas_are_mathml():
+def test_formulas_are_mathml_with_terms_that_know_their_source():
     assert mathml("1/2 * (0.1 - 0)^2 = 0.005").endswith(
         "<msup><mo>)</mo><mn>2</mn></msup><mo>=</mo><mn>0.005</mn></math>"
     )
     assert "<mn>\N{MINUS SIGN}0.6</mn>" in mathml("w(H1->ON) = -0.6")
     assert "&lt;" in mathml("a<b = 1")
+    assert '<mrow data-of="H1-&gt;ON"><mn>2</mn></mrow>' in mathml("1 * " + term("2", "H1->ON"))
+    assert "<mn>(\N{MINUS SIGN}2)</mn>" in mathml("1 + (-2)")
+    assert "<mo>(</mo><mn>\N{MINUS SIGN}2</mn><mo>)</mo>" in mathml("tanh(-2)")
 
 
-def evil_page():
-    evil = "<script>alert(1)</script>"
-    network = cr.Network([2, 2, 2], ["tanh", "softmax"], "categorical_cross_entropy")
-    params = cr.initialize(network, seed=0)
-    names = names_of(network, [evil, '"onload=alert(2)'], [evil, "</title>"])
-    X, Y = np.eye(2), np.eye(2)
-    trace = trace_step(network, params, X, Y, rule=cr.gradient_descent(0.1), names=names, about={"rule": evil})
-    return to_html(Opened(trace, {evil: [evil, "a & b"]})), evil
-
-
-def test_names_and_values_are_text_whatever_they_say():
-    text, evil = evil_page()
-    page = Page(text)
-    assert evil not in text
+def test_names_and_values_are_text_whatever_they_say(evil_page):
+    page = Page(evil_page)
+    assert EVIL not in evil_page
     assert page.tags.count("script") == 2
-    assert evil in "".join(page.words)
+    assert EVIL in "".join(page.words)
+    assert "{{SCRIPT}}" in "".join(page.words)
 
 
-def test_a_wide_network_says_what_it_leaves_out():
-    network = cr.Network([30, 40, 1], ["tanh", "identity"])
-    rng = np.random.default_rng(0)
-    X, Y = rng.normal(size=(50, 30)), rng.normal(size=(50, 1))
-    params = cr.initialize(network, seed=0)
-    words = Page(to_html(Opened(trace_step(network, params, X, Y, rule=cr.gradient_descent(0.1)), {}))).words
-    assert "and 22 more" in words
-    assert "and 32 more" in words
+def test_a_wide_network_says_what_it_leaves_out(wide_story):
+    words = "".join(Page(to_html(wide_story)).words)
+    assert re.search(r"and \d+ more", words)
+    assert "too wide to draw whole" in words
+    assert "8 paths of 1,200" in words
     assert "and 38 rows more" in words
 
 
-def test_a_prediction_has_no_page_yet(tmp_path):
-    with pytest.raises(TypeError, match="a prediction has no page yet"):
-        to_html(Opened(None, {}))
+def words_of(line):
+    """A formula's characters as MathML shows them, without spaces."""
+    told = plain(line).replace("->", "\N{RIGHTWARDS ARROW}").replace("*", "·").replace("-", "\N{MINUS SIGN}")
+    return re.sub(r"\s|\^", "", told)
 
 
-def rendered(text, folder: Path):
-    """The page after its script has run, and what the browser said of it."""
-    (folder / "page.html").write_text(text, encoding="utf-8")
-    command = [
-        str(CHROMIUM),
-        *FLAGS.split(),
-        f"--user-data-dir={folder}/profile",
-        "--dump-dom",
-        f"file://{folder}/page.html",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+def shown(page, group):
+    texts = page.eval_on_selector_all(f'[data-group="{group}"] li', "items => items.map(item => item.textContent)")
+    return [re.sub(r"\s", "", text) for text in texts]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
-@pytest.mark.parametrize("page", [lecture_page, lambda: evil_page()[0]], ids=["lecture", "evil names"])
-def test_in_a_browser_the_script_runs_without_an_error(tmp_path, page):
-    dom, said = rendered(page(), tmp_path)
-    assert said == []
-    assert 'class="scripted"' in dom
-    assert re.search(r'id="now"[^>]*>All steps; row 1<', dom)
-    assert dom.count('data-place="0" class="chosen"') == 1
+def expected(trace, row):
+    view = View(row, digits=3, drawn=tuple(tuple(range(n)) for n in trace.network.layers))
+    layers = {i: list(range(n)) for i, n in enumerate(trace.network.layers[1:])}
+    cost = cost_lines(trace, view)
+    return {
+        "forward": forward_lines(trace, view, layers)[1:],
+        "cost": [cost[0].partition(": ")[2], *cost[1:]],
+        "backward": backward_lines(trace, view, layers)[1:],
+        "update": update_lines(trace, view, layers)[1:],
+    }
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
-def test_keys_step_and_move_and_nodes_open(tmp_path):
-    keys = "".join(
-        f'document.dispatchEvent(new KeyboardEvent("keydown", {{key: "{key}", bubbles: true}}));'
-        for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown")
-    ).replace("document.dispatch", "document.body.dispatch")
-    node = 'document.querySelector(\'.node[data-node="H2"]\').dispatchEvent(new MouseEvent("click", {bubbles: true}));'
-    text = lecture_page().replace("\nshow();\n", f"\nshow();\n{keys}{node}\n")
-    dom, said = rendered(text, tmp_path)
-    trace = trace_of(example_named("lecture"))
-    assert said == []
-    assert "Step 3, Forward; row 2, node H2" in dom
-    values = re.findall(r'<text class="value"[^>]*>([^<]*)<', dom)
-    assert values == [f"{x:.3f}" for a in trace.forward.a for x in a[1]]
-    assert re.search(r'<details class="row" open="">\s*<summary>row 2<', dom)
+def texts(page, selector):
+    return page.eval_on_selector_all(selector, "parts => parts.map(part => part.textContent)")
+
+
+def choose(page, menu, place):
+    page.select_option(menu, index=place)
+
+
+def test_every_epoch_and_row_shows_the_numbers_of_its_trace(opened, lecture_page, lecture_story):
+    with opened(lecture_page) as page:
+        for place, frame in enumerate(lecture_story.frames):
+            trace = frame.trace
+            choose(page, "#epoch", place)
+            after = [f"{v:.3f}" for layer, v in _parameters(trace.after)]
+            assert texts(page, '[data-slots="after"] .s') == [
+                f"{v:.3f}" for layer in trace.after for v in layer.W.ravel()
+            ]
+            assert texts(page, '[data-slots="parameters"] td:last-child') == after
+            assert f"{trace.cost_after:.4g} after" in page.text_content("#about")
+            for row in range(10):
+                choose(page, "#row", row)
+                values = [float(x) for a in trace.forward.a for x in a[row]]
+                np.testing.assert_allclose(
+                    [float(t) for t in texts(page, ".node .value")], values, rtol=0.06, atol=5e-4
+                )
+                for group, lines in expected(trace, row).items():
+                    told = [words_of(line) if " = " in line else re.sub(r"\s", "", plain(line)) for line in lines]
+                    assert shown(page, group) == told
+                told = texts(page, "#observations tr.chosen td")
+                assert float(told[-1]) == pytest.approx(trace.costs[row], rel=0.06, abs=5e-4)
+
+
+def _parameters(params):
+    """Node by node, as the table has them: the weights into it, then its bias."""
+    return [(i, value) for i, (W, b) in enumerate(params) for j in range(len(b)) for value in (*W[:, j], b[j])]
+
+
+def test_steps_go_forth_and_back_and_on_to_the_next_epoch(opened, lecture_page):
+    with opened(lecture_page) as page:
+        for i, name in enumerate(STEPS, 1):
+            assert page.text_content("#now") == f"Step {i} of 6, {name}; epoch 1; row 1"
+            assert page.locator("section[data-step]:visible").count() == 1
+            assert page.locator("section.current h2").text_content() == f"{i} {name}"
+            page.click("#next") if i % 2 else page.keyboard.press("ArrowRight")
+        assert page.text_content("#now") == "Step 1 of 6, Design; epoch 10; row 1"
+        page.keyboard.press("ArrowLeft")
+        assert page.text_content("#now") == "Step 6 of 6, Update; epoch 1; row 1"
+        page.click("#all")
+        assert page.locator("section[data-step]:visible").count() == 6
+        page.click('nav [data-step="3"]')
+        assert page.locator("section[data-step]:visible").count() == 1
+
+
+def test_play_and_pause(opened, lecture_page):
+    with opened(lecture_page) as page:
+        page.clock.install()
+        page.click("#play")
+        page.clock.run_for(5200)
+        assert page.text_content("#now").startswith("Step 3 of 6")
+        page.click("#play")
+        page.clock.run_for(9000)
+        assert page.text_content("#now").startswith("Step 3 of 6")
+
+
+def test_a_row_a_mark_and_a_term_can_be_clicked(opened, lecture_page):
+    with opened(lecture_page) as page:
+        page.click("#observations tbody tr:nth-child(4) td >> nth=0")
+        assert page.text_content("#now").endswith("row 4")
+        page.click(".mark >> nth=2")
+        assert "epoch 100; row 4" in page.text_content("#now")
+        assert page.locator("div.frame:visible").get_attribute("data-frame") == "2"
+        assert page.locator("div.frame:visible .dot.chosen").get_attribute("data-row") == "4"
+        page.click('nav [data-step="3"]')
+        page.click('section.current [data-of="IN1->H2"]')
+        assert page.text_content("#chosen h2") == "IN1 \N{RIGHTWARDS ARROW} H2, row 4"
+        assert page.locator('.edge.chosen[data-of="IN1->H2"]').count() == 1
+        page.hover('section.current [data-of="H1"] >> nth=0')
+        assert page.locator('.node.lit[data-of="H1"]').count() == 1
+        page.click('.node[data-of="H3"]')
+        told = texts(page, "#chosen li")
+        assert [told[0][:8], len(told)] == ["inputsum", 6]
+        page.keyboard.press("Escape")
+        assert page.locator("#chosen").is_hidden()
+
+
+def test_keys_alone_reach_everything(opened, lecture_page):
+    with opened(lecture_page) as page:
+        focused = "document.activeElement"
+        reached = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            name = page.evaluate(
+                f"{focused}.id || {focused}.dataset.of || {focused}.ariaLabel || {focused}.textContent"
+            )
+            reached.append(name)
+        names = ["1 Design", "6 Update", "all", "epoch", "row", "play", "next", "IN1", "Observations of this update"]
+        assert [name for name in names if name not in reached] == []
+
+        parts = page.eval_on_selector_all(".node, .edge", "parts => parts.map(part => part.dataset.of)")
+        focus = "name => [...document.querySelectorAll('.node, .edge')].find(part => part.dataset.of === name).focus()"
+        seen, todo = set(), ["IN1"]
+        while todo:
+            here = todo.pop()
+            seen.add(here)
+            for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"):
+                page.evaluate(focus, here)
+                page.keyboard.press(key)
+                there = page.evaluate(f"{focused}.dataset.of")
+                if there != here:
+                    assert page.text_content("#chosen h2") == there.replace("->", " \N{RIGHTWARDS ARROW} ") + ", row 1"
+                    todo += [there] if there not in seen else []
+        assert seen == set(parts)
+        assert page.text_content("#now").startswith("Step 1")  # walking along the network leaves the steps alone
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["lecture", "evil", "wide", "prediction"])
+def test_axe_finds_no_serious_violation(opened, which, scheme, pages):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with opened(pages[which], color_scheme=scheme, bypass_csp=True) as page:
+        page.click("#all")
+        page.focus(".node >> nth=0")
+        page.keyboard.press("ArrowRight")
+        found = Axe().run(page).response["violations"]
+        assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+@pytest.fixture
+def pages(lecture_page, evil_page, wide_story, prediction_page):
+    return {"lecture": lecture_page, "evil": evil_page, "wide": to_html(wide_story), "prediction": prediction_page}
+
+
+@pytest.fixture
+def prediction_page(wide_story):
+    return to_html(prediction_of(wide_story))
+
+
+def prediction_of(story):
+    from chainrule.trace import trace_prediction
+
+    trace = story.opened.trace
+    told = trace_prediction(trace.network, trace.params, trace.X[:1], about={"file": "new.csv", "run": "runs/a"})
+    return Opened(told, {"column": ["a value"]})
+
+
+@pytest.mark.parametrize("which", ["lecture", "evil", "wide", "prediction"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened, which, pages):
+    with opened(pages[which], width=360, height=740) as page:
+        page.click("#all")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 360
+        box = page.locator("#next").bounding_box()
+        assert box["x"] + box["width"] <= 360
+
+
+def test_on_paper_all_steps_are_there_and_no_buttons(opened, lecture_page):
+    with opened(lecture_page) as page:
+        page.emulate_media(media="print")
+        assert page.locator("section[data-step]:visible").count() == 6
+        assert page.locator("button:visible, select:visible").count() == 0
+
+
+def test_without_javascript_the_page_reads(opened, lecture_page):
+    with opened(lecture_page, java_script_enabled=False) as page:
+        assert page.locator("section[data-step]:visible").count() == 6
+        assert page.locator("button:visible, select:visible").count() == 0
+        assert "0.614" in page.locator('[data-group="forward"]').inner_text()
+        assert page.locator("table:visible").count() == 4
+
+
+def test_evil_names_stay_text_while_stepping(opened, evil_page):
+    with opened(evil_page) as page:
+        for _ in range(14):
+            page.click("#next")
+        page.click("#all")
+        assert EVIL in page.locator("section[data-step='1']").inner_text()
+        assert page.locator("main script").count() == 0
+        assert texts(page, '[data-slots="raw"] tr:nth-child(1) td') == [EVIL, "|"]
+
+
+def test_a_batch_of_fewer_rows_hides_the_rest(opened, wide_story):
+    with opened(to_html(wide_story)) as page:
+        assert page.locator("#observations tbody tr:visible").count() == 12
+        choose(page, "#row", 2)
+        choose(page, "#epoch", 1)
+        assert page.text_content("#now") == "Step 1 of 6, Design; epoch 3; row 102"  # the same row
+        assert page.locator("#observations tbody tr:visible").count() == 7
+        assert texts(page, "#row option") == [str(n) for n in range(102, 109)]
+        assert texts(page, '[data-slots="raw"] tr:visible td') == [f"value {n}" for n in range(102, 109)]
+
+
+def test_a_prediction_has_its_own_steps(opened, wide_story):
+    told = prediction_of(wide_story)
+    with opened(to_html(told)) as page:
+        for name in ("Design", "Parameters", "Forward", "Pushes"):
+            assert name in page.text_content("#now")
+            page.click("#next") if name != "Pushes" else None
+        first = texts(page, "section.current tbody tr:nth-child(1) td")
+        place = int(np.argmax(np.abs(told.trace.pushes[0] * told.trace.X[0])))
+        assert first == [
+            f"{v[place]:.3f}" for v in (told.trace.X[0], told.trace.pushes[0], told.trace.pushes[0] * told.trace.X[0])
+        ]
+
+
+def test_two_updates_of_another_shape_are_told_whole(lecture_story):
+    """Where a formula is not built as that of the first row, the whole of it is in the data."""
+    page = page_of(Story((Opened(trace_of(example_named("mazur")), {}),)))
+    assert all(isinstance(change, str) for change in page.data["frames"][0]["rows"][0]["formulas"]["update"])

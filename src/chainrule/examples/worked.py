@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +34,7 @@ class Example(NamedTuple):
     rule: Any
     published: Mapping[str, Any]
     erratum: str
+    epochs: int = 1  # that its page tells
 
 
 class Compared(NamedTuple):
@@ -103,7 +105,8 @@ def example_of(document: Mapping[str, Any]) -> Example:
     layers = [(_floats(first[f"W{i}"]), _floats(first[f"b{i}"])) for i in range(1, len(network.layers))]
     rule = gradient_descent(float(document["learning_rate"]))
     trains_biases = document.get("train_biases", True)
-    name = str(document["name"])
+    name, published = str(document["name"]), document.get("published", {})
+    told = (int(found) for key in published for found in re.findall(r"_after_(\d+)$", key))
     return Example(
         name,
         str(document.get("title", name)),
@@ -113,8 +116,9 @@ def example_of(document: Mapping[str, Any]) -> Example:
         _floats(document["x"]),
         _floats(document["y"]),
         rule if trains_biases else WeightsOnly(rule),
-        document.get("published", {}),
+        published,
         str(document.get("erratum", "")),
+        int(document.get("epochs", max(told, default=1))),
     )
 
 
@@ -129,9 +133,7 @@ def _step_of(example: Example, params: Params, state: Any, epoch: int | None = N
         about["rule"] += ", of the weights alone"
     if epoch is not None:
         about |= {"epoch": epoch, "batch": 1, "batches": 1}
-    return trace_step(
-        example.network, params, example.X, example.Y, rule=example.rule, rule_state=state, about=about
-    )
+    return trace_step(example.network, params, example.X, example.Y, rule=example.rule, rule_state=state, about=about)
 
 
 def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.ndarray]:
@@ -271,4 +273,5 @@ def _lecture() -> dict[str, Any]:
         "y": [row[:1] for row in rows],
         "published": {"cost": printed["sum_of_costs_before_training"], **published},
         "erratum": " ".join(document["notes"]),
+        "epochs": 8000,
     }

@@ -3,37 +3,73 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.explaining.runs import Opened, open_prediction, open_step, place_of_output
-from chainrule.trace import Prediction, Trace
+from chainrule.explaining.runs import open_prediction, open_story, place_of_output
+from chainrule.explaining.story import Opened, Story
+from chainrule.trace import Prediction, Trace, names_of, trace_step
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from chainrule.arrays import Array
+    from chainrule.network import Network, Params
+    from chainrule.rules import Rule
 
 
 class Explanation(NamedTuple):
     """An update or a prediction, opened: every number is in `trace`; raw columns of its rows in `raw`."""
 
-    trace: Trace | Prediction
-    raw: dict[str, list[str]]
-    row: int  # the place, from 0, of the row that is worked through
+    story: Story
+    row: int = 0  # the place, from 0, of the row that is worked through
+
+    @property
+    def trace(self) -> Trace | Prediction:
+        return self.story.opened.trace
+
+    @property
+    def raw(self) -> dict[str, list[str]]:
+        return self.story.opened.raw
 
     def __str__(self) -> str:
         from chainrule.explaining.text import View, prediction_lines, step_lines
 
         lines = step_lines if isinstance(self.trace, Trace) else prediction_lines
-        return "\n".join(lines(Opened(self.trace, self.raw), View(self.row)))
+        return "\n".join(lines(self.story.opened, View(self.row)))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.explaining.notebook import framed
+
+        return framed(self.to_html(), str(self))
+
+    def widget(self, digits: int = 3) -> Any:
+        """The page as an anywidget; `train(..., checkpoint=widget.follow)` lets it go along with a training.
+
+        Raises
+        ------
+        UsageError
+            If the package anywidget is not installed: `pip install 'chainrule[notebook]'`.
+        """
+        from chainrule.explaining.notebook import widget
+
+        return widget(self.story, self.row, digits)
 
     def to_json(self) -> dict[str, Any]:
         """The document of docs/trace.schema.json."""
         from chainrule.explaining.document import to_json
 
-        return to_json(Opened(self.trace, self.raw))
+        return to_json(self.story.opened, self.row, self.story.course)
 
     def to_html(self, digits: int = 3) -> str:
-        """One self-contained page, of an update."""
+        """One self-contained page; of a run's update, with other recorded epochs to step to."""
         from chainrule.explaining.page import to_html
 
-        return to_html(Opened(self.trace, self.raw), self.row, digits)
+        return to_html(self.story, self.row, digits)
 
 
 def explain(
@@ -73,6 +109,52 @@ def explain(
     """
     if predict is not None:
         opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
-        return Explanation(*opened, row=0)
-    opened = open_step(run, epoch, batch, row, data)
-    return Explanation(*opened, row=opened.trace.rows.index(row) if row else 0)
+        return Explanation(Story((opened,)))
+    story = open_story(run, epoch, batch, row, data)
+    return Explanation(story, story.opened.trace.rows.index(row) if row else 0)
+
+
+def explain_step(
+    network: Network,
+    params: Params,
+    X: Float[Array, "batch n_in"],
+    Y: Float[Array, "batch n_out"],
+    *,
+    rule: Rule,
+    row: int = 1,
+    weights: Float[Array, " batch"] | None = None,
+    names: Sequence[str] = (),
+    targets: Sequence[str] = (),
+) -> Explanation:
+    """Open the update that `rule` makes of some parameters on the rows of X and Y.
+
+    Parameters
+    ----------
+    row
+        The row, from 1, that is worked through.
+    names, targets
+        What the inputs and the outputs are called.
+
+    Examples
+    --------
+    >>> from chainrule.examples.lecture import lecture_setting
+    >>> network, params, X, Y, rule = lecture_setting()
+    >>> step = explain_step(network, params, X, Y, rule=rule)
+    >>> print(str(step).splitlines()[0])
+    one update: 10 rows; gradient_descent, learning rate 0.5
+    """
+    if not 1 <= row <= len(X):
+        raise ValueError(f"row: expected 1 to {len(X)}, got {row}")
+    called = names_of(network, names, targets)
+    trace = trace_step(network, params, X, Y, rule=rule, weights=weights, names=called, about={"rule": _words(rule)})
+    return Explanation(Story((Opened(trace, {}),)), row - 1)
+
+
+def _words(rule: Rule) -> str:
+    """Gradient descent with momentum, or what the rule's class is called; its learning rate if it is a number."""
+    name = getattr(rule, "name", None) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(rule).__name__).lower()
+    rate = getattr(rule, "learning_rate", None)
+    momentum = getattr(rule, "momentum", 0)
+    return name + (f", learning rate {rate:g}" if isinstance(rate, float | int) else "") + (
+        f", momentum {momentum:g}" if momentum else ""
+    )

@@ -7,14 +7,27 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.console import table_lines
-from chainrule.examples.worked import Compared, Example
-from chainrule.explaining.story import Opened
+from chainrule.examples.worked import Compared, Example, epochs_of, trace_of
+from chainrule.explaining.story import Course, Opened, Story
 from chainrule.explaining.text import View, step_lines
 from chainrule.trace import Trace
 
 WIDTH = 100
 BLANK = "__________"
+
+
+def story_of(example: Example) -> Story:
+    """Its updates at epochs 1, 10, 100 ... and the last, and the course of its costs; or its one update."""
+    last = example.epochs
+    if last == 1:
+        return Story((Opened(trace_of(example), {}),))
+    traces, costs = epochs_of(example, [10**k for k in range(7) if 10**k < last] + [last])
+    frames = tuple(Opened(trace, {}) for trace in traces)
+    none = np.full(len(costs), np.nan)
+    return Story(frames, 0, Course(np.arange(1, last + 1), costs, none, "at the end of the epoch", last))
 
 
 def example_lines(example: Example, trace: Trace, compared: Sequence[Compared], row: int, digits: int) -> list[str]:

@@ -140,7 +140,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     for i in sorted(order):
         told = [number(x, d) for part in (trace.forward.z[-1], trace.forward.a[-1]) for x in part[i]]
         back = [number(x, d) for part in (trace.backward.error[-1], trace.backward.delta[-1]) for x in part[i]]
-        true = [f"{y:g}" if float(y).is_integer() else number(y, d) for y in trace.Y[i]]
+        true = [target_text(y, d) for y in trace.Y[i]]
         rows.append([str(trace.rows[i]), *told, *true, number(trace.costs[i], d), *back])
     left = len(trace.X) - len(order)
     of = [f"{node} is {what}" for node, what in zip(outputs, trace.names.outputs, strict=True) if node != what]
@@ -304,8 +304,9 @@ def path_lines(trace: Any, row: int, digits: int) -> list[str]:
     told = f"{counted(len(paths.nodes), 'path')} of {paths.of:,}, {paths.share:.0%} of all that moves {what}"
     lines = [f"the strongest paths (input x weights x slopes x BPE): {told}"]
     for nodes, strength in zip(paths.nodes, paths.strengths, strict=True):
-        names = (trace.names.nodes[k][j] for k, j in enumerate(nodes))
-        lines.append(f"  {' -> '.join(names)}  {number(strength, digits)}")
+        inner = (trace.names.nodes[k + 1][j] for k, j in enumerate(nodes[1:-1]))
+        ends = _input(trace, nodes[0]), _output(trace, nodes[-1])
+        lines.append(f"  {' -> '.join([ends[0], *inner, ends[1]])}: {number(strength, digits)}")
     return lines
 
 
@@ -381,9 +382,7 @@ def _new(trace: Trace, name: str, of: str, before: Any, gradient: Any, after: An
     old, new = term(number(before, d), of), term(number(after, d), of)
     if after == before and gradient != 0:
         return f"{name} stays {old}"
-    rule = trace.about.get("rule", "")
-    plain_rule = rule.startswith("gradient_descent") or not rule
-    if plain_rule and trace.learning_rate == trace.learning_rate:
+    if np.isclose(before - trace.learning_rate * gradient, after, rtol=1e-9, atol=0):  # never where the rate is NaN
         return f"{name} = {old} - {trace.learning_rate:g} * {term(_b(gradient, d), of)} = {new}"
     return f"{name} = {old} + {_b(after - before, d)} = {new}"
 
@@ -404,6 +403,11 @@ def _input(trace: Any, i: int) -> str:
     return f"{node} ({name})" if name != node else name
 
 
+def _output(trace: Any, j: int) -> str:
+    name, node = trace.names.outputs[j], trace.names.nodes[-1][j]
+    return f"{node} ({name})" if name != node else name
+
+
 def number(x: Any, digits: int) -> str:
     """A number in so many digits after the point; a small one in as many significant ones."""
     x = float(x) + 0.0  # no minus before a zero
@@ -418,9 +422,13 @@ def _b(x: Any, digits: int) -> str:
 
 
 def _y(y: Any, digits: int) -> str:
-    """A target: a whole number as it is."""
-    text = f"{y:g}" if float(y).is_integer() else number(y, digits)
+    text = target_text(y, digits)
     return f"({text})" if y < 0 else text
+
+
+def target_text(y: Any, digits: int) -> str:
+    """A target: a whole number as it is."""
+    return f"{y:g}" if float(y).is_integer() else number(y, digits)
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

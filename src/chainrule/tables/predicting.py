@@ -61,8 +61,14 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
 
 def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
     """Scores on the rows that have a target, and the number of rows that have none."""
+    X, table, without = rows_with_targets(model, source)
+    return score_table(model, X, table), without
+
+
+def rows_with_targets(model: TableModel, source: Source) -> tuple[np.ndarray, pa.Table, int]:
+    """The encoded rows that have a target, their columns, and the number of rows that have none."""
     table, without = _with_targets(model, source)
-    return score_table(model, model.encoding.encode(table), table), without
+    return model.encoding.encode(table), table, without
 
 
 def encoded_rows(model: TableModel, source: Source) -> tuple[np.ndarray, np.ndarray]:

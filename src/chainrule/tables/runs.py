@@ -26,6 +26,7 @@ from chainrule.training import Fit, History
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
 PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
+REPORT = "report.html"
 
 
 def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
@@ -112,6 +113,7 @@ def write_run(
     command: dict[str, Any],
     plan: Plan,
     checkpoints: Sequence[State],
+    report: str,
 ) -> None:
     """Write the whole folder aside, then rename it into place."""
     try:
@@ -126,6 +128,7 @@ def write_run(
         save_json(aside / METRICS, metrics)
         save_json(aside / COMMAND, command)
         save_json(aside / PLAN, plan.to_json())
+        write_text(aside / REPORT, lambda file: file.write(report))
         (aside / CHECKPOINTS).mkdir()
         for state in checkpoints:
             _write_checkpoint(aside / CHECKPOINTS, state)

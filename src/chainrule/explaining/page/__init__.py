@@ -1,232 +1,430 @@
-"""A trace as one HTML page: tables, formulas as MathML, the network as SVG; no framework, nothing fetched.
+"""A story as one HTML page: the network, its formulas with numbers put in, tables; no framework, nothing fetched.
 
-Everything that comes from a table (names of columns and classes, values) is escaped text. The page reads without its
-script, which steps through observations and steps and ties the network to the formulas.
+Python writes every number and formula; the script only puts others of them in their places when the reader steps to
+another step, row or epoch. Without it, the page shows the update and the row that it begins with.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.explaining.story import Opened
-from chainrule.explaining.text import View, backward_lines, cost_lines, forward_lines, layers_of, number, update_lines
+from chainrule.console import counted
+from chainrule.explaining.page import formulas
+from chainrule.explaining.page.charts import curve_svg, curve_words, surface_svg
+from chainrule.explaining.page.drawing import edge_labels, edge_name, edge_strokes, labelled, network_svg, weights_svg
+from chainrule.explaining.page.formulas import mathml
+from chainrule.explaining.page.markup import as_script_data, asset, filled, table
+from chainrule.explaining.story import Opened, Story
+from chainrule.explaining.text import (
+    View,
+    backward_lines,
+    cost_lines,
+    forward_lines,
+    nodes_of,
+    number,
+    path_lines,
+    paths_of,
+    target_text,
+    update_lines,
+)
 from chainrule.trace import Trace
 
-MOST_ROWS = 12
-MINUS = "\N{MINUS SIGN}"
-MOST_DRAWN, SPACE = 8, 78  # nodes of a layer; of a wider one those that count most
+__all__ = ["Page", "mathml", "page_of", "to_html"]
+
+MOST_ROWS = 12  # of an update that can be worked through
+MOST_DRAWN = 8  # nodes of a layer; of a wider one those on the strongest paths
 STEPS = ("Design", "Initialize", "Forward", "Cost", "Backward", "Update")
-WIDTH, HEIGHT, MARGIN, RADIUS = 640, 380, 60, 24
+STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Pushes")
+SAY = {
+    "Design": "Layers of nodes, an activation for each layer, a cost. Columns enter encoded: numbers as Z-scores, "
+    "categories as 0 or 1.",
+    "Initialize": "The weights (rows: from, columns: to) and biases that this update starts from.",
+    "Parameters": "The weights (rows: from, columns: to) and biases of the trained network.",
+    "Forward": "Each node adds up what it is fed times the weights, and its bias; its activation turns this into what "
+    "the node hands on.",
+    "Cost": "How far the output is from the target.",
+    "Backward": "The chain rule from the last layer to the first: BPE, the backpropagated error, is dC/dz of a node.",
+    "Update": "The gradient of a weight is the BPE where it ends times what it was fed, added up over the rows; the "
+    "rule moves each parameter against its gradient.",
+    "Pushes": "The backward pass of the output itself, carried on to the inputs: how much each input moves the answer.",
+}
 
 
-def to_html(opened: Opened, row: int = 0, digits: int = 3) -> str:
-    """One self-contained page for an update; `row` is the observation that it begins with (from 0)."""
-    trace: Any = opened.trace
-    if not isinstance(trace, Trace):
-        raise TypeError("to_html: expected an update; a prediction has no page yet")
-    shown = sorted({row, *range(len(trace.X))}, key=lambda i: (i != row, i))[:MOST_ROWS]
-    shown.sort()
-    view = View(row, digits=digits)
+class Page(NamedTuple):
+    """The page's inside as HTML, and what its script fills in."""
+
+    title: str
+    body: str
+    data: dict[str, Any]
+
+
+def to_html(story: Story | Opened, row: int = 0, digits: int = 3) -> str:
+    """One self-contained page; `row` is the place of the observation that it begins with (from 0)."""
+    page = page_of(story, row, digits)
     parts = {
-        "TITLE": escape(_title(trace)),
-        "STYLE": _asset("page.css"),
-        "SCRIPT": _asset("page.js"),
-        "DATA": _data(trace, shown, row, digits),
-        "STEPS": "".join(_step_button(i, name) for i, name in enumerate(STEPS, 1)),
-        "NETWORK": _svg(trace, view, digits),
-        "DESIGN": _design(trace),
-        "RAW": _raw(opened, shown),
-        "OBSERVATIONS": _observations(trace, shown, digits),
-        "FORMULAS": "".join(_formulas(trace, i, i == row, digits) for i in shown),
-        "UPDATE": _lines(update_lines(trace, view, layers_of(trace, view))[1:]),
-        "PARAMETERS": _parameters(trace, row, digits),
+        "TITLE": escape(page.title),
+        "STYLE": asset("page.css"),
+        "BODY": page.body,
+        "SCRIPT": asset("page.js"),
+        "DATA": as_script_data(page.data),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _asset("page.html"))
+    return filled(asset("page.html"), parts)
 
 
-def mathml(line: str) -> str:
-    """A line of formula as MathML, name by name and number by number.
-
-    >>> mathml("f(0.614) = 0.649")
-    '<math><mi>f</mi><mo>(</mo><mn>0.614</mn><mo>)</mo><mo>=</mo><mn>0.649</mn></math>'
-    """
-    tokens = re.findall(r"\[[^\]]*\]|-?\d[\d,.]*(?:e-?\d+)?|[A-Za-z_][\w.'>-]*(?: [A-Za-z_][\w.'>-]*)*|\S", line)
-    made = "".join(map(_token, tokens))
-    return f"<math>{made.replace('<mo>)</mo><mo>^</mo><mn>2</mn>', '<msup><mo>)</mo><mn>2</mn></msup>')}</math>"
-
-
-def _token(token: str) -> str:
-    if re.fullmatch(r"-?\d[\d,.]*(?:e-?\d+)?", token):
-        return f"<mn>{token.replace('-', MINUS)}</mn>"
-    if token[0] == "[":
-        return f"<mtext> {escape(token)} </mtext>"
-    if re.match(r"[A-Za-z_]", token):
-        kind = "mi" if " " not in token else "mtext"
-        return f"<{kind}>{escape(token.replace('->', chr(0x2192)))}</{kind}>"
-    return f"<mo>{escape({'*': '·', '-': MINUS}.get(token, token))}</mo>"
-
-
-def _asset(name: str) -> str:
-    return files("chainrule.explaining.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _data(trace: Trace, shown: list[int], row: int, digits: int) -> str:
-    """What the script needs: the activations of each row that is shown, node by node, as text."""
+def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
+    """The inside of a page and its data."""
+    story = Story((story,)) if isinstance(story, Opened) else story
+    opened, trace = story.opened, story.opened.trace
+    is_update = isinstance(trace, Trace)
     drawn = _drawn(trace, row)
-    rows = [
-        {
-            "row": trace.rows[i],
-            "a": [[number(trace.forward.a[k][i, j], digits) for j in js] for k, js in enumerate(drawn)],
-        }
-        for i in shown
-    ]
-    return json.dumps(rows).replace("<", "\\u003c")
+    view = View(row, digits=digits, drawn=tuple(map(tuple, drawn)))
+    weights = [p for frame in story.frames for p in _parameters_of(frame.trace)]
+    largest = max(float(np.abs(layer.W).max()) for params in weights for layer in params) or 1.0
+    names = STEPS if is_update else STEPS_OF_PREDICTION
+    a = [layer[row] for layer in trace.forward.a]
+    title = _title(trace)
+    parts = {
+        "TITLE": escape(title),
+        "ABOUT": f'<p id="about" class="s">{escape(_about(trace))}</p>',
+        "STEPS": "".join(
+            f'<button type="button" data-step="{i}">{i} {name}</button>' for i, name in enumerate(names, 1)
+        ),
+        "CHOICES": _choices(story, row),
+        "NETWORK": network_svg(trace.names, trace.params, a, drawn, largest, digits),
+        "CHARTS": _charts(story, row),
+        "SECTIONS": "".join(
+            _section(i, name, _CONTENT[name](opened, view, largest)) for i, name in enumerate(names, 1)
+        ),
+        "ROWS": _observations(trace, _shown(trace, row), digits) if is_update else "",
+    }
+    data = {
+        "at": story.at,
+        "steps": list(names),
+        "frames": [_frame(f, f is opened, view, largest) for f in story.frames],
+    }
+    data["row"] = _shown(trace, row).index(row)
+    return Page(title, filled(asset("body.html"), parts), _against(data, story.at))
 
 
-def _title(trace: Trace) -> str:
-    about, design = trace.about, "-".join(map(str, trace.network.layers))
-    if "epoch" not in about:
-        return f"{design} network, one update"
-    return f"{design} network, epoch {about['epoch']}, batch {about['batch']} of {about['batches']}"
+def _parameters_of(trace: Any) -> list[Any]:
+    return [trace.params, trace.after] if isinstance(trace, Trace) else [trace.params]
 
 
-def _step_button(i: int, name: str) -> str:
-    return f'<button type="button" data-step="{i}">{i} {name}</button>'
+def _shown(trace: Any, row: int) -> list[int]:
+    """The places of the rows that can be worked through: the first ones, and the one to begin with."""
+    return sorted(sorted(range(len(trace.X)), key=lambda i: (i != row, i))[:MOST_ROWS])
 
 
-def _design(trace: Trace) -> str:
+def _drawn(trace: Any, row: int) -> list[list[int]]:
+    """The nodes of each layer that are drawn: all of a few, else those on the strongest paths of the row."""
+    sizes = trace.network.layers
+    if max(sizes) <= MOST_DRAWN:
+        return [list(range(n)) for n in sizes]
+    on_paths = nodes_of(paths_of(trace, row), [min(n, MOST_DRAWN) for n in sizes])
+    return [list(range(n)) if n <= MOST_DRAWN else some for n, some in zip(sizes, on_paths, strict=True)]
+
+
+# What changes from frame to frame and from row to row --------------------------------------------------------------
+
+
+def _frame(opened: Opened, first: bool, view: View, largest: float) -> dict[str, Any]:
+    """One update's texts, in the order in which their places stand on the page."""
+    trace: Any = opened.trace
+    digits, drawn = view.digits, view.drawn or ()
+    told = view.row if first else 0
+    shown = _shown(trace, told)
+    frame: dict[str, Any] = {
+        "about": _about(trace),
+        "epoch": trace.about.get("epoch"),
+        "slots": {"weights": edge_labels(trace.params, drawn, digits), "matrices": _matrix_texts(trace, drawn, digits)},
+        "strokes": {"weights": edge_strokes(trace.params, drawn, largest)},
+        "rows": [_row(opened, i, view) for i in shown],
+    }
+    if not isinstance(trace, Trace):
+        return frame
+    frame["slots"] |= {
+        "raw": [text for name, cells in _raw_rows(opened, shown) for text in (name, *cells)],
+        "observations": [t for i in shown for t in (str(trace.rows[i]), *_observation(trace, i, digits))],
+        "parameters": [text for _, cells, _ in _parameter_rows(trace, drawn, digits) for text in cells],
+        "before": edge_labels(trace.params, drawn, digits),
+        "after": edge_labels(trace.after, drawn, digits),
+        "batch": [_batch_costs(trace, digits)],
+    }
+    frame["strokes"] |= {
+        "before": edge_strokes(trace.params, drawn, largest),
+        "after": edge_strokes(trace.after, drawn, largest),
+    }
+    return frame
+
+
+def _row(opened: Opened, i: int, view: View) -> dict[str, Any]:
+    """One observation's texts: its values in the nodes, and the items of its formulas."""
+    trace, digits, drawn = opened.trace, view.digits, view.drawn or ()
+    values = [number(trace.forward.a[k][i, j], digits) for k, js in enumerate(drawn) for j in js]
+    groups = _formula_groups(trace, view._replace(row=i))
+    return {"row": trace.rows[i], "values": values, "formulas": {k: formulas.items(v) for k, v in groups.items()}}
+
+
+def _formula_groups(trace: Any, view: View) -> dict[str, list[str]]:
+    layers = {i: list(nodes) for i, nodes in enumerate((view.drawn or ())[1:])}
+    forward = forward_lines(trace, view, layers)[1:]
+    if not isinstance(trace, Trace):
+        return {"forward": forward}
+    cost = cost_lines(trace, view)
+    return {
+        "forward": forward,
+        "cost": [cost[0].partition(": ")[2], *cost[1:]],
+        "backward": backward_lines(trace, view, layers)[1:],
+        "update": update_lines(trace, view, layers)[1:],
+    }
+
+
+def _against(data: dict[str, Any], at: int) -> dict[str, Any]:
+    """Formulas as what differs from those that stand on the page: numbers where the rest is alike, else whole items."""
+    base = {
+        k: [formulas.slots(item) for item in v] for k, v in data["frames"][at]["rows"][data["row"]]["formulas"].items()
+    }
+    for frame in data["frames"]:
+        for row in frame["rows"]:
+            row["formulas"] = {
+                group: [_change(item, like) for item, like in zip(own, base[group], strict=True)]
+                for group, own in row["formulas"].items()
+            }
+    return data
+
+
+def _change(item: str, like: tuple[str, list[str]]) -> str | list[str]:
+    skeleton, texts = formulas.slots(item)
+    return "|".join(texts) if skeleton == like[0] and len(texts) == len(like[1]) else [item]
+
+
+# The parts of the page ---------------------------------------------------------------------------------------------
+
+
+def _title(trace: Any) -> str:
+    design = "-".join(map(str, trace.network.layers))
+    return f"A {design} network, one {'update' if isinstance(trace, Trace) else 'prediction'} opened"
+
+
+def _about(trace: Any) -> str:
+    about = trace.about
+    if not isinstance(trace, Trace):
+        answer = trace.names.outputs[trace.output]
+        return f"Row {trace.rows[0]} of {about.get('file', 'the table')}; followed is the output {answer}."
+    where = [f"epoch {about['epoch']:,}"] if "epoch" in about else []
+    if about.get("batches", 1) > 1:
+        where.append(f"batch {about['batch']:,} of {about['batches']:,}")
+    where.append(counted(len(trace.X), "row"))
+    rule = f" Rule: {about['rule']}." if "rule" in about else ""
+    costs = f" Cost of these rows: {trace.cost:.4g} before the update, {trace.cost_after:.4g} after it."
+    told = ", ".join(where)
+    return told[0].upper() + told[1:] + "." + rule + costs
+
+
+def _choices(story: Story, row: int) -> str:
+    """The menus of recorded epochs and of rows."""
+    trace = story.opened.trace
+    epochs = "".join(
+        f'<option value="{place}"{" selected" if place == story.at else ""}>{frame.trace.about["epoch"]:,}</option>'
+        for place, frame in enumerate(story.frames)
+        if "epoch" in frame.trace.about
+    )
+    rows = "".join(
+        f'<option value="{place}"{" selected" if i == row else ""}>{trace.rows[i]}</option>'
+        for place, i in enumerate(_shown(trace, row))
+    )
+    menu = f'<label>Row <select id="row">{rows}</select></label>' if len(trace.X) > 1 else ""
+    return (f'<label>Epoch <select id="epoch">{epochs}</select></label>' if len(story.frames) > 1 else "") + menu
+
+
+def _charts(story: Story, row: int) -> str:
+    made, trace = "", story.opened.trace
+    if isinstance(trace, Trace) and trace.surface is not None:
+        pictures = "".join(
+            f'<div class="frame" data-frame="{place}"{"" if place == story.at else " hidden"}>'
+            f"{surface_svg(frame.trace, row if place == story.at else None)}</div>"
+            for place, frame in enumerate(story.frames)
+            if isinstance(frame.trace, Trace)
+        )
+        several = trace.network.layers[-1] > 1
+        says = "each class has a colour and a digit" if several else "orange for a low output, blue for a high one"
+        caption = f"The output over the two inputs: {says}; circles are the rows."
+        made += f"<figure>{pictures}<figcaption>{caption}</figcaption></figure>"
+    if story.course is not None and len(story.course.epoch):
+        marks = [(frame.trace.about["epoch"], place) for place, frame in enumerate(story.frames)]
+        click = " Dots are the epochs that can be opened." if len(marks) > 1 else ""
+        caption = f"{escape(curve_words(story.course))} (training cost: {escape(story.course.cost_is)}).{click}"
+        made += f"<figure>{curve_svg(story.course, marks)}<figcaption>{caption}</figcaption></figure>"
+    return made
+
+
+def _section(i: int, name: str, content: str) -> str:
+    return f'<section data-step="{i}"><h2>{i} {name}</h2><p class="say">{escape(SAY[name])}</p>{content}</section>'
+
+
+def _design(opened: Opened, view: View, largest: float) -> str:
+    trace = opened.trace
     network = trace.network
     words = ", ".join(activation.name for activation in network.activations)
-    cost = f"{network.cost.name} ({network.reduction})"
-    text = f"{'-'.join(map(str, network.layers))}, {words}; {cost}; {network.n_parameters:,} parameters"
-    return f"<p>{escape(text)}</p><p>{escape(str(trace.about.get('rule', '')))}</p>"
+    cost = f"; cost {network.cost.name}, {network.reduction} over the rows" if isinstance(trace, Trace) else ""
+    sizes = "-".join(map(str, network.layers))
+    made = f"<p>{sizes}, {escape(words)}{escape(cost)}; {network.n_parameters:,} parameters.</p>"
+    named = [
+        (node, [name], "")
+        for layer, people in ((0, trace.names.inputs), (-1, trace.names.outputs))
+        for node, name in zip(trace.names.nodes[layer], people, strict=True)
+        if node != name
+    ]
+    drawn = view.drawn or ()
+    if any(len(js) < n for js, n in zip(drawn, network.layers, strict=True)):
+        head, *paths = path_lines(trace, view.row, view.digits)
+        listed = "".join(f"<li>{escape(line.strip())}</li>" for line in paths)
+        made += (
+            "<p>The network is too wide to draw whole: drawn are the nodes on the strongest paths of the row that the "
+            f"page begins with. {escape(head[0].upper() + head[1:])}:</p><ol>{listed}</ol>"
+            "<p>The whole trace is printed by --json; a node or a layer by --node and --layer.</p>"
+        )
+    if opened.raw:
+        shown = _shown(trace, view.row)
+        made += table(
+            "Raw columns", ["row", *opened.raw], [(n, cells, "") for n, cells in _raw_rows(opened, shown)], "raw"
+        )
+    if not named:
+        return made
+    told = table("What the nodes stand for", ["node", "stands for"], named)
+    return f"{made}<details><summary>What the nodes stand for</summary>{told}</details>"
 
 
-def _raw(opened: Opened, shown: list[int]) -> str:
-    if not opened.raw:
-        return ""
-    rows = [(str(opened.trace.rows[i]), [values[i] for values in opened.raw.values()]) for i in shown]
-    return _table("Raw columns", ["row", *opened.raw], [(name, cells, "") for name, cells in rows])
+def _matrices(opened: Opened, view: View, largest: float) -> str:
+    """For each layer the weights as a matrix, the biases in its last row."""
+    trace, made, drawn = opened.trace, "", view.drawn or ()
+    for i, layer in enumerate(trace.params):
+        sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
+        rows = [(sources[k], [number(layer.W[k, j], view.digits) for j in drawn[i + 1]], "") for k in drawn[i]]
+        rows.append(("bias", [number(layer.b[j], view.digits) for j in drawn[i + 1]], ""))
+        made += table(f"Layer {i + 1}", ["from \\ to", *(to[j] for j in drawn[i + 1])], rows, "matrices", named="")
+    return f'<div class="beside">{made}</div>'
 
 
-def _observations(trace: Trace, shown: list[int], digits: int) -> str:
-    outputs = trace.names.nodes[-1]
-    names = [f"{name} {what}" for what in ("z", "a", "target", "error", "BPE") for name in outputs]
-    parts = (trace.forward.z[-1], trace.forward.a[-1], trace.Y, trace.backward.error[-1], trace.backward.delta[-1])
-    rows = []
-    for place, i in enumerate(shown):
-        cells = [number(x, digits) for x in (*(x for part in parts for x in part[i]), trace.costs[i])]
-        rows.append((str(trace.rows[i]), cells, f' data-place="{place}"'))
-    left = len(trace.X) - len(shown)
-    table = _table("Observations of this update", ["row", *names, "cost"], rows)
-    return f'<div id="observations">{table}</div>' + (f"<p>and {left} rows more</p>" if left else "")
+def _matrix_texts(trace: Any, drawn: Any, digits: int) -> list[str]:
+    texts = []
+    for i, layer in enumerate(trace.params):
+        texts += [number(layer.W[k, j], digits) for k in drawn[i] for j in drawn[i + 1]]
+        texts += [number(layer.b[j], digits) for j in drawn[i + 1]]
+    return texts
 
 
-def _table(caption: str, header: Sequence[str], rows: Sequence[tuple[str, Sequence[str], str]]) -> str:
-    """A table that scrolls by itself; each row has a name, cells, and attributes that are HTML already."""
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
-    body = ""
-    for name, cells, attributes in rows:
-        told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body += f'<tr{attributes}><th scope="row">{escape(name)}</th>{told}</tr>'
+def _formulas_of(group: str) -> Any:
+    def content(opened: Opened, view: View, largest: float) -> str:
+        items = formulas.items(_formula_groups(opened.trace, view)[group])
+        return (
+            f'<div class="wide" tabindex="0" role="region" aria-label="Formulas: {group}">'
+            f'<ul class="formulas" data-group="{group}">{"".join(items)}</ul></div>'
+        )
+
+    return content
+
+
+def _cost(opened: Opened, view: View, largest: float) -> str:
+    told = _batch_costs(opened.trace, view.digits)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        _formulas_of("cost")(opened, view, largest) + f'<p data-slots="batch"><span class="s">{escape(told)}</span></p>'
     )
 
 
-def _formulas(trace: Trace, i: int, first: bool, digits: int) -> str:
-    """The formulas of one observation: forward, cost, backward."""
-    view = View(i, digits=digits)
-    layers = layers_of(trace, view)
-    parts = (
-        (3, "Forward", forward_lines(trace, view, layers)[1:]),
-        (4, "Cost", [line.partition(": ")[2] if line.startswith("4 ") else line for line in cost_lines(trace, view)]),
-        (5, "Backward: BPE is dC/dz", backward_lines(trace, view, layers)[1:]),
-    )
-    sections = [f'<section data-step="{n}"><h3>{n} {title}</h3>{_lines(lines)}</section>' for n, title, lines in parts]
-    summary = f"<summary>row {trace.rows[i]}</summary>"
-    return f'<details class="row"{" open" if first else ""}>{summary}{"".join(sections)}</details>'
+def _batch_costs(trace: Any, digits: int) -> str:
+    before, after = number(trace.cost, digits), number(trace.cost_after, digits)
+    return f"After this update, the cost of the same rows is {after}; it was {before}."
 
 
-def _lines(lines: list[str]) -> str:
-    items = ""
-    for line in lines:
-        text = line.strip()
-        node = re.search(r"(?:input sum|error|BPE|->|b\() ?([A-Z][\w.]*)", text)
-        tie = f' data-node="{escape(node.group(1))}"' if node else ""
-        items += f"<li{tie}>{mathml(text) if ' = ' in text else escape(text)}</li>"
-    return f'<ul class="formulas">{items}</ul>'
+def _update(opened: Opened, view: View, largest: float) -> str:
+    trace: Any = opened.trace
+    drawn = view.drawn or ()
+    made = _formulas_of("update")(opened, view, largest)
+    if labelled(drawn):
+        pictures = ((trace.params, "Before", "before"), (trace.after, "After", "after"))
+        made = (
+            "".join(weights_svg(trace.names, p, drawn, largest, view.digits, *words) for p, *words in pictures) + made
+        )
+        made = made.replace("<figure", '<div class="beside"><figure', 1).replace(
+            '<div class="wide"', '</div><div class="wide"', 1
+        )
+    rows = _parameter_rows(trace, drawn, view.digits)
+    header = ["parameter", "before", "gradient", "change", "after"]
+    return made + table("Parameters before and after", header, rows, "parameters", named="")
 
 
-def _parameters(trace: Trace, row: int, digits: int) -> str:
-    """Before, gradient, after: of every parameter of a small network, of the drawn ones of a wide one."""
-    drawn, rows = _drawn(trace, row), []
-    for i, layers in enumerate(zip(trace.params, trace.backward.gradient, trace.after, strict=True)):
+def _parameter_rows(trace: Any, drawn: Any, digits: int) -> list[tuple[str, list[str], str]]:
+    rows = []
+    layers = zip(trace.params, trace.backward.gradient, trace.step, trace.after, strict=True)
+    for i, told in enumerate(layers):
         sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
         for j in drawn[i + 1]:
-            named = [(f"{sources[k]} \N{RIGHTWARDS ARROW} {to[j]}", [p.W[k, j] for p in layers]) for k in drawn[i]]
-            named.append((f"bias {to[j]}", [p.b[j] for p in layers]))
-            tie = f' data-node="{escape(to[j])}"'
-            rows += [(name, [number(x, digits) for x in numbers], tie) for name, numbers in named]
-    return _table("Parameters before and after", ["parameter", "before", "gradient", "after"], rows)
+            for k in drawn[i]:
+                tie = f' data-of="{edge_name(trace.names, i, k, j)}"'
+                name = f"{sources[k]} \N{RIGHTWARDS ARROW} {to[j]}"
+                rows.append((name, [number(p.W[k, j], digits) for p in told], tie))
+            rows.append((f"bias {to[j]}", [number(p.b[j], digits) for p in told], f' data-of="{escape(to[j])}"'))
+    return rows
 
 
-def _drawn(trace: Trace, row: int) -> list[list[int]]:
-    """The nodes of each layer that are drawn: those that count most for the row that the page begins with."""
-    back: Any = zip(trace.backward.delta, trace.forward.z, strict=True)
-    counts = [np.abs(np.asarray(trace.X)[row]), *(np.abs(delta[row] * z[row]) for delta, z in back)]
-    strongest = [np.argsort(-count, kind="stable")[:MOST_DRAWN] for count in counts]
-    return [sorted(nodes.tolist()) for nodes in strongest]
+def _pushes(opened: Opened, view: View, largest: float) -> str:
+    """The inputs by how much they push the output, as a table."""
+    told: Any = opened.trace
+    x, pushes, digits = told.X[0], told.pushes[0], view.digits
+    order = np.argsort(-np.abs(pushes * x), kind="stable")
+    rows = [
+        (told.names.inputs[i], [number(v, digits) for v in (x[i], pushes[i], pushes[i] * x[i])], _tie(told, view, i))
+        for i in order[: 4 * MOST_DRAWN]
+    ]
+    header = ["input", "value", "d output / d input", "value x derivative"]
+    made = table(f"What pushes {told.names.outputs[told.output]}", header, rows)
+    left = len(order) - len(rows)
+    return made + (f"<p>and {left} smaller</p>" if left > 0 else "")
 
 
-def _svg(trace: Trace, view: View, digits: int) -> str:
-    """The network: a node's value in its circle; a line's width for a weight's size, dashes for a negative one."""
-    drawn = _drawn(trace, view.row)
-    tall = max(HEIGHT, max(len(js) for js in drawn) * SPACE + MARGIN)
-    places = [_column(k, len(drawn), len(js), tall) for k, js in enumerate(drawn)]
-    largest = max(float(np.abs(layer.W).max()) for layer in trace.params) or 1.0
-    edges = nodes = ""
-    for i, layer in enumerate(trace.params):
-        for (x1, y1), k in zip(places[i], drawn[i], strict=True):
-            for (x2, y2), j in zip(places[i + 1], drawn[i + 1], strict=True):
-                w = float(layer.W[k, j])
-                source, to = trace.names.nodes[i][k], trace.names.nodes[i + 1][j]
-                edges += (
-                    f'<line class="{"negative" if w < 0 else "positive"}" x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" '
-                    f'y2="{y2:.0f}" stroke-width="{0.6 + 5 * abs(w) / largest:.2f}" data-node="{escape(to)}">'
-                    f"<title>{escape(source)} \N{RIGHTWARDS ARROW} {escape(to)}: {number(w, digits)}</title></line>"
-                )
-    for k, js in enumerate(drawn):
-        for place, ((x, y), j) in enumerate(zip(places[k], js, strict=True)):
-            name = trace.names.nodes[k][j]
-            called = name
-            if k == 0 or (k == len(drawn) - 1 and trace.names.outputs[j] != name):
-                called = trace.names.inputs[j] if k == 0 else f"{name}: {trace.names.outputs[j]}"
-            value = number(trace.forward.a[k][view.row, j], digits)
-            nodes += (
-                f'<g class="node" tabindex="0" role="button" data-node="{escape(name)}" data-layer="{k}" '
-                f'data-place="{place}" aria-label="{escape(called)}"><circle cx="{x:.0f}" cy="{y:.0f}" r="{RADIUS}"/>'
-                f'<text class="value" x="{x:.0f}" y="{y + 4:.0f}">{value}</text>'
-                f'<text class="name" x="{x:.0f}" y="{y + RADIUS + 14:.0f}">{escape(_short(called))}</text></g>'
-            )
-        left = len(trace.names.nodes[k]) - len(js)
-        if left:
-            nodes += f'<text class="name" x="{places[k][0][0]:.0f}" y="{tall - 8}">and {left} more</text>'
-    return f'<svg viewBox="0 0 {WIDTH} {tall}" role="group" aria-label="The network">{edges}{nodes}</svg>'
+def _tie(told: Any, view: View, i: int) -> str:
+    return f' data-of="{escape(told.names.nodes[0][i])}"' if i in (view.drawn or ((),))[0] else ""
 
 
-def _column(k: int, columns: int, n: int, tall: float) -> list[tuple[float, float]]:
-    x, room = MARGIN + k * (WIDTH - 2 * MARGIN) / (columns - 1), tall - MARGIN
-    return [(x, 8 + (j + 0.5) * room / n) for j in range(n)]
+def _raw_rows(opened: Opened, shown: Sequence[int]) -> list[tuple[str, list[str]]]:
+    return (
+        [(str(opened.trace.rows[i]), [values[i] for values in opened.raw.values()]) for i in shown]
+        if opened.raw
+        else []
+    )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
+def _observations(trace: Trace, shown: Sequence[int], digits: int) -> str:
+    outputs = trace.names.nodes[-1]
+    parts = ("z", "a", "target", "error", "BPE")
+    names = [f"{name} {what}" for what in parts for name in outputs]
+    rows = [
+        (str(trace.rows[i]), _observation(trace, i, digits), f' data-place="{place}"') for place, i in enumerate(shown)
+    ]
+    left = len(trace.X) - len(shown)
+    told = table("Observations of this update", ["row", *names, "cost"], rows, "observations")
+    return f'<section id="observations">{told}{f"<p>and {left} rows more</p>" if left else ""}</section>'
+
+
+def _observation(trace: Any, i: int, digits: int) -> list[str]:
+    forward, back = (trace.forward.z, trace.forward.a), (trace.backward.error, trace.backward.delta)
+    told = [number(x, digits) for part in forward for x in part[-1][i]]
+    told += [target_text(y, digits) for y in trace.Y[i]]
+    return [*told, *(number(x, digits) for part in back for x in part[-1][i]), number(trace.costs[i], digits)]
+
+
+_CONTENT: dict[str, Any] = {
+    "Design": _design,
+    "Initialize": _matrices,
+    "Parameters": _matrices,
+    "Forward": _formulas_of("forward"),
+    "Cost": _cost,
+    "Backward": _formulas_of("backward"),
+    "Update": _update,
+    "Pushes": _pushes,
+}

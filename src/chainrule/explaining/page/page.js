@@ -1,80 +1,218 @@
-const rows = JSON.parse(document.getElementById("data").textContent);
-const names = ["Design", "Initialize", "Forward", "Cost", "Backward", "Update"];
-const details = [...document.querySelectorAll("details.row")];
-const now = { step: 0, place: Math.max(0, details.findIndex((one) => one.open)), node: null, timer: null };
+// Steps through a story. Every number and formula is in `data`, made by Python: this puts them in their places.
+export function mount(root, data, start = {}) {
+  const one = (selector) => root.querySelector(selector);
+  const all = (selector, within = root) => [...within.querySelectorAll(selector)];
+  const page = one(".page");
+  const items = new Map(all("[data-group]").map((list) => [list.dataset.group, [...list.children]]));
+  const first = new Map([...items].map(([group, list]) => [group, list.map((item) => item.innerHTML)]));
+  const now = { step: 1, frame: data.at, row: data.row, chosen: start.chosen ?? null, whole: start.whole ?? false, timer: null };
+  now.step = start.step ?? now.step;
+  const frame = () => data.frames[now.frame];
+  const row = () => frame().rows[now.row];
 
-function show() {
-  for (const button of document.querySelectorAll("nav [data-step]")) {
-    button.toggleAttribute("aria-current", Number(button.dataset.step) === now.step);
+  function put(texts, places) {
+    texts.forEach((text, i) => { if (places[i]) places[i].textContent = text; });
   }
-  for (const section of document.querySelectorAll("section[data-step]")) {
-    section.classList.toggle("quiet", now.step > 0 && Number(section.dataset.step) !== now.step);
+
+  function fill(name, texts) {
+    const places = all(`[data-slots="${name}"]`).flatMap((group) => all(".s", group));
+    put(texts, places);
+    return places;
   }
-  details.forEach((one, place) => { one.open = place === now.place; });
-  for (const row of document.querySelectorAll("#observations tbody tr")) {
-    row.classList.toggle("chosen", Number(row.dataset.place) === now.place);
+
+  function fillFormulas() {
+    for (const [group, list] of items) {
+      (row().formulas[group] ?? []).forEach((change, i) => {
+        const item = list[i];
+        if (typeof change !== "string") item.innerHTML = html(change[0]);
+        else {
+          if (item.changed) item.innerHTML = first.get(group)[i];
+          put(change.split("|"), all("mn, .s", item));
+        }
+        item.changed = typeof change !== "string";
+      });
+    }
   }
-  for (const node of document.querySelectorAll(".node")) {
-    node.querySelector(".value").textContent = rows[now.place].a[node.dataset.layer][node.dataset.place];
+
+  function html(item) {
+    const template = document.createElement("template");
+    template.innerHTML = item;
+    return template.content.firstElementChild.innerHTML;
   }
-  document.querySelector("svg").classList.toggle("some", now.node !== null);
-  for (const one of document.querySelectorAll("[data-node]")) {
-    one.classList.toggle("chosen", one.dataset.node === now.node);
+
+  function draw(name, edges) {
+    const strokes = frame().strokes[name] ?? [];
+    edges.forEach((line, i) => {
+      line.setAttribute("stroke-width", strokes[i][0]);
+      line.setAttribute("class", `weight ${strokes[i][1] ? "negative" : "positive"}`);
+    });
   }
-  const about = now.node === null ? "" : `, node ${now.node}`;
-  const step = now.step === 0 ? "All steps" : `Step ${now.step}, ${names[now.step - 1]}`;
-  document.getElementById("now").textContent = `${step}; row ${rows[now.place].row}${about}`;
-}
 
-function go(change) {
-  Object.assign(now, change);
-  show();
-}
+  function fillFrame() {
+    const { slots } = frame();
+    one("#about").textContent = frame().about;
+    for (const name of Object.keys(slots)) fill(name, slots[name]);
+    put(slots.weights, all(".network .label"));
+    draw("weights", all(".network line.weight"));
+    for (const name of ["before", "after"]) draw(name, all(`[data-slots="${name}"] line.weight`));
+    const rows = all("#observations tbody tr");
+    rows.forEach((line, i) => { line.hidden = i >= frame().rows.length; });
+    all('[data-slots="raw"] tbody tr').forEach((line, i) => { line.hidden = i >= frame().rows.length; });
+    for (const picture of all("div.frame")) picture.hidden = Number(picture.dataset.frame) !== now.frame;
+    for (const mark of all(".mark")) mark.classList.toggle("chosen", Number(mark.dataset.frame) === now.frame);
+    const menu = one("#row");
+    if (menu) menu.replaceChildren(...frame().rows.map((told, i) => new Option(told.row, i)));
+    if (one("#epoch")) one("#epoch").value = now.frame;
+  }
 
-function bring(selector) {
-  const found = document.querySelector(selector);
-  if (found) found.scrollIntoView({ block: "nearest" });
-}
+  function fillRow() {
+    fill("values", row().values);
+    for (const node of all(".node")) {
+      node.setAttribute("aria-label", `${node.querySelector(".name").textContent}, value ${node.querySelector(".value").textContent}`);
+    }
+    fillFormulas();
+    if (one("#row")) one("#row").value = now.row;
+    all("#observations tbody tr").forEach((line, i) => line.classList.toggle("chosen", i === now.row));
+    for (const dot of all(".dot")) dot.classList.toggle("chosen", Number(dot.dataset.row) === row().row);
+  }
 
-function stepTo(step) {
-  go({ step: step < 1 ? 6 : step > 6 ? 1 : step });
-  bring(now.step >= 3 && now.step <= 5 ? `details[open] section[data-step="${now.step}"]` : `section[data-step="${now.step}"]`);
-}
+  function showStep() {
+    for (const button of all("nav [data-step]")) {
+      if (Number(button.dataset.step) === now.step && !now.whole) button.setAttribute("aria-current", "step");
+      else button.removeAttribute("aria-current");
+    }
+    for (const section of all("section[data-step]")) section.classList.toggle("current", Number(section.dataset.step) === now.step);
+    page.classList.toggle("whole", now.whole);
+    one("#all").setAttribute("aria-pressed", String(now.whole));
+  }
 
-function rowTo(place) {
-  go({ place: (place + rows.length) % rows.length });
-}
+  function belongs(owner) {
+    return owner === now.chosen || owner === `b(${now.chosen})`;
+  }
 
-function play(on) {
-  clearInterval(now.timer);
-  now.timer = on ? setInterval(() => { if (now.step === 6) rowTo(now.place + 1); stepTo(now.step + 1); }, 2000) : null;
-  const button = document.getElementById("play");
-  button.setAttribute("aria-pressed", String(on));
-  button.textContent = on ? "Pause" : "Play";
-}
+  function showChosen() {
+    for (const part of all("[data-of]")) {
+      const chosen = part.dataset.of === now.chosen;
+      part.classList.toggle("chosen", chosen);
+      if (part.getAttribute("role") === "button") part.setAttribute("aria-pressed", String(chosen));
+    }
+    const panel = one("#chosen");
+    panel.hidden = now.chosen === null;
+    const found = [...items.values()].flat().filter((item) => belongs(item.dataset.owner));
+    panel.querySelector("h2").textContent = now.chosen === null ? "" : `${now.chosen.replace("->", " → ")}, row ${row().row}`;
+    const copies = found.map((item) => item.cloneNode(true));
+    if (!copies.length && now.chosen !== null) {
+      const words = document.createElement("li");
+      words.textContent = "An input: its value is given.";
+      copies.push(words);
+    }
+    panel.querySelector("ul").replaceChildren(...copies);
+  }
 
-function choose(node) {
-  go({ node: now.node === node ? null : node });
-  bring("details[open] li.chosen");
-}
+  function tell() {
+    const step = now.whole ? "All steps" : `Step ${now.step} of ${data.steps.length}, ${data.steps[now.step - 1]}`;
+    const epoch = data.frames.length > 1 ? `; epoch ${frame().epoch}` : "";
+    one("#now").textContent = `${step}${epoch}; row ${row().row}`;
+  }
 
-document.documentElement.classList.add("scripted");
-for (const button of document.querySelectorAll("nav [data-step]")) {
-  button.addEventListener("click", () => stepTo(Number(button.dataset.step)));
-}
-document.getElementById("play").addEventListener("click", () => play(now.timer === null));
-for (const node of document.querySelectorAll(".node")) {
-  node.addEventListener("click", () => choose(node.dataset.node));
-  node.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(node.dataset.node); }
+  function go(change) {
+    const before = { ...now };
+    Object.assign(now, change);
+    if (change.frame !== undefined) {
+      const same = frame().rows.findIndex((told) => told.row === data.frames[before.frame].rows[before.row].row);
+      now.row = change.row ?? Math.max(0, same);
+      fillFrame();
+    }
+    if (change.frame !== undefined || change.row !== undefined) fillRow();
+    showStep();
+    showChosen();
+    tell();
+  }
+
+  function next() {
+    const last = now.step === data.steps.length;
+    if (!last) go({ step: now.step + 1, whole: false });
+    else if (now.frame + 1 < data.frames.length) go({ step: 1, frame: now.frame + 1, whole: false });
+    else if (now.row + 1 < frame().rows.length) go({ step: 1, row: now.row + 1, whole: false });
+    else { play(false); go({ step: 1, frame: 0, whole: false }); }
+  }
+
+  function previous() {
+    if (now.step > 1) go({ step: now.step - 1, whole: false });
+    else if (now.frame > 0) go({ step: data.steps.length, frame: now.frame - 1, whole: false });
+  }
+
+  function play(on) {
+    clearInterval(now.timer);
+    now.timer = on ? setInterval(next, 2500) : null;
+    one("#play").setAttribute("aria-pressed", String(on));
+    one("#play").textContent = on ? "Pause" : "Play";
+  }
+
+  function choose(name) {
+    go({ chosen: name });
+  }
+
+  function focus(part) {
+    if (!part) return;
+    for (const other of all(".node, .edge")) other.tabIndex = -1;
+    part.tabIndex = 0;
+    part.focus();
+    choose(part.dataset.of);
+  }
+
+  function along(part, key) {
+    const node = part.classList.contains("node");
+    const layer = Number(part.dataset.layer);
+    const [from, to] = part.dataset.of.split("->");
+    const named = (name) => all(".node").find((other) => other.dataset.of === name);
+    if (key === "ArrowRight") return node ? all(".edge").find((edge) => edge.dataset.of.startsWith(`${from}->`)) : named(to);
+    if (key === "ArrowLeft") return node ? all(".edge").find((edge) => edge.dataset.of.endsWith(`->${from}`)) : named(from);
+    const column = all(node ? ".node" : ".edge").filter((other) => Number(other.dataset.layer) === layer);
+    return column[column.indexOf(part) + (key === "ArrowDown" ? 1 : -1)];
+  }
+
+  function light(name) {
+    for (const part of all("[data-of]")) part.classList.toggle("lit", part.dataset.of === name);
+  }
+
+  page.classList.add("scripted");
+  for (const button of all("nav [data-step]")) {
+    button.addEventListener("click", () => go({ step: Number(button.dataset.step), whole: false }));
+  }
+  one("#all").addEventListener("click", () => go({ whole: !now.whole }));
+  one("#next").addEventListener("click", next);
+  one("#play").addEventListener("click", () => play(now.timer === null));
+  one("#epoch")?.addEventListener("change", (event) => go({ frame: Number(event.target.value) }));
+  one("#row")?.addEventListener("change", (event) => go({ row: Number(event.target.value) }));
+  page.addEventListener("click", (event) => {
+    const mark = event.target.closest(".mark");
+    const line = event.target.closest("#observations tbody tr");
+    const of = event.target.closest("[data-of]");
+    const owner = event.target.closest("[data-owner]");
+    if (mark) go({ frame: Number(mark.dataset.frame) });
+    else if (line) go({ row: Number(line.dataset.place) });
+    else if (of?.matches(".node, .edge")) focus(of);
+    else if (of) choose(of.dataset.of.replace(/^b\((.*)\)$/, "$1"));
+    else if (owner) choose(owner.dataset.owner.replace(/^b\((.*)\)$/, "$1"));
   });
+  page.addEventListener("pointerover", (event) => light(event.target.closest("[data-of]")?.dataset.of ?? null));
+  page.addEventListener("keydown", (event) => {
+    const part = event.target.closest(".node, .edge");
+    if (part && event.key.startsWith("Arrow")) {
+      event.preventDefault();
+      event.stopPropagation();
+      focus(along(part, event.key));
+    } else if (part && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      choose(now.chosen === part.dataset.of ? null : part.dataset.of);
+    } else if (event.key === "Escape") choose(null);
+  });
+  (root === document ? document : page).addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest?.(".wide, select")) return;
+    if (event.key === "ArrowRight") { event.preventDefault(); next(); }
+    if (event.key === "ArrowLeft") { event.preventDefault(); previous(); }
+  });
+  go({ frame: now.frame, row: now.row });
+  return { now };
 }
-for (const row of document.querySelectorAll("#observations tbody tr")) {
-  row.addEventListener("click", () => rowTo(Number(row.dataset.place)));
-}
-details.forEach((one, place) => one.querySelector("summary").addEventListener("click", (event) => { event.preventDefault(); rowTo(place); }));
-document.addEventListener("keydown", (event) => {
-  const moves = { ArrowRight: () => stepTo(now.step + 1), ArrowLeft: () => stepTo(now.step - 1), ArrowDown: () => rowTo(now.place + 1), ArrowUp: () => rowTo(now.place - 1) };
-  if (moves[event.key] && !event.altKey && !event.ctrlKey && !event.metaKey && !event.target.closest(".wide")) { event.preventDefault(); moves[event.key](); }
-});
-show();

@@ -1,0 +1,188 @@
+"""Costs over epochs as a curve, and the outputs over two inputs as a picture: both SVG."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from chainrule.explaining.page.markup import shortened
+from chainrule.explaining.story import Course
+from chainrule.trace import Trace
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
+MOST_POINTS, MOST_DOTS = 300, 200
+LOGARITHMIC = 100  # epochs, from which their axis is logarithmic
+LOW, MIDDLE, HIGH = (230, 159, 80), (247, 247, 247), (80, 145, 205)
+CLASS_COLOURS = ((166, 206, 227), (253, 191, 111), (178, 223, 138), (251, 154, 153), (202, 178, 214), (255, 255, 153))
+
+
+def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
+    """Training and validation cost over the epochs.
+
+    `marks`: (epoch, place of the frame) of the epochs that can be opened.
+    """
+    epochs, costs, held = course.epoch, course.cost, course.validation_cost
+    log = bool(len(epochs)) and epochs[-1] >= LOGARITHMIC
+    finite = np.concatenate([costs[np.isfinite(costs)], held[np.isfinite(held)], [0.0]])
+    low, high = min(0.0, float(finite.min())), float(finite.max()) or 1.0
+    scale = np.log10 if log else np.asarray
+    first, last = float(scale(1.0)), float(scale(float(max(2, epochs[-1])))) if len(epochs) else 1.0
+
+    def x(epoch: Any) -> Any:
+        return LEFT + (scale(np.asarray(epoch, float)) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+
+    def y(cost: Any) -> Any:
+        return TOP + (high - np.asarray(cost, float)) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    inside = axes([(f"{e:,}", x(e)) for e in _ticks_of_epochs(epochs, log)], _cost_ticks(low, high, y))
+    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">epoch</text>'
+    kept = x(course.best_epoch)
+    inside += f'<line class="kept" x1="{kept:.1f}" y1="{TOP}" x2="{kept:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+    thin = _thinned(epochs, log)
+    for kind, values in (("training", costs), ("validation", held)):
+        points = [(x(epochs[i]), y(values[i])) for i in thin if np.isfinite(values[i])]
+        if points:
+            drawn = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+            inside += f'<polyline class="{kind}" points="{drawn}"/>'
+    for epoch, place in marks:
+        cost = float(costs[np.searchsorted(epochs, epoch)])
+        at = cost if np.isfinite(cost) else low
+        inside += (
+            f'<circle class="mark" data-frame="{place}" cx="{x(epoch):.1f}" cy="{y(at):.1f}" r="5">'
+            f"<title>epoch {epoch:,}</title></circle>"
+        )
+    return chart(curve_words(course), inside)
+
+
+def curve_words(course: Course) -> str:
+    """What the curve shows, in a sentence."""
+    if not len(course.epoch):
+        return "no epoch was trained"
+    told = f"Training cost from {course.cost[0]:.4g} to {course.cost[-1]:.4g} in {course.epoch[-1]:,} epochs"
+    if np.isfinite(course.validation_cost).any():
+        lowest = np.nanmin(course.validation_cost)
+        told += f"; validation cost (dashed) lowest, {lowest:.4g}, in epoch {course.best_epoch:,}, which was kept"
+    return told
+
+
+def surface_svg(trace: Trace, row: int | None) -> str:
+    """The outputs over the plane of the two inputs, and the observations of the update on it."""
+    surface: Any = trace.surface
+    names = [shortened(name, 24) for name in trace.names.inputs]
+    left, right, bottom, top = surface.x[0], surface.x[-1], surface.y[0], surface.y[-1]
+
+    def x(value: Any) -> Any:
+        return LEFT + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT)
+
+    def y(value: Any) -> Any:
+        return TOP + (top - value) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+
+    picture = _png(_colours(surface.values)[::-1])
+    inside = (
+        f'<image x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" '
+        f'preserveAspectRatio="none" href="{picture}"/>'
+    )
+    inside += axes(
+        [(f"{v:.3g}", x(v)) for v in round_values(left, right)], [(f"{v:.3g}", y(v)) for v in round_values(bottom, top)]
+    )
+    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">{escape(names[0])}</text>'
+    inside += f'<text class="axis start" x="4" y="{TOP - 7}">{escape(names[1])}</text>'
+    for i in sorted(range(min(MOST_DOTS, len(trace.X))), key=lambda i: i == row):
+        inside += _dot(x(trace.X[i, 0]), y(trace.X[i, 1]), _target_mark(trace, i), trace.rows[i])
+    label = f"Output over {names[0]} and {names[1]}, with {min(MOST_DOTS, len(trace.X))} observations"
+    return chart(label, inside)
+
+
+def chart(label: str, inside: str) -> str:
+    """What is drawn in WIDTH by HEIGHT, as a picture with a name."""
+    shape = f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    return f'<svg {shape} aria-label="{escape(label)}">{inside}</svg>'
+
+
+def _dot(x: float, y: float, mark: str, row: int) -> str:
+    text = f'<text x="{x:.1f}" y="{y + 4:.1f}">{mark}</text>' if mark else ""
+    return (
+        f'<g class="dot" data-row="{row}"><circle cx="{x:.1f}" cy="{y:.1f}" r="7"/>{text}<title>row {row}</title></g>'
+    )
+
+
+def _target_mark(trace: Trace, i: int) -> str:
+    """An observation's class as a digit; nothing for a number."""
+    y = trace.Y[i]
+    if len(y) > 1:
+        return str(int(np.argmax(y)) + 1)
+    return f"{y[0]:.0f}" if y[0] in (0, 1) else ""
+
+
+def _colours(values: np.ndarray) -> np.ndarray:
+    """(n, n, outputs) as (n, n, 3) bytes: of one output a ramp, of several the colour of the largest."""
+    if values.shape[-1] > 1:
+        return np.array(CLASS_COLOURS, np.uint8)[values.argmax(axis=-1) % len(CLASS_COLOURS)]
+    v = values[..., 0]
+    low, high = (0.0, 1.0) if v.min() >= 0 and v.max() <= 1 else (v.min(), v.max())
+    t = (v - low) / ((high - low) or 1.0)
+    return np.stack([np.interp(t, [0, 0.5, 1], column) for column in zip(LOW, MIDDLE, HIGH, strict=True)], -1).astype(
+        np.uint8
+    )
+
+
+def _png(pixels: np.ndarray) -> str:
+    """(height, width, 3) bytes as a data address; the smallest form of PNG (RFC 2083)."""
+    height, width, _ = pixels.shape
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1).tobytes()
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines, 9)),
+        (b"IEND", b""),
+    ]
+    body = b"".join(
+        struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
+
+
+def axes(below: Sequence[tuple[str, Any]], beside: Sequence[tuple[str, Any]]) -> str:
+    inside = ""
+    for text, x in below:
+        inside += f'<line class="tick" x1="{x:.1f}" y1="{HEIGHT - BOTTOM}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM + 4}"/>'
+        inside += f'<text class="axis" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}">{text}</text>'
+    for text, y in beside:
+        inside += f'<line class="tick" x1="{LEFT - 4}" y1="{y:.1f}" x2="{LEFT}" y2="{y:.1f}"/>'
+        inside += f'<text class="axis end" x="{LEFT - 7}" y="{y + 4:.1f}">{text}</text>'
+    frame = (
+        f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
+    )
+    return frame + inside
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Two or three round values between two others."""
+    step = 10 ** np.floor(np.log10((high - low) / 2))
+    step *= next(m for m in (5, 2, 1) if m * step <= (high - low) / 2)
+    return [float(v) for v in np.arange(np.ceil(low / step), high / step + 1e-9) * step]
+
+
+def _cost_ticks(low: float, high: float, y: Any) -> list[tuple[str, Any]]:
+    return [(f"{v:.3g}", y(v)) for v in round_values(low, high)]
+
+
+def _ticks_of_epochs(epochs: np.ndarray, log: bool) -> list[int]:
+    last = int(epochs[-1]) if len(epochs) else 1
+    if log:
+        return [10**k for k in range(int(np.log10(last)) + 1)]
+    return sorted({1, max(1, last // 2), last})
+
+
+def _thinned(epochs: np.ndarray, log: bool) -> np.ndarray:
+    """Places of as many epochs as a curve needs."""
+    n = len(epochs)
+    if n <= MOST_POINTS:
+        return np.arange(n)
+    spread = np.geomspace(1, n, MOST_POINTS) - 1 if log else np.linspace(0, n - 1, MOST_POINTS)
+    return np.unique(spread.round().astype(int))

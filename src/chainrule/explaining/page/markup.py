@@ -1,0 +1,55 @@
+"""Pieces of pages: assets, templates, tables. All text that comes from outside is escaped here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+
+def asset(name: str) -> str:
+    """A file that lies beside this one."""
+    return files("chainrule.explaining.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def filled(template: str, parts: Mapping[str, str]) -> str:
+    """The template with each {{NAME}} replaced by its part, once: what a part says is not looked at."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)
+
+
+def as_script_data(document: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[str], str]],
+    slots: str = "",
+    named: str = "s",
+) -> str:
+    """A table that scrolls by itself; each row has a name, cells, and attributes that are HTML already.
+
+    With `slots`, the cells, and the names where `named` is "s", are filled again by the script.
+    """
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    cell = '<td class="s">' if slots else "<td>"
+    head = f'<th scope="row" class="{named}">' if slots and named else '<th scope="row">'
+    body = "".join(
+        f"<tr{attributes}>{head}{escape(name)}</th>{''.join(f'{cell}{escape(text)}</td>' for text in cells)}</tr>"
+        for name, cells, attributes in rows
+    )
+    tie = f' data-slots="{slots}"' if slots else ""
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table{tie}>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def shortened(text: str, most: int = 18) -> str:
+    """The text, or its beginning and an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"

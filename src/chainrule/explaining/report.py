@@ -1,0 +1,229 @@
+"""The report of a run: one page with its scores, its course, what each column contributes, and how to make it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.console import counted
+from chainrule.explaining.page.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    axes,
+    chart,
+    curve_svg,
+    curve_words,
+    round_values,
+)
+from chainrule.explaining.page.drawing import network_svg
+from chainrule.explaining.page.markup import asset, filled, shortened, table
+from chainrule.explaining.story import Course
+from chainrule.explaining.text import nodes_of, paths_of
+from chainrule.tables.fitting import TableModel, outputs
+from chainrule.tables.importance import Importance
+from chainrule.tables.metrics import LOWER_IS_BETTER, Scores
+from chainrule.tables.target import decode
+from chainrule.trace import names_of, trace_prediction
+
+MOST_CLASSES, MOST_DOTS, MOST_DRAWN = 30, 500, 8
+BAR, ROW = 320, 26
+
+
+class Reported(NamedTuple):
+    """What a report tells of.
+
+    X, table     the rows that were scored, encoded; and their raw columns, targets included
+    which        what these rows are: "test" or "training"
+    ended        why training ended, in a sentence
+    """
+
+    name: str
+    model: TableModel
+    course: Course
+    ended: str
+    scores: Scores
+    which: str
+    X: np.ndarray
+    table: Any
+    importance: Importance
+    command: dict[str, Any]
+
+
+def report_html(told: Reported) -> str:
+    """The report as one self-contained page."""
+    target = told.model.target
+    shown = _confusion(told) if told.scores.confusion is not None else _against_truth(told)
+    parts = {
+        "TITLE": escape(f"{', '.join(target.names)}: the run {told.name}"),
+        "STYLE": asset("page.css"),
+        "SUMMARY": escape(_summary(told)),
+        "SCORES": _scores(told),
+        "COURSE": f"<figure>{curve_svg(told.course)}<figcaption>{escape(_course_words(told))}</figcaption></figure>",
+        "ANSWERS": shown,
+        "IMPORTANCE": _importance(told.importance),
+        "NETWORK": _network(told),
+        "COMMAND": _command(told),
+    }
+    return filled(asset("report.html"), parts)
+
+
+def _summary(told: Reported) -> str:
+    """The first sentence that a reader sees: what was learnt and whether it is any good."""
+    n = told.model.about.get("training_rows", 0)
+    name = next(name for name, value in told.scores.network.items() if value is not None)
+    network, baseline = told.scores.network[name], told.scores.baseline[name]
+    learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
+    rows = "held-out rows" if told.which == "test" else "rows, the very ones it was trained on"
+    what = name.replace("_", " ")
+    beside = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
+    return f"{learnt}On {told.scores.rows:,} {rows}: {what} {network:.3f}, where {beside}."
+
+
+def _scores(told: Reported) -> str:
+    rows = []
+    for name, value in told.scores.network.items():
+        better = "lower is better" if name in LOWER_IS_BETTER else "higher is better"
+        cells = [_number(value), _number(told.scores.baseline[name]), better]
+        rows.append((name.replace("_", " "), cells, ""))
+    return table(
+        f"Scores on {told.scores.rows:,} {told.which} rows", ["", "network", told.scores.baseline_is, ""], rows
+    )
+
+
+def _course_words(told: Reported) -> str:
+    return f"{curve_words(told.course)} (training cost: {told.course.cost_is})."
+
+
+def _confusion(told: Reported) -> str:
+    """True classes down, predicted ones across, shaded by their share of the row."""
+    classes, matrix = told.model.target.classes, told.scores.confusion or []
+    if len(classes) > MOST_CLASSES:
+        return f"<p>{len(classes)} classes: their confusion matrix is in metrics.json.</p>"
+    rows = ""
+    for label, counts in zip(classes, matrix, strict=True):
+        shares = np.array(counts) / max(1, sum(counts))
+        cells = "".join(f'<td style="--share:{share:.2f}">{n:,}</td>' for n, share in zip(counts, shares, strict=True))
+        rows += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
+    top = "".join(f'<th scope="col">{escape(label)}</th>' for label in classes)
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Confusion matrix"><table class="confusion">'
+        f"<caption>Confusion matrix: {told.which} rows</caption>"
+        f'<thead><tr><th scope="col">true \\ predicted</th>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _against_truth(told: Reported) -> str:
+    """For each target, predicted values over true ones; on the line they are equal."""
+    target, made = told.model.target, ""
+    _, answers = decode(target, outputs(told.model, told.X))
+    for k, name in enumerate(target.names):
+        truth = told.table.column(name).to_numpy().astype(float)[:MOST_DOTS]
+        predicted = answers[:MOST_DOTS, k]
+        caption = (
+            f"{name}: predicted over true, {counted(len(truth), told.which + ' row')}. On the line they are equal."
+        )
+        made += f"<figure>{_scatter(truth, predicted, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+    return made
+
+
+def _scatter(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
+    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
+    high = high if high > low else low + 1
+
+    def x(value: Any) -> Any:
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def y(value: Any) -> Any:
+        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    ticks = [(f"{v:.4g}", v) for v in round_values(low, high)]
+    inside = axes([(text, x(v)) for text, v in ticks], [(text, y(v)) for text, v in ticks])
+    inside += f'<line class="kept" x1="{x(low):.1f}" y1="{y(low):.1f}" x2="{x(high):.1f}" y2="{y(high):.1f}"/>'
+    inside += "".join(
+        f'<circle class="point" cx="{x(t):.1f}" cy="{y(p):.1f}" r="3"/>' for t, p in zip(truth, predicted, strict=True)
+    )
+    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">true</text>'
+    inside += f'<text class="axis start" x="4" y="{TOP - 7}">predicted</text>'
+    return chart(label, inside)
+
+
+def _importance(told: Importance) -> str:
+    """Bars with whiskers of one deviation, and the numbers beside them."""
+    if not told.columns:
+        return "<p>No column is used.</p>"
+    largest = max(max(r + s for r, s in zip(told.rise, told.spread, strict=True)), 1e-12)
+    rows = ""
+    for column, rise, spread in zip(told.columns, told.rise, told.spread, strict=True):
+        low, high = (BAR * min(1.0, max(0.0, v) / largest) for v in (rise - spread, rise + spread))
+        bar = (
+            f'<svg viewBox="0 0 {BAR + 4} 16" aria-hidden="true">'
+            f'<rect x="0" y="3" width="{BAR * max(0.0, rise) / largest:.1f}" height="10"/>'
+            f'<line x1="{low:.1f}" y1="8" x2="{high:.1f}" y2="8"/></svg>'
+        )
+        told_spread = f"\N{PLUS-MINUS SIGN}{_number(spread)}"
+        rows += (
+            f'<tr><th scope="row">{escape(column)}</th><td>{_number(rise)}</td><td>{told_spread}</td>'
+            f'<td class="rise">{bar}</td></tr>'
+        )
+    caption = f"Rise of {told.measure} when a column is shuffled among {told.rows:,} of the scored rows"
+    left = f"<p>{counted(told.left_out, 'column')} more were not tried: the first layer weighs them less.</p>"
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f'<caption>{escape(caption)}</caption><thead><tr><th scope="col">column</th><th scope="col">rise</th>'
+        f'<th scope="col">spread</th><td></td></tr></thead><tbody>{rows}</tbody></table></div>'
+        + (left if told.left_out else "")
+        + '<p class="how">Mean and standard deviation of 5 shuffles. Columns that tell the same stand in for each '
+        "other, so that each seems to matter little.</p>"
+    )
+
+
+def _network(told: Reported) -> str:
+    """The design, and the answer for the first scored row drawn on it."""
+    network, model = told.model.network, told.model
+    words = ", ".join(activation.name for activation in network.activations)
+    sizes = "-".join(map(str, network.layers))
+    text = f"{sizes}, {words}; cost {network.cost.name}; {network.n_parameters:,} parameters."
+    if not len(told.X):
+        return f"<p>{escape(text)}</p>"
+    X = np.asarray(told.X[:1], np.float64)
+    trace = trace_prediction(network, model.params, X, names=names_of(network, model.encoding.inputs, _outputs(model)))
+    drawn = nodes_of(paths_of(trace, 0), [min(n, MOST_DRAWN) for n in network.layers])
+    drawn = [list(range(n)) if n <= MOST_DRAWN else some for n, some in zip(network.layers, drawn, strict=True)]
+    largest = max(float(np.abs(layer.W).max()) for layer in model.params) or 1.0
+    svg = network_svg(trace.names, trace.params, [a[0] for a in trace.forward.a], drawn, largest, 3, still=True)
+    wide = " Drawn are the nodes on the strongest paths." if max(network.layers) > MOST_DRAWN else ""
+    caption = f"The first {told.which} row in it: in each node its value.{wide} Dashed red lines are negative weights."
+    return f'<p>{escape(text)}</p><figure class="network">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def _outputs(model: TableModel) -> Sequence[str]:
+    target = model.target
+    return [target.classes[1]] if target.task == "binary" else target.classes or target.names
+
+
+def _command(told: Reported) -> str:
+    command = told.command
+    versions = ", ".join(f"{name} {version}" for name, version in command["versions"].items())
+    about = told.model.about
+    files = ", ".join(f"{shortened(file['path'], 60)} ({file['bytes']:,} bytes)" for file in command["files"])
+    made = f"Seed {about.get('seed', 0)}, {about.get('dtype', 'float32')}; {versions}; Python {command['python']}"
+    again = f"chainrule explain {shlex.quote(told.name)} --epoch 1 --html page.html"
+    return (
+        f'<pre tabindex="0">cd {escape(shlex.quote(command["folder"]))}\n{escape(shlex.join(command["command"]))}</pre>'
+        f"<p>{escape(made)}; finished {escape(command['finished'])}.{f' Data: {escape(files)}.' if files else ''}</p>"
+        f"<p>Any update of this run, opened: <code>{escape(again)}</code></p>"
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.6g}"
