@@ -1,4 +1,4 @@
-"""Makes docs/page.png, the README's picture of a page: needs Chromium.
+"""Makes the README's pictures, docs/page.png and docs/report.png: needs Chromium and playwright (in the extra "test").
 
 python docs/pictures.py
 """
@@ -7,30 +7,46 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from chainrule.examples.worked import example_named, trace_of
+from chainrule.examples.worked import example_named
+from chainrule.explaining.examples import story_of
 from chainrule.explaining.page import to_html
-from chainrule.explaining.story import Opened
 
 HERE = Path(__file__).parent
-FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
+FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
 
 def main() -> None:
-    """Write the lecture's page aside, with the third node chosen, and photograph it."""
+    """Photograph the lecture's page at epoch 100, forward, with the third node chosen; and the report of a run."""
+    from playwright.sync_api import sync_playwright
+
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         raise SystemExit("docs/pictures.py needs Chromium: apt install chromium")
-    page = to_html(Opened(trace_of(example_named("lecture")), {}))
-    page = page.replace("\nshow();\n", '\nshow();\nchoose("H3");\nwindow.scrollTo(0, 0);\n')
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "page.html").write_text(page, encoding="utf-8")
-        picture = f"--screenshot={HERE / 'page.png'}"
-        profile = f"--user-data-dir={folder}/profile"
-        command = [browser, *FLAGS.split(), profile, "--window-size=1280,900", picture, f"file://{folder}/page.html"]
-        subprocess.run(command, check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder, "page.html")
+        path.write_text(to_html(story_of(example_named("lecture"))), encoding="utf-8")
+        launched = playwright.chromium.launch(executable_path=browser, args=FLAGS.split())
+        page = launched.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(path.as_uri())
+        page.select_option("#epoch", label="100")
+        page.click('nav [data-step="3"]')
+        page.click('.node[data-of="H3"]')
+        page.screenshot(path=HERE / "page.png")
+        page.goto(_report(folder).as_uri())
+        page.screenshot(path=HERE / "report.png")
+        launched.close()
+
+
+def _report(folder: str) -> Path:
+    """The report of the README's first run."""
+    command = ["train", str(HERE.parent / "examples" / "penguins.csv"), "--target", "body_mass_g"]
+    run = Path(folder, "runs", "penguins-1")
+    subprocess.run([sys.executable, "-m", "chainrule", *command, "--quiet", "-o", str(run)], check=True)
+    return run / "report.html"
 
 
 if __name__ == "__main__":

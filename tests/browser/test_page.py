@@ -184,7 +184,7 @@ def test_a_row_a_mark_and_a_term_can_be_clicked(opened, lecture_page):
         assert page.locator('.node.lit[data-of="H1"]').count() == 1
         page.click('.node[data-of="H3"]')
         told = texts(page, "#chosen li")
-        assert [told[0][:8], len(told)] == ["inputsum", 6]
+        assert [told[0][:8], len(told)] == ["input su", 6]
         page.keyboard.press("Escape")
         assert page.locator("#chosen").is_hidden()
 

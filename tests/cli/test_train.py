@@ -33,6 +33,7 @@ def test_the_run_folder_holds_model_history_metrics_and_command(penguins_run):
         "metrics.json",
         "model.safetensors",
         "plan.json",
+        "report.html",
     ]
     assert len(list((penguins_run / "checkpoints").iterdir())) == 4  # before training, after epochs 1, 2 and 3
     metrics = json.loads((penguins_run / "metrics.json").read_text())

@@ -155,6 +155,8 @@ def _words(rule: Rule) -> str:
     name = getattr(rule, "name", None) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(rule).__name__).lower()
     rate = getattr(rule, "learning_rate", None)
     momentum = getattr(rule, "momentum", 0)
-    return name + (f", learning rate {rate:g}" if isinstance(rate, float | int) else "") + (
-        f", momentum {momentum:g}" if momentum else ""
+    return (
+        name
+        + (f", learning rate {rate:g}" if isinstance(rate, float | int) else "")
+        + (f", momentum {momentum:g}" if momentum else "")
     )

@@ -14,7 +14,7 @@ from chainrule.explaining.page.markup import asset
 from chainrule.explaining.story import Course, Opened, Story
 from chainrule.trace import Trace, trace_step
 
-MOST_FRAMES = 24  # that a widget keeps while it goes along
+MOST_FRAMES = 16  # that a widget keeps while it goes along
 RENDER = """
 export default {
   render({ model, el }) {

@@ -66,7 +66,7 @@ def report_html(told: Reported) -> str:
         "STYLE": asset("page.css"),
         "SUMMARY": escape(_summary(told)),
         "SCORES": _scores(told),
-        "COURSE": f"<figure>{curve_svg(told.course)}<figcaption>{escape(_course_words(told))}</figcaption></figure>",
+        "COURSE": _course(told.course),
         "ANSWERS": shown,
         "IMPORTANCE": _importance(told.importance),
         "NETWORK": _network(told),
@@ -90,16 +90,19 @@ def _summary(told: Reported) -> str:
 def _scores(told: Reported) -> str:
     rows = []
     for name, value in told.scores.network.items():
-        better = "lower is better" if name in LOWER_IS_BETTER else "higher is better"
+        better = "lower" if name in LOWER_IS_BETTER else "higher"
         cells = [_number(value), _number(told.scores.baseline[name]), better]
         rows.append((name.replace("_", " "), cells, ""))
     return table(
-        f"Scores on {told.scores.rows:,} {told.which} rows", ["", "network", told.scores.baseline_is, ""], rows
+        f"Scores on {told.scores.rows:,} {told.which} rows", ["score", "network", told.scores.baseline_is, ""], rows
     )
 
 
-def _course_words(told: Reported) -> str:
-    return f"{curve_words(told.course)} (training cost: {told.course.cost_is})."
+def _course(course: Course) -> str:
+    if not len(course.epoch):
+        return "<p>No epoch was trained to its end.</p>"
+    caption = f"{curve_words(course)} (training cost: {course.cost_is})."
+    return f"<figure>{curve_svg(course)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _confusion(told: Reported) -> str:
@@ -178,7 +181,8 @@ def _importance(told: Importance) -> str:
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
         f'<caption>{escape(caption)}</caption><thead><tr><th scope="col">column</th><th scope="col">rise</th>'
-        f'<th scope="col">spread</th><td></td></tr></thead><tbody>{rows}</tbody></table></div>'
+        '<th scope="col">spread</th><th scope="col">rise and spread</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         + (left if told.left_out else "")
         + '<p class="how">Mean and standard deviation of 5 shuffles. Columns that tell the same stand in for each '
         "other, so that each seems to matter little.</p>"

@@ -445,6 +445,7 @@ def _fitted(lines: Sequence[str], width: int | None) -> list[str]:
         indent = " " * (len(line) - len(line.lstrip()))
         while len(line) > width:
             at = max(line.rfind(mark, len(indent) + 4, width) for mark in (" = ", " + ", ", ", "  "))
+            at = at if at > 0 else line.rfind(" ", len(indent) + 4, width)
             if at < 0:
                 break
             at += line[at] == ","

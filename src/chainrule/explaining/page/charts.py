@@ -28,11 +28,11 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
     `marks`: (epoch, place of the frame) of the epochs that can be opened.
     """
     epochs, costs, held = course.epoch, course.cost, course.validation_cost
-    log = bool(len(epochs)) and epochs[-1] >= LOGARITHMIC
+    log = epochs[-1] >= LOGARITHMIC
     finite = np.concatenate([costs[np.isfinite(costs)], held[np.isfinite(held)], [0.0]])
     low, high = min(0.0, float(finite.min())), float(finite.max()) or 1.0
     scale = np.log10 if log else np.asarray
-    first, last = float(scale(1.0)), float(scale(float(max(2, epochs[-1])))) if len(epochs) else 1.0
+    first, last = float(scale(1.0)), float(scale(float(max(2, epochs[-1]))))
 
     def x(epoch: Any) -> Any:
         return LEFT + (scale(np.asarray(epoch, float)) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
@@ -62,8 +62,6 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
 
 def curve_words(course: Course) -> str:
     """What the curve shows, in a sentence."""
-    if not len(course.epoch):
-        return "no epoch was trained"
     told = f"Training cost from {course.cost[0]:.4g} to {course.cost[-1]:.4g} in {course.epoch[-1]:,} epochs"
     if np.isfinite(course.validation_cost).any():
         lowest = np.nanmin(course.validation_cost)
@@ -173,7 +171,7 @@ def _cost_ticks(low: float, high: float, y: Any) -> list[tuple[str, Any]]:
 
 
 def _ticks_of_epochs(epochs: np.ndarray, log: bool) -> list[int]:
-    last = int(epochs[-1]) if len(epochs) else 1
+    last = int(epochs[-1])
     if log:
         return [10**k for k in range(int(np.log10(last)) + 1)]
     return sorted({1, max(1, last // 2), last})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from html import escape
 
 from chainrule.explaining.terms import owner, pieces, plain
@@ -15,9 +16,11 @@ NUMBER = r"-?\d[\d,.]*(?:e[-+]?\d+)?"
 TOKEN = re.compile(
     rf"\[[^\]]*\]|(?<![\w'])\({NUMBER}\)|{NUMBER}|[A-Za-z_][\w.'>-]*(?: [A-Za-z_][\w.'>-]*)*|\S|{NO_BREAK}"
 )
+SPACE_THAT_COUNTS = re.compile(r"\[[^\]]*\]|(?<=[\d)]) (?=[a-z(])|(?<=\w) $")
 SQUARED = "<mo>)</mo><mo>^</mo><mn>2</mn>"
 
 
+@lru_cache(maxsize=2**15)  # rows and epochs repeat many lines
 def mathml(line: str) -> str:
     """A line of formula as MathML, name by name and number by number.
 
@@ -48,8 +51,9 @@ def slots(item: str) -> tuple[str, list[str]]:
 
 
 def _tokens(text: str, before: str) -> list[str]:
-    """A number in parentheses is one token, unless a function's name stands before it; a space between words one."""
-    found = TOKEN.findall(re.sub(r"(?<=[\w)]) (?=[a-z(]|$)", " \N{NO-BREAK SPACE}", text))
+    """A number in parentheses is one token, unless a function's name stands before it; so is a space that counts."""
+    spaced = SPACE_THAT_COUNTS.sub(lambda match: match[0] if match[0][0] == "[" else f" {NO_BREAK}", text)
+    found = TOKEN.findall(spaced)
     if found and before.endswith("</mi>") and re.fullmatch(rf"\({NUMBER}\)", found[0]):
         return ["(", found[0][1:-1], ")", *found[1:]]
     return found

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.console import table_lines
+from chainrule.explaining.story import Opened
+from chainrule.explaining.terms import owner, pieces, plain, term
+from chainrule.explaining.text import View, step_lines
+from chainrule.trace import trace_step
+
+
+def wide_step(n=60, momentum=0.0):
+    network = cr.Network([20, n, 2], "tanh")
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(5, 20)), rng.normal(size=(5, 2)) / 3
+    params, rule = cr.initialize(network, seed=0), cr.gradient_descent(0.1, momentum)
+    _, state = cr.update(
+        rule, params, cr.backward(network, params, cr.forward(network, params, X), Y).gradient, rule.init(params)
+    )
+    return Opened(trace_step(network, params, X, Y, rule=rule, rule_state=state), {})
+
+
+def test_terms_are_marked_and_taken_out():
+    line = "a " + term("0.5", "H1") + " + " + term("2", "IN1->H1")
+    assert plain(line) == "a 0.5 + 2"
+    assert pieces(line) == [("a ", None), ("0.5", "H1"), (" + ", None), ("2", "IN1->H1")]
+    assert (owner(line), owner("nothing")) == ("H1", None)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_line_is_wider_than_the_terminal(width):
+    whole, fitted = (step_lines(wide_step(), View(digits=3, width=w)) for w in (None, width))
+    assert max(map(len, whole)) > width
+    assert max(map(len, fitted)) <= width
+    formulas = " ".join(" ".join(fitted[fitted.index("3 forward, row 1") :]).split())
+    assert " ".join(" ".join(whole[whole.index("3 forward, row 1") :]).split()) == formulas
+
+
+def test_a_table_too_wide_goes_on_below():
+    told = table_lines(["row", "first", "second"], [["1", "0.25", "0.5"]], width=12)
+    assert told == ["row  first", "1     0.25", "", "row  second", "1       0.5"]
+
+
+def test_a_wide_network_tells_its_strongest_paths_and_what_they_leave_out():
+    lines = step_lines(wide_step(), View())
+    assert any("8 paths of 2,400, " in line and "% of all that moves the cost" in line for line in lines)
+    assert any(line.startswith("  and 58 nodes more of layer 1: --layer 1 shows all") for line in lines)
+
+
+def test_an_update_with_momentum_is_not_told_as_plain_gradient_descent():
+    lines = step_lines(wide_step(momentum=0.9), View())
+    new = [line for line in lines if line.startswith("  w(")]
+    assert new
+    assert not any(" - 0.1 * " in line for line in new)
+    assert any(" - 0.1 * " in line for line in step_lines(wide_step(), View()))
