@@ -137,7 +137,7 @@ def train(
     if test:
         _check_test_file(prepared, test)
     plan = plan_of(recipe, preparing, balanced, seed, dtype)
-    _train_and_write(source, test, prepared, recipe, plan, path, keep_every, show_parameters, quiet, as_json)
+    _train_and_write(source, sql, test, prepared, recipe, plan, path, keep_every, show_parameters, quiet, as_json)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -214,6 +214,7 @@ def _fail(error: object, code: int) -> None:
 
 def _train_and_write(
     source: Source,
+    sql: str | None,
     test: Source | None,
     prepared: Prepared,
     recipe: Recipe,
@@ -251,7 +252,7 @@ def _train_and_write(
     model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
-    metrics, command = _metrics_document(fit, which, scores), _command_document(source)
+    metrics, command = _metrics_document(fit, which, scores), _command_document(source, sql)
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
     importance = importance_of(model, X, table, plan.seed)
     told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
@@ -296,7 +297,7 @@ def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _command_document(source: Source) -> dict[str, Any]:
+def _command_document(source: Source, sql: str | None) -> dict[str, Any]:
     """How this run was made: to read, and to make it again."""
     import platform
     from datetime import UTC, datetime
@@ -304,6 +305,7 @@ def _command_document(source: Source) -> dict[str, Any]:
     stats = [(path, Path(path).stat()) for path in source.files]
     return {
         "command": ["chainrule", *sys.argv[1:]],
+        "sql": sql,
         "folder": str(Path.cwd()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

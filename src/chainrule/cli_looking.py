@@ -75,15 +75,21 @@ def explain(
     """
     from chainrule.explaining.document import to_json
     from chainrule.explaining.page import to_html
-    from chainrule.explaining.runs import course_of, open_prediction, open_step, open_story, place_of_output
+    from chainrule.explaining.runs import course_of, open_prediction, open_step, open_story
     from chainrule.explaining.story import Story
     from chainrule.explaining.text import View, check_node, prediction_lines, step_lines
 
     digits = _digits(digits, html is not None)
+    if html is not None and (as_json or layer is not None or node is not None):
+        raise UsageError("--html writes the whole page: it goes with none of --json, --layer and --node")
+    if output is not None and predict is None:
+        raise UsageError("--output is what a prediction is followed from: it needs --predict FILE")
     if predict is not None:
         if epoch is not None or batch is not None:
             raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
-        opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
+        if data:
+            raise UsageError("--data is the table of the training; --predict names the file itself")
+        opened = open_prediction(run, [predict], 1 if row is None else row, output)
         view = View(0, layer, node, digits, terminal_width())
         check_node(opened.trace, view)
         if html is not None:
@@ -182,6 +188,8 @@ def examples(
         width = max(map(len, known))
         print_lines([f"{key.ljust(width)}   {document['title']}" for key, document in known.items()])
         return
+    if html is not None and (exercise or epochs is not None):
+        raise UsageError("--html writes the page of the solution: it goes neither with --exercise nor with --epochs")
     if epochs is not None:
         _train_the_lecture(name, epochs)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -9,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.errors import UsageError
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")  # what a name of a column could do to a terminal
 
 app = typer.Typer(
     help="Train feedforward networks by backpropagation, on tables.\n\n"
@@ -73,7 +76,7 @@ def terminal_width() -> int | None:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    typer.echo("\n".join(lines))
+    typer.echo(CONTROLS.sub("\ufffd", "\n".join(lines)))
 
 
 def nothing(lines: Sequence[str]) -> None:

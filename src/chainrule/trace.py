@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from chainrule.costs import Cost
 from chainrule.network import Backward, Forward, Layer, Network, Params, backward, cost, costs_and_shares, forward
 from chainrule.rules import Rule, rate_at, update
 
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
 
@@ -46,6 +48,8 @@ class Trace(NamedTuple):
     cost                         the batch's cost, with the penalty
     step, after                  what the update adds to the parameters, and what they are then
     cost_after                   that of the same observations with the new parameters
+    moments                      of Adam: the mean and the root of the mean square of the gradients, as params each,
+                                 corrected for their start; None for other rules
     learning_rate                of this update; NaN where the rule does not tell
     surface                      of a network of two inputs: its outputs before the step
     names, about                 names of nodes; where the step comes from (epoch, batch, rule ...)
@@ -66,6 +70,7 @@ class Trace(NamedTuple):
     step: Params
     after: Params
     cost_after: float
+    moments: tuple[Params, Params] | None
     learning_rate: float
     surface: Surface | None
     names: Names
@@ -133,7 +138,7 @@ def trace_step(
     bwd = backward(network, wide, fwd, Y, w)
     costs, shares = costs_and_shares(network, fwd, Y, w)
     state = rule.init(wide) if rule_state is None else rule_state
-    after, _ = update(rule, wide, bwd.gradient, state)
+    after, state_after = update(rule, wide, bwd.gradient, state)
     after = _in_float64(after)
     rate = getattr(rule, "learning_rate", None)
     return Trace(
@@ -142,7 +147,7 @@ def trace_step(
         X,
         Y,
         w,
-        tuple(rows) if rows is not None else tuple(range(1, len(X) + 1)),
+        tuple(map(int, rows)) if rows is not None else tuple(range(1, len(X) + 1)),
         rule,
         fwd,
         bwd,
@@ -152,6 +157,7 @@ def trace_step(
         tuple(Layer(b.W - a.W, b.b - a.b) for a, b in zip(wide, after, strict=True)),
         after,
         float(cost(network, forward(network, after, X, keep), Y, w, after)),
+        _moments(rule, state_after),
         float("nan") if rate is None else float(rate_at(rate, np.asarray(getattr(state, "step", 0)))),
         surface_of(network, wide, X) if network.layers[0] == 2 else None,
         names or names_of(network),
@@ -212,7 +218,38 @@ def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str
     for i, size in enumerate(network.layers):
         stem = "IN" if i == 0 else "ON" if i == hidden + 1 else "H" if hidden == 1 else f"H{i}."
         nodes.append((stem,) if stem == "ON" and size == 1 else tuple(f"{stem}{j + 1}" for j in range(size)))
-    return Names(tuple(nodes), tuple(inputs) or nodes[0], tuple(outputs) or nodes[-1])
+    for what, given, layer in (("inputs", inputs, nodes[0]), ("outputs", outputs, nodes[-1])):
+        if len(given) not in (0, len(layer)):
+            raise ValueError(f"names: expected {len(layer)} for the {what}, got {len(given)}")
+    called = (tuple(UNPRINTABLE.sub("\ufffd", name) for name in given) for given in (inputs, outputs))
+    return Names(tuple(nodes), next(called) or nodes[0], next(called) or nodes[-1])
+
+
+def _moments(rule: Rule, state: Any) -> tuple[Params, Params] | None:
+    """Adam's running moments, corrected for having started at zero (Kingma and Ba, 2015, algorithm 1)."""
+    options = dict(getattr(rule, "options", ()))
+    found = _state_of_adam(state)
+    if found is None:
+        return None
+    t, mean, square = found
+    beta_1, beta_2 = (
+        getattr(rule, f"beta_{i}", options.get(f"b{i}", default)) for i, default in ((1, 0.9), (2, 0.999))
+    )
+    mean, square = _in_float64(mean), _in_float64(square)
+    return (
+        tuple(Layer(W / (1 - beta_1**t), b / (1 - beta_1**t)) for W, b in mean),
+        tuple(Layer(np.sqrt(W / (1 - beta_2**t)), np.sqrt(b / (1 - beta_2**t))) for W, b in square),
+    )
+
+
+def _state_of_adam(state: Any) -> tuple[int, Params, Params] | None:
+    """Updates made, mean and square, wherever in the state they are."""
+    if hasattr(state, "mu") and hasattr(state, "nu"):
+        return int(state.count), state.mu, state.nu
+    if hasattr(state, "mean") and hasattr(state, "square"):
+        return int(state.step), state.mean, state.square
+    inner = state if isinstance(state, tuple) else ()
+    return next((found for part in inner if (found := _state_of_adam(part))), None)
 
 
 def _in_float64(params: Params) -> Params:

@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from chainrule.examples.worked import example_named, trace_of
+import chainrule as cr
 from chainrule.explaining.page import page_of, to_html
+from chainrule.explaining.page.charts import has_surface, surface_words
 from chainrule.explaining.page.formulas import mathml
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.terms import plain, term
 from chainrule.explaining.text import View, backward_lines, cost_lines, forward_lines, update_lines
+from chainrule.trace import trace_step
 
 from .conftest import EVIL
 
@@ -308,7 +310,58 @@ def test_a_prediction_has_its_own_steps(opened, wide_story):
         ]
 
 
-def test_two_updates_of_another_shape_are_told_whole(lecture_story):
-    """Where a formula is not built as that of the first row, the whole of it is in the data."""
-    page = page_of(Story((Opened(trace_of(example_named("mazur")), {}),)))
-    assert all(isinstance(change, str) for change in page.data["frames"][0]["rows"][0]["formulas"]["update"])
+def two_classes():
+    """Two epochs of 30 rows in two orders; the classes take turns."""
+    network = cr.Network([2, 3, 2], ["tanh", "softmax"], "categorical_cross_entropy")
+    rng = np.random.default_rng(0)
+    X, Y, frames = rng.normal(size=(30, 2)), np.eye(2)[np.arange(30) % 2], []
+    for epoch, order in ((1, np.arange(30)), (2, np.arange(30)[::-1])):
+        params, about = cr.initialize(network, seed=epoch), {"epoch": epoch, "batch": 1, "batches": 1}
+        rows = [100 + i for i in order]
+        trace = trace_step(network, params, X[order], Y[order], rule=cr.gradient_descent(0.1), rows=rows, about=about)
+        frames.append(Opened(trace, {}))
+    return Story(tuple(frames))
+
+
+def test_a_row_beyond_the_first_ones_is_followed_to_other_epochs(opened):
+    with opened(to_html(two_classes(), row=20)) as page:
+        assert page.text_content("#now").endswith("epoch 1; row 120")
+        choose(page, "#epoch", 1)
+        assert page.text_content("#now").endswith("epoch 2; row 120")
+
+
+def test_a_formula_of_another_shape_is_told_whole_and_belongs_to_its_own_node(opened):
+    story = two_classes()
+    changes = [row["formulas"]["cost"][0] for row in page_of(story).data["frames"][0]["rows"]]
+    assert [isinstance(change, str) for change in changes] == [i % 2 == 0 for i in range(12)]
+    with opened(to_html(story)) as page:
+        page.click('.node[data-of="ON2"]')
+        without = texts(page, "#chosen li")
+        choose(page, "#row", 1)
+        told = texts(page, "#chosen li")
+        assert len(told) == len(without) + 1
+        assert any("ln" in line for line in told)
+        choose(page, "#row", 2)
+        assert len(texts(page, "#chosen li")) == len(without)
+
+
+def test_back_goes_where_next_came_from(opened, lecture_page):
+    with opened(lecture_page) as page:
+        seen = []
+        for _ in range(20):
+            seen.append(page.text_content("#now"))
+            page.click("#next")
+        for before in reversed(seen):
+            page.click("#back")
+            assert page.text_content("#now") == before
+
+
+def test_a_surface_is_shown_only_where_its_outputs_mean_one_thing():
+    X, Y = np.random.default_rng(0).normal(size=(2, 5, 2))
+    network = cr.Network([2, 3, 2], ["tanh", "identity"])
+    step = cr.explain_step(network, cr.initialize(network, seed=0), X, Y, rule=cr.gradient_descent(0.1))
+    assert not has_surface(step.trace)
+    one = cr.Network([2, 3, 1], ["tanh", "identity"])
+    step = cr.explain_step(one, cr.initialize(one, seed=0), X, np.round(Y[:, :1]) % 2, rule=cr.gradient_descent(0.1))
+    assert has_surface(step.trace)
+    assert "where it is low" in surface_words(step.trace)

@@ -114,3 +114,16 @@ def test_what_is_not_json_is_refused(chainrule, tmp_path):
     assert "cannot be read as JSON" in chainrule("examples", "nowhere.json").err
     assert chainrule("examples", "mazur", "--row", 2).code == 2
     assert chainrule("examples", "mazur", "--epochs", 2).code == 2
+
+
+def test_an_exercise_of_a_larger_network(chainrule, tmp_path):
+    document = {**base(), "layers": [1, 30, 1], "published": {}}
+    document["initial"] = {"W1": [[0.1] * 30], "b1": [0.0] * 30, "W2": [[0.1]] * 30, "b2": [0.0]}
+    (tmp_path / "my.json").write_text(json.dumps(document))
+    assert "\f" in chainrule("examples", "my.json", "--exercise").out
+
+
+@pytest.mark.parametrize("more", [["--exercise"], ["--epochs", 5]])
+def test_a_page_shows_the_solution_and_nothing_else(chainrule, tmp_path, more):
+    assert chainrule("examples", "lecture", "--html", "a.html", *more).code == 2
+    assert not (tmp_path / "a.html").exists()

@@ -110,7 +110,7 @@ def test_raw_values_are_those_of_the_file(penguins_run):
             if expected in ("", "NA"):
                 assert values[i] == "missing"
             else:
-                assert values[i] == (expected if name in ("island", "sex") else f"{float(expected):.6g}")
+                assert values[i] == (expected if name in ("island", "sex", "species") else f"{float(expected):.6g}")
 
 
 def test_every_sum_that_is_written_is_right(chainrule, penguins_run):
@@ -126,7 +126,7 @@ def test_every_sum_that_is_written_is_right(chainrule, penguins_run):
 def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_run):
     model = load_table_model(penguins_run)
     X, _ = encoded_rows(model, open_table([str(PENGUINS)]))
-    told = open_prediction(penguins_run, [str(PENGUINS)], row=5, output=2).trace
+    told = open_prediction(penguins_run, [str(PENGUINS)], row=5, output="Gentoo").trace
     step = 1e-6 * np.eye(X.shape[1])
     wide = [cr.Layer(W.astype(float), b.astype(float)) for W, b in model.params]
     out = [cr.forward(model.network, wide, told.X + sign * step).a[-1][:, 2] for sign in (1, -1)]
@@ -231,3 +231,87 @@ def test_a_damaged_run_is_refused(chainrule, penguins_run, tmp_path, damage):
     told = chainrule("explain", run)
     assert told.code == 1
     assert told.err.startswith("chainrule: ")
+
+
+def test_a_prediction_says_what_it_comes_to(chainrule, penguins_run, tmp_path):
+    told = chainrule("explain", penguins_run, "--predict", PENGUINS, "--row", 300).out.splitlines()
+    predicted = chainrule("predict", penguins_run, PENGUINS).out.splitlines()[300].split(",")
+    answer = predicted[-4]
+    assert told[1].startswith(f"predicted: {answer} (probabilities: {answer} ")
+    assert any(line.startswith(f"how each input pushes {answer}:") for line in told)
+    assert chainrule("train", PENGUINS, "-t", "body_mass_g", "--epochs", 5, "-o", "mass").code == 0
+    line = chainrule("explain", "mass", "--predict", PENGUINS, "--row", 3).out.splitlines()[1]
+    value = float(chainrule("predict", "mass", PENGUINS).out.splitlines()[3].split(",")[-1])
+    name, mean, std, a, told_value = re.fullmatch(r"predicted: (\S+) = (\S+) \+ (\S+) \* (\S+) = (\S+)", line).groups()
+    assert name == "body_mass_g"
+    assert float(told_value) == pytest.approx(value, rel=1e-5)
+    assert float(mean) + float(std) * float(a) == pytest.approx(value, rel=1e-3)
+
+
+def test_how_a_number_was_encoded_and_adam_moved_a_weight(chainrule, penguins_run):
+    told = chainrule("explain", penguins_run, "--epoch", 3, "--digits", 6, "--node", "ON1").out
+    raw, mean, std, x = re.search(r"IN4 = \((\S+) - (\S+)\) / (\S+) = (\S+)", told).groups()
+    assert (float(raw) - float(mean)) / float(std) == pytest.approx(float(x), abs=1e-4)
+    weights = re.findall(r"w\(\S+->ON1\) = (\S+) - (\S+) \* (\(?\S+\)?) / (\S+) = (\S+)", told)
+    assert weights
+    for old, rate, m, root, new in weights:
+        m = float(m.strip("()"))
+        assert float(old) - float(rate) * m / float(root) == pytest.approx(float(new), abs=1e-4)
+    mean, penalty, cost = re.search(
+        r"of the batch: (\S+), the mean .*, \+ (\S+), the L2 penalty, = (\S+)", told
+    ).groups()
+    assert float(mean) + float(penalty) == pytest.approx(float(cost), abs=2e-6)
+
+
+def test_raw_values_have_the_target_last(penguins_run):
+    opened = open_step(penguins_run, 2)
+    assert list(opened.raw)[-1] == "species"
+    outputs = opened.trace.names.outputs
+    assert opened.raw["species"] == [outputs[k] for k in opened.trace.Y.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--html", "a.html", "--json"], "--html writes the whole page"),
+        (["--html", "a.html", "--node", "ON1"], "--html writes the whole page"),
+        (["--output", "Gentoo"], "it needs --predict FILE"),
+        (["--predict", PENGUINS, "--data", PENGUINS], "--predict names the file itself"),
+        (["--predict", PENGUINS, "--output", "Gento"], "did you mean 'Gentoo'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(chainrule, penguins_run, tmp_path, flags, said):
+    told = chainrule("explain", penguins_run, *flags)
+    assert told.code == 2
+    assert said in told.err
+    assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize("flags", [["--predict", PENGUINS, "--row", 0], ["--row", 0], ["--batch", 0], ["--epoch", 0]])
+def test_zero_is_no_row_batch_or_epoch(chainrule, penguins_run, flags):
+    assert chainrule("explain", penguins_run, *flags).code == 1
+
+
+@pytest.mark.parametrize("given", ["--sql", "--sql="])
+def test_a_run_of_a_query_is_opened_from_another_folder(chainrule, tmp_path, monkeypatch, given):
+    shutil.copy(PENGUINS, tmp_path / "p.csv")
+    query = "SELECT * FROM 'p.csv' WHERE year > 2007"
+    sql = [given + query] if given.endswith("=") else [given, query]
+    assert chainrule("train", *sql, "-t", "species", "--epochs", 2, "-o", "run").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert chainrule("explain", tmp_path / "run", "--epoch", 2).code == 0
+
+
+def test_a_name_cannot_steer_the_terminal(chainrule, tmp_path):
+    (tmp_path / "t.csv").write_text("a\x1b[31mred,b\n" + "\n".join(f"{i % 5},{i % 2}" for i in range(60)))
+    assert chainrule("train", "t.csv", "-t", "b", "--epochs", 2, "-o", "run").code == 0
+    told = chainrule("explain", "run")
+    assert "\x1b" not in told.out
+    assert "a\ufffd[31mred" in told.out
+
+
+def test_names_of_another_number_are_refused():
+    network, params, X, Y, rule = lecture_setting()
+    with pytest.raises(ValueError, match="expected 2 for the inputs, got 1"):
+        cr.explain_step(network, params, X, Y, rule=rule, names=["one"])

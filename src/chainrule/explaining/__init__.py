@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.explaining.runs import open_prediction, open_story, place_of_output
+from chainrule.errors import UsageError
+from chainrule.explaining.runs import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
 from chainrule.trace import Prediction, Trace, names_of, trace_step
 
@@ -74,7 +75,7 @@ class Explanation(NamedTuple):
 
 def explain(
     run: str | os.PathLike[str],
-    epoch: int = 1,
+    epoch: int | None = None,
     batch: int | None = None,
     row: int | None = None,
     *,
@@ -87,9 +88,11 @@ def explain(
     Parameters
     ----------
     epoch, batch, row : int
-        Which update, from 1, and the row of the table to work through; without `batch` the first, or the row's.
+        Which update, from 1 (epoch 1), and the row of the table to work through; without `batch` the first, or the
+        row's.
     predict : str
-        A file: open the prediction of its row `row` (1) instead, for the class or target `output`.
+        A file: open the prediction of its row `row` (1) instead, and follow the class or target `output` to the
+        inputs (the predicted class, or the first target).
     data
         The run's table, if it is no longer where it was.
 
@@ -97,6 +100,8 @@ def explain(
     ------
     InputError
         If the run, its table, or the epoch, batch or row are not there.
+    UsageError
+        If what is asked for does not go together.
 
     Examples
     --------
@@ -108,10 +113,13 @@ def explain(
         Path("step.html").write_text(step.to_html())
     """
     if predict is not None:
-        opened = open_prediction(run, [predict], row or 1, place_of_output(run, output))
-        return Explanation(Story((opened,)))
-    story = open_story(run, epoch, batch, row, data)
-    return Explanation(story, story.opened.trace.rows.index(row) if row else 0)
+        if epoch is not None or batch is not None or data:
+            raise UsageError("explain: predict opens a prediction, epoch, batch and data an update: one of the two")
+        return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
+    if output is not None:
+        raise UsageError("explain: output is what a prediction is followed from: it needs predict=FILE")
+    story = open_story(run, 1 if epoch is None else epoch, batch, row, data)
+    return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
 
 
 def explain_step(

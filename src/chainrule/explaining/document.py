@@ -34,6 +34,8 @@ def to_json(opened: Opened, row: int = 0, course: Course | None = None) -> dict[
         "about": trace.about,
         "rows": list(trace.rows),
         "raw": opened.raw,
+        "scales": {name: scale._asdict() for name, scale in opened.scales.items()},
+        "answer": list(opened.answer),
         "parameters": _layers(trace.params),
         "a": _lists(trace.forward.a),
         "z": _lists(trace.forward.z),
@@ -57,6 +59,7 @@ def to_json(opened: Opened, row: int = 0, course: Course | None = None) -> dict[
         "step": _layers(trace.step),
         "after": _layers(trace.after),
         "cost_after": trace.cost_after,
+        "moments": trace.moments and {key: _layers(x) for key, x in zip(("mean", "root"), trace.moments, strict=True)},
         "surface": trace.surface and {key: value.tolist() for key, value in trace.surface._asdict().items()},
     }
 

@@ -49,7 +49,7 @@ def exercise_lines(example: Example, trace: Trace, row: int, digits: int) -> lis
     steps = step_lines(Opened(trace, {}), View(row, digits=digits))
     given = steps.index(next(line for line in steps if line.startswith("2 ")))
     start = steps.index(next(line for line in steps if line.startswith("3 ")))
-    end = max(i for i, line in enumerate(steps) if line.startswith("parameter "))
+    end = max(i for i, line in enumerate(steps) if line.startswith("parameter ") or " parameters before and" in line)
     inputs = [f"  row {trace.rows[row]}: inputs {_list(trace.X[row])}, target {_list(trace.Y[row])}"]
     before = [line.split()[:-2] for line in steps[end + 1 :]]  # a name of one word or two, and the value before
     parameters = table_lines(

@@ -19,15 +19,17 @@ RENDER = """
 export default {
   render({ model, el }) {
     const root = el.attachShadow({ mode: "open" });
-    let here = null;
+    let mounted = null;
     const show = () => {
+      const start = mounted?.here() ?? {};
+      mounted?.stop();
       const { style, body, data } = model.get("page");
       root.innerHTML = `<style>${style}</style>${body}`;
-      here = mount(root, structuredClone(data), here?.now ?? {});
+      mounted = mount(root, structuredClone(data), start);
     };
     model.on("change:page", show);
     show();
-    return () => model.off("change:page", show);
+    return () => { mounted?.stop(); model.off("change:page", show); };
   },
 };
 """

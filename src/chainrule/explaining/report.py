@@ -28,7 +28,7 @@ from chainrule.explaining.page.markup import asset, filled, shortened, table
 from chainrule.explaining.story import Course
 from chainrule.explaining.text import nodes_of, paths_of
 from chainrule.tables.fitting import TableModel, outputs
-from chainrule.tables.importance import Importance
+from chainrule.tables.importance import FEWEST_ROWS, Importance
 from chainrule.tables.metrics import LOWER_IS_BETTER, Scores
 from chainrule.tables.target import decode
 from chainrule.trace import names_of, trace_prediction
@@ -68,7 +68,7 @@ def report_html(told: Reported) -> str:
         "SCORES": _scores(told),
         "COURSE": _course(told.course),
         "ANSWERS": shown,
-        "IMPORTANCE": _importance(told.importance),
+        "IMPORTANCE": _importance(told.importance, told.which),
         "NETWORK": _network(told),
         "COMMAND": _command(told),
     }
@@ -80,6 +80,10 @@ def _summary(told: Reported) -> str:
     n = told.model.about.get("training_rows", 0)
     name = next(name for name, value in told.scores.network.items() if value is not None)
     network, baseline = told.scores.network[name], told.scores.baseline[name]
+    if not told.course.epoch.size:
+        return (
+            f"Training diverged in its first epoch, so nothing was learnt: {told.ended}. Try a smaller learning rate."
+        )
     learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
     rows = "held-out rows" if told.which == "test" else "rows, the very ones it was trained on"
     what = name.replace("_", " ")
@@ -158,10 +162,10 @@ def _scatter(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
     return chart(label, inside)
 
 
-def _importance(told: Importance) -> str:
+def _importance(told: Importance, which: str) -> str:
     """Bars with whiskers of one deviation, and the numbers beside them."""
     if not told.columns:
-        return "<p>No column is used.</p>"
+        return f"<p>Not told: it takes {FEWEST_ROWS} scored rows and one column, at least.</p>"
     largest = max(max(r + s for r, s in zip(told.rise, told.spread, strict=True)), 1e-12)
     rows = ""
     for column, rise, spread in zip(told.columns, told.rise, told.spread, strict=True):
@@ -176,7 +180,7 @@ def _importance(told: Importance) -> str:
             f'<tr><th scope="row">{escape(column)}</th><td>{_number(rise)}</td><td>{told_spread}</td>'
             f'<td class="rise">{bar}</td></tr>'
         )
-    caption = f"Rise of {told.measure} when a column is shuffled among {told.rows:,} of the scored rows"
+    caption = f"Rise of {told.measure} when a column is shuffled among {counted(told.rows, f'{which} row')}"
     left = f"<p>{counted(told.left_out, 'column')} more were not tried: the first layer weighs them less.</p>"
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
@@ -221,10 +225,21 @@ def _command(told: Reported) -> str:
     made = f"Seed {about.get('seed', 0)}, {about.get('dtype', 'float32')}; {versions}; Python {command['python']}"
     again = f"chainrule explain {shlex.quote(told.name)} --epoch 1 --html page.html"
     return (
-        f'<pre tabindex="0">cd {escape(shlex.quote(command["folder"]))}\n{escape(shlex.join(command["command"]))}</pre>'
+        f'<pre tabindex="0">cd {escape(shlex.quote(command["folder"]))}\n{escape(shlex.join(_again(command)))}</pre>'
         f"<p>{escape(made)}; finished {escape(command['finished'])}.{f' Data: {escape(files)}.' if files else ''}</p>"
-        f"<p>Any update of this run, opened: <code>{escape(again)}</code></p>"
+        + (f"<p>Any update of this run, opened: <code>{escape(again)}</code></p>" if told.course.epoch.size else "")
     )
+
+
+def _again(command: dict[str, Any]) -> list[str]:
+    """The words of the command, without the folder that is there already."""
+    words, kept = iter(command["command"]), []
+    for word in words:
+        if word in ("-o", "--out"):
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return kept
 
 
 def _number(value: float | None) -> str:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError, UsageError
-from chainrule.explaining.story import Course, Opened, Story
+from chainrule.explaining.story import Course, Opened, Scale, Story
+from chainrule.names import nearest
+from chainrule.network import forward
+from chainrule.tables.encoding import NumberColumn
 from chainrule.tables.fitting import TableModel
 from chainrule.tables.kinds import value_sql
 from chainrule.tables.plan import Plan, setting_of
@@ -28,7 +31,8 @@ from chainrule.tables.runs import (
     read_plan,
     trained_epochs,
 )
-from chainrule.trace import Names, names_of, trace_prediction, trace_step
+from chainrule.tables.target import decode
+from chainrule.trace import UNPRINTABLE, Names, names_of, trace_prediction, trace_step
 from chainrule.training import Setting, ready_for, replay
 
 if TYPE_CHECKING:
@@ -131,7 +135,8 @@ def _step(training: Training, epoch: int, batch: int | None, row: int | None) ->
     try:
         if batch is None and row is not None:
             batch = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0]) // size + 1
-        before = replay(setting, epoch, batch or 1, _checkpoints(run, setting, epoch))
+        batch = 1 if batch is None else batch
+        before = replay(setting, epoch, batch, _checkpoints(run, setting, epoch))
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
     shown = numbers[before.rows]
@@ -149,13 +154,22 @@ def _step(training: Training, epoch: int, batch: int | None, row: int | None) ->
         keep=before.keep,
         rows=[int(number) for number in shown],
         names=_names(model),
-        about={"epoch": epoch, "batch": batch or 1, "batches": before.updates, "rule": plan.rule_is, "run": run},
+        about={"epoch": epoch, "batch": batch, "batches": before.updates, "rule": plan.rule_is, "run": run},
     )
-    return Opened(trace, _raw(prepared.table.take(prepared.split.train[before.rows]), model))
+    table = prepared.table.take(prepared.split.train[before.rows])
+    targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
+    return Opened(trace, {**_raw(table, model), **targets}, _scales(model))
 
 
-def open_prediction(run: str | os.PathLike[str], files: Sequence[str], row: int = 1, output: int = 0) -> Opened:
+def open_prediction(
+    run: str | os.PathLike[str], files: Sequence[str], row: int = 1, output: str | None = None
+) -> Opened:
     """Open the prediction of one row (from 1) of a table.
+
+    Parameters
+    ----------
+    output
+        The class or target that is followed to the inputs; the predicted class, or the first target, if left out.
 
     Raises
     ------
@@ -169,21 +183,46 @@ def open_prediction(run: str | os.PathLike[str], files: Sequence[str], row: int 
         raise InputError(f"--row {row}: expected a row from 1 to {table.num_rows:,} of {source.name}")
     one = table.slice(row - 1, 1)
     X = model.encoding.encode(one, np.float64)
+    names = _names(model)
+    last = np.asarray(forward(model.network, model.params, X).a[-1])
+    told, answers = decode(model.target, last)
+    place = _place_of_output(model, names, output, int(told[0]) if model.target.task == "multiclass" else 0)
     about = {"run": str(run), "file": source.name}
-    trace = trace_prediction(
-        model.network, model.params, X, output=output, rows=[row], names=_names(model), about=about
-    )
-    return Opened(trace, _raw(one, model))
+    trace = trace_prediction(model.network, model.params, X, output=place, rows=[row], names=names, about=about)
+    return Opened(trace, _raw(one, model), _scales(model), tuple(_answer(model, last[0], answers[0])))
 
 
-def place_of_output(run: str | os.PathLike[str], name: str | None) -> int:
-    """Which output node a class or a target is; the first, or of two classes the second, without a name."""
-    outputs = _names(load_table_model(run)).outputs
+def _place_of_output(model: TableModel, names: Names, name: str | None, otherwise: int) -> int:
     if name is None:
-        return 0
-    if name not in outputs:
-        raise UsageError(f"--output {name}: expected one of {', '.join(outputs)}")
-    return outputs.index(name)
+        return otherwise
+    if name in names.outputs:
+        return names.outputs.index(name)
+    if name in model.target.classes:
+        other = names.outputs[0]
+        raise UsageError(f"--output {name}: the one output is {other}'s; what pushes it, pushes {name} the other way")
+    raise UsageError(f"--output {name}: expected one of {', '.join(names.outputs)}{nearest(name, names.outputs)}")
+
+
+def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[str]:
+    """What the outputs come to: classes with their probabilities, or numbers in the target's units."""
+    target = model.target
+    if target.task != "regression":
+        likely = np.argsort(-answers, kind="stable")[:5]
+        listed = ", ".join(f"{target.classes[k]} {answers[k]:.4g}" for k in likely)
+        return [f"predicted: {target.classes[likely[0]]} (probabilities: {listed})"]
+    if not target.scaled:
+        return [f"predicted: {name} = {value:.6g}" for name, value in zip(target.names, answers, strict=True)]
+    told = zip(target.names, target.mean, target.std, last, answers, strict=True)
+    return [f"predicted: {n} = {mean:.6g} + {std:.6g} * {a:.4g} = {value:.6g}" for n, mean, std, a, value in told]
+
+
+def _scales(model: TableModel) -> dict[str, Scale]:
+    """The inputs that are Z-scores of a number, and their scales."""
+    return {
+        column.name: Scale(column.name, column.mean, column.std)
+        for column in model.encoding.columns
+        if isinstance(column, NumberColumn) and (column.mean, column.std) != (0.0, 1.0)
+    }
 
 
 def _prepared_again(run: Any, plan: Plan, model: TableModel, files: Sequence[str]) -> Prepared:
@@ -198,9 +237,8 @@ def _source(run: Any, files: Sequence[str]) -> Source:
     if files:
         return open_table(list(files))
     command = read_command(run)
-    words = command["command"]
-    if "--sql" in words:
-        return open_table([], words[words.index("--sql") + 1])
+    if command.get("sql"):
+        return open_table([], command["sql"], command["folder"])
     paths = [Path(command["folder"], file["path"]) for file in command["files"]]
     for path, file in zip(paths, command["files"], strict=True):
         if not path.is_file():
@@ -264,8 +302,10 @@ def _text(value: Any, kind: str) -> str:
     if value is None or value != value:
         return "missing"
     if kind == "text":
-        return str(value)
-    if kind == "boolean":
+        return UNPRINTABLE.sub("\ufffd", str(value))
+    if isinstance(value, str):
+        return UNPRINTABLE.sub("\ufffd", value)
+    if kind == "boolean" or isinstance(value, bool):
         return "true" if value else "false"
     if kind in ("date", "timestamp"):
         at = datetime.fromtimestamp(value, UTC)

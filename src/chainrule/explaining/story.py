@@ -9,11 +9,24 @@ import numpy as np
 from chainrule.trace import Prediction, Trace
 
 
+class Scale(NamedTuple):
+    """How a column became an input: (value - mean) / std."""
+
+    column: str
+    mean: float
+    std: float
+
+
 class Opened(NamedTuple):
-    """A trace and the raw columns behind its rows: for each row the column's values as text."""
+    """A trace and the raw columns behind its rows: for each row the column's values as text, targets last.
+
+    `scales` has the inputs that are Z-scores, `answer` what a prediction comes to, line by line.
+    """
 
     trace: Trace | Prediction
     raw: dict[str, list[str]]
+    scales: dict[str, Scale] = {}  # noqa: RUF012
+    answer: tuple[str, ...] = ()
 
 
 class Course(NamedTuple):

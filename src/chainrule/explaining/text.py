@@ -12,11 +12,13 @@ from chainrule.errors import UsageError
 from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import plain, term
 from chainrule.names import nearest
+from chainrule.network import penalty
 from chainrule.paths import Paths, strongest_paths
 from chainrule.trace import Trace
 
 MOST_TERMS = 6  # of a sum that are written out: the largest
 ALL_NODES, SOME_NODES = 4, 2  # a layer of so many nodes is worked through; of a wider one those that count most
+MOST_PATHS = 6  # of a wide network that are listed
 MOST_ROWS = 12  # of the table of observations
 MOST_PARAMETERS = 60  # that are listed before and after
 
@@ -71,6 +73,7 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
     left = len(x) - len(order)
     lines = [
         f"row {told.rows[0]} of {told.about['file']}, predicted by {told.about['run']}",
+        *opened.answer,
         "",
         *_design(opened, view),
         *_paths(told, view, layers),
@@ -84,10 +87,10 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
     return _fitted(lines, view.width)
 
 
-def paths_of(trace: Any, row: int) -> Paths:
+def paths_of(trace: Any, row: int, most: int = 8) -> Paths:
     """The strongest paths of a row of an update or a prediction."""
     delta = trace.backward.delta[-1] if isinstance(trace, Trace) else trace.delta[-1]
-    return strongest_paths(trace.network, trace.params, trace.forward, delta, row)
+    return strongest_paths(trace.network, trace.params, trace.forward, delta, row, most)
 
 
 def check_node(trace: Any, view: View) -> None:
@@ -127,6 +130,21 @@ def _design(opened: Opened, view: View) -> list[str]:
     lines.append(
         ("  encoded: " if opened.raw else "  inputs: ") + ", ".join(shown) + (f", {rest} more" if rest else "")
     )
+    return [*lines, *(plain(line) for line in scale_lines(opened, view, order.tolist()))]
+
+
+def scale_lines(opened: Opened, view: View, inputs: Sequence[int]) -> list[str]:
+    """How numbers became inputs: (value - mean) / deviation."""
+    names, nodes, lines = opened.trace.names.inputs, opened.trace.names.nodes[0], []
+    for i in inputs:
+        scale, node = opened.scales.get(names[i]), term(nodes[i], nodes[i])
+        if scale is None:
+            continue
+        raw, x = opened.raw[scale.column][view.row], term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
+        if raw == "missing":
+            lines.append(f"  {node} is 0, the mean: {scale.column} is missing")
+        else:
+            lines.append(f"  {node} = ({raw} - {_b(scale.mean, 4)}) / {scale.std:.6g} = {x}")
     return lines
 
 
@@ -177,9 +195,10 @@ def cost_lines(trace: Trace, view: View) -> list[str]:
     name, share = trace.network.cost.name, trace.shares[i]
     lines = [f"4 cost, row {trace.rows[i]}: {_cost_formula(trace, i, d)} = {number(trace.costs[i], d)}"]
     how = "mean" if trace.network.reduction == "mean" else "sum"
-    penalty = " with the L2 penalty" if trace.network.l2 else ""
-    counted = f", of which this row counts {number(share, d)}" if share != 1 else ""
-    return [*lines, f"  of the batch: {number(trace.cost, d)}, the {how} of {name}{penalty}{counted}"]
+    counted = f" (this row counts {number(share, d)})" if share != 1 else ""
+    paid = float(penalty(trace.network, trace.params)) if trace.network.l2 else 0.0
+    with_penalty = f", + {number(paid, d)}, the L2 penalty, = {number(trace.cost, d)}" if paid else ""
+    return [*lines, f"  of the batch: {number(trace.cost - paid, d)}, the {how} of {name}{counted}{with_penalty}"]
 
 
 def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
@@ -207,6 +226,8 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
     """Gradients, summed over the rows, and the new values of the parameters that count most."""
     d = view.digits
     lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {counted(len(trace.X), 'row')}"]
+    if trace.moments:
+        lines.append("  new = old - rate * m / root of v: running means of the gradient and of its square")
     for i, nodes in layers.items():
         fed = _fed(trace, i)
         for j in nodes:
@@ -220,11 +241,13 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
                 of_rows = _of_rows(trace, view, (delta, to), (fed[:, k], node))
                 decay = f" + {trace.network.l2:g} * {term(_b(w, d), edge)}" if trace.network.l2 * w else ""
                 lines.append(f"  gradient {name} = {of_rows}{decay} = {term(number(gradient.W[k, j], d), edge)}")
-                lines.append("  " + _new(trace, name, edge, w, gradient.W[k, j], after.W[k, j], d))
+                moments = trace.moments and (trace.moments[0][i].W[k, j], trace.moments[1][i].W[k, j])
+                lines.append("  " + _new(trace, name, edge, w, gradient.W[k, j], after.W[k, j], moments, d))
             name, bias = term(f"b({to})", f"b({to})"), f"b({to})"
             of_rows = _of_rows(trace, view, (delta, to), None)
             lines.append(f"  gradient {name} = {of_rows} = {term(number(gradient.b[j], d), bias)}")
-            lines.append("  " + _new(trace, name, bias, before.b[j], gradient.b[j], after.b[j], d))
+            moments = trace.moments and (trace.moments[0][i].b[j], trace.moments[1][i].b[j])
+            lines.append("  " + _new(trace, name, bias, before.b[j], gradient.b[j], after.b[j], moments, d))
             left = len(gradient.W) - len(sources)
             lines += [f"  and {counted(left, 'weight')} more into {to}"] if left else []
     return lines
@@ -297,11 +320,12 @@ def nodes_of(paths: Paths, limits: Sequence[int]) -> list[list[int]]:
     ]
 
 
-def path_lines(trace: Any, row: int, digits: int) -> list[str]:
+def path_lines(trace: Any, row: int, digits: int, most: int = 8) -> list[str]:
     """The strongest paths of a row, and what they leave out."""
-    paths = paths_of(trace, row)
+    paths = paths_of(trace, row, most)
     what = "the cost" if isinstance(trace, Trace) else trace.names.outputs[trace.output]
-    told = f"{counted(len(paths.nodes), 'path')} of {paths.of:,}, {paths.share:.0%} of all that moves {what}"
+    share = f"{paths.share:.0%}" if paths.share >= 0.01 else f"{100 * paths.share:.2g}%" if paths.share else "0%"
+    told = f"{counted(len(paths.nodes), 'path')} of {paths.of:,}, {share} of all that moves {what}"
     lines = [f"the strongest paths (input x weights x slopes x BPE): {told}"]
     for nodes, strength in zip(paths.nodes, paths.strengths, strict=True):
         inner = (trace.names.nodes[k + 1][j] for k, j in enumerate(nodes[1:-1]))
@@ -313,7 +337,7 @@ def path_lines(trace: Any, row: int, digits: int) -> list[str]:
 def _paths(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
     """For a network too wide to show whole: its strongest paths."""
     whole = all(len(nodes) == trace.network.layers[i + 1] for i, nodes in layers.items())
-    return [] if whole or view.node is not None else _indented(path_lines(trace, view.row, view.digits)[:7])
+    return [] if whole or view.node is not None else _indented(path_lines(trace, view.row, view.digits, MOST_PATHS))
 
 
 def _fed(trace: Any, i: int) -> np.ndarray:
@@ -378,12 +402,18 @@ def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, 
     return f"BPE {term(name, name)} = error * {activation.name}'({at}) = {factors} = {bpe}"
 
 
-def _new(trace: Trace, name: str, of: str, before: Any, gradient: Any, after: Any, d: int) -> str:
+def _new(
+    trace: Trace, name: str, of: str, before: Any, gradient: Any, after: Any, moments: tuple[Any, Any] | None, d: int
+) -> str:
+    """The new value from the old one, in the form of the rule where that gives it; else with the change alone."""
     old, new = term(number(before, d), of), term(number(after, d), of)
     if after == before and gradient != 0:
         return f"{name} stays {old}"
     if np.isclose(before - trace.learning_rate * gradient, after, rtol=1e-9, atol=0):  # never where the rate is NaN
         return f"{name} = {old} - {trace.learning_rate:g} * {term(_b(gradient, d), of)} = {new}"
+    if moments and moments[1] and np.isclose(-trace.learning_rate * moments[0] / moments[1], after - before, rtol=0.02):
+        mean, root = _b(moments[0], d), number(moments[1], d)
+        return f"{name} = {old} - {trace.learning_rate:g} * {mean} / {root} = {new}"
     return f"{name} = {old} + {_b(after - before, d)} = {new}"
 
 

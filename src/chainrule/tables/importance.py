@@ -10,12 +10,14 @@ from chainrule.tables.fitting import TableModel, outputs
 from chainrule.tables.target import class_places, decode
 
 REPEATS = 5
-MOST_ROWS, MOST_COLUMNS = 2000, 40
+FEWEST_ROWS, MOST_ROWS, MOST_COLUMNS = 10, 2000, 40
 MOST_WORK = 2e10  # multiplications in all; fewer rows where they would be more
 
 
 class Importance(NamedTuple):
     """The rise of a measure ("log loss", "RMSE") for each column, the largest first: mean and spread of the shuffles.
+
+    No columns where there are too few rows to shuffle.
 
     `left_out` counts the columns that were not tried, `rows` those that were shuffled.
     """
@@ -41,8 +43,17 @@ def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -
     Columns that tell the same stand in for each other: each of them seems to matter little. Of more than 40 columns
     those are tried that the network's first layer weighs most.
     """
-    rng = np.random.default_rng(seed)
+    rng, several = np.random.default_rng(seed), len(model.target.names) > 1
+    measure = (
+        "log loss"
+        if model.target.task != "regression"
+        else "RMSE, in deviations of the targets,"
+        if several
+        else "RMSE"
+    )
     places = _inputs_of(model)
+    if len(X) < FEWEST_ROWS:
+        return Importance((), (), (), measure, len(X), 0)
     tried = _weightiest(model, X, places)
     at_once = max(200, int(MOST_WORK / (model.network.n_weights * REPEATS * max(1, len(tried)))))
     rows = np.sort(rng.permutation(len(X))[: min(MOST_ROWS, at_once)])
@@ -56,7 +67,7 @@ def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -
         tuple(order),
         tuple(float(np.mean(rises[column])) for column in order),
         tuple(float(np.std(rises[column], ddof=1)) for column in order),
-        "RMSE" if model.target.task == "regression" else "log loss",
+        measure,
         len(rows),
         len(places) - len(tried),
     )

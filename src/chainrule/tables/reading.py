@@ -41,8 +41,10 @@ class Source(NamedTuple):
     name: str
 
 
-def open_table(patterns: Sequence[str], sql: str | None = None) -> Source:
+def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
     """The table in files (paths or globs, all with the same columns), or the result of a query.
+
+    `folder` is where a query looks for its files, if not in the current one.
 
     Raises
     ------
@@ -59,6 +61,8 @@ def open_table(patterns: Sequence[str], sql: str | None = None) -> Source:
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
     # that leave NaN out of their statistics, and so takes every test for NaN away.
     connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
+    if folder is not None:
+        connection.execute("SET file_search_path = ?", [folder])
     if sql is not None:
         inner, files, name = f"({sql.strip().rstrip(';')})", (), "query"
     else:

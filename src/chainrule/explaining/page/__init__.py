@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.console import counted
 from chainrule.explaining.page import formulas
-from chainrule.explaining.page.charts import curve_svg, curve_words, surface_svg
+from chainrule.explaining.page.charts import curve_svg, curve_words, has_surface, surface_svg, surface_words
 from chainrule.explaining.page.drawing import edge_labels, edge_name, edge_strokes, labelled, network_svg, weights_svg
 from chainrule.explaining.page.formulas import mathml
 from chainrule.explaining.page.markup import as_script_data, asset, filled, table
@@ -28,6 +28,7 @@ from chainrule.explaining.text import (
     number,
     path_lines,
     paths_of,
+    scale_lines,
     target_text,
     update_lines,
 )
@@ -40,8 +41,7 @@ MOST_DRAWN = 8  # nodes of a layer; of a wider one those on the strongest paths
 STEPS = ("Design", "Initialize", "Forward", "Cost", "Backward", "Update")
 STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Pushes")
 SAY = {
-    "Design": "Layers of nodes, an activation for each layer, a cost. Columns enter encoded: numbers as Z-scores, "
-    "categories as 0 or 1.",
+    "Design": "Layers of nodes, an activation for each layer, a cost.",
     "Initialize": "The weights (rows: from, columns: to) and biases that this update starts from.",
     "Parameters": "The weights (rows: from, columns: to) and biases of the trained network.",
     "Forward": "Each node adds up what it is fed times the weights, and its bias; its activation turns this into what "
@@ -101,12 +101,8 @@ def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
         ),
         "ROWS": _observations(trace, _shown(trace, row), digits) if is_update else "",
     }
-    data = {
-        "at": story.at,
-        "steps": list(names),
-        "frames": [_frame(f, f is opened, view, largest) for f in story.frames],
-    }
-    data["row"] = _shown(trace, row).index(row)
+    frames = [_frame(frame, _place_of(frame, trace.rows[row]), view, largest) for frame in story.frames]
+    data = {"at": story.at, "row": _shown(trace, row).index(row), "steps": list(names), "frames": frames}
     return Page(title, filled(asset("body.html"), parts), _against(data, story.at))
 
 
@@ -131,11 +127,15 @@ def _drawn(trace: Any, row: int) -> list[list[int]]:
 # What changes from frame to frame and from row to row --------------------------------------------------------------
 
 
-def _frame(opened: Opened, first: bool, view: View, largest: float) -> dict[str, Any]:
+def _place_of(opened: Opened, number_of_row: int) -> int:
+    """Where a row of the table is among the rows of an update; the first place if it is not among them."""
+    return opened.trace.rows.index(number_of_row) if number_of_row in opened.trace.rows else 0
+
+
+def _frame(opened: Opened, told: int, view: View, largest: float) -> dict[str, Any]:
     """One update's texts, in the order in which their places stand on the page."""
     trace: Any = opened.trace
     digits, drawn = view.digits, view.drawn or ()
-    told = view.row if first else 0
     shown = _shown(trace, told)
     frame: dict[str, Any] = {
         "about": _about(trace),
@@ -165,17 +165,20 @@ def _row(opened: Opened, i: int, view: View) -> dict[str, Any]:
     """One observation's texts: its values in the nodes, and the items of its formulas."""
     trace, digits, drawn = opened.trace, view.digits, view.drawn or ()
     values = [number(trace.forward.a[k][i, j], digits) for k, js in enumerate(drawn) for j in js]
-    groups = _formula_groups(trace, view._replace(row=i))
+    groups = _formula_groups(opened, view._replace(row=i))
     return {"row": trace.rows[i], "values": values, "formulas": {k: formulas.items(v) for k, v in groups.items()}}
 
 
-def _formula_groups(trace: Any, view: View) -> dict[str, list[str]]:
+def _formula_groups(opened: Opened, view: View) -> dict[str, list[str]]:
+    trace: Any = opened.trace
     layers = {i: list(nodes) for i, nodes in enumerate((view.drawn or ())[1:])}
     forward = forward_lines(trace, view, layers)[1:]
+    scales = scale_lines(opened, view, (view.drawn or ((),))[0])
     if not isinstance(trace, Trace):
-        return {"forward": forward}
+        return {"scales": scales, "forward": forward}
     cost = cost_lines(trace, view)
     return {
+        "scales": scales,
         "forward": forward,
         "cost": [cost[0].partition(": ")[2], *cost[1:]],
         "backward": backward_lines(trace, view, layers)[1:],
@@ -214,7 +217,9 @@ def _about(trace: Any) -> str:
     about = trace.about
     if not isinstance(trace, Trace):
         answer = trace.names.outputs[trace.output]
-        return f"Row {trace.rows[0]} of {about.get('file', 'the table')}; followed is the output {answer}."
+        return (
+            f"Row {trace.rows[0]} of {about.get('file', 'the table')}; followed to the inputs is the output {answer}."
+        )
     where = [f"epoch {about['epoch']:,}"] if "epoch" in about else []
     if about.get("batches", 1) > 1:
         where.append(f"batch {about['batch']:,} of {about['batches']:,}")
@@ -243,17 +248,15 @@ def _choices(story: Story, row: int) -> str:
 
 def _charts(story: Story, row: int) -> str:
     made, trace = "", story.opened.trace
-    if isinstance(trace, Trace) and trace.surface is not None:
+    if isinstance(trace, Trace) and has_surface(trace):
         pictures = "".join(
             f'<div class="frame" data-frame="{place}"{"" if place == story.at else " hidden"}>'
-            f"{surface_svg(frame.trace, row if place == story.at else None)}</div>"
+            f"{surface_svg(frame.trace, frame.scales, row if place == story.at else None)}</div>"
             for place, frame in enumerate(story.frames)
             if isinstance(frame.trace, Trace)
         )
-        several = trace.network.layers[-1] > 1
-        says = "each class has a colour and a digit" if several else "orange for a low output, blue for a high one"
-        caption = f"The output over the two inputs: {says}; circles are the rows."
-        made += f"<figure>{pictures}<figcaption>{caption}</figcaption></figure>"
+        caption = surface_words(trace)
+        made += f"<figure>{pictures}<figcaption>{escape(caption)}</figcaption></figure>"
     if story.course is not None and len(story.course.epoch):
         marks = [(frame.trace.about["epoch"], place) for place, frame in enumerate(story.frames)]
         click = " Dots are the epochs that can be opened." if len(marks) > 1 else ""
@@ -288,7 +291,10 @@ def _design(opened: Opened, view: View, largest: float) -> str:
             f"page begins with. {escape(head[0].upper() + head[1:])}:</p><ol>{listed}</ol>"
             "<p>The whole trace is printed by --json; a node or a layer by --node and --layer.</p>"
         )
+    made += "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in opened.answer)
     if opened.raw:
+        made += "<p>Columns enter encoded: numbers as Z-scores, values of text as 0 or 1.</p>"
+        made += _formulas_of("scales")(opened, view, largest) if opened.scales else ""
         shown = _shown(trace, view.row)
         made += table(
             "Raw columns", ["row", *opened.raw], [(n, cells, "") for n, cells in _raw_rows(opened, shown)], "raw"
@@ -320,7 +326,7 @@ def _matrix_texts(trace: Any, drawn: Any, digits: int) -> list[str]:
 
 def _formulas_of(group: str) -> Any:
     def content(opened: Opened, view: View, largest: float) -> str:
-        items = formulas.items(_formula_groups(opened.trace, view)[group])
+        items = formulas.items(_formula_groups(opened, view)[group])
         return (
             f'<div class="wide" tabindex="0" role="region" aria-label="Formulas: {group}">'
             f'<ul class="formulas" data-group="{group}">{"".join(items)}</ul></div>'

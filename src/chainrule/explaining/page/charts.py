@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.explaining.page.markup import shortened
-from chainrule.explaining.story import Course
+from chainrule.explaining.story import Course, Scale
 from chainrule.trace import Trace
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
-MOST_POINTS, MOST_DOTS = 300, 200
+MOST_POINTS, MOST_DOTS, MOST_MARKED = 300, 200, 40
 LOGARITHMIC = 100  # epochs, from which their axis is logarithmic
 LOW, MIDDLE, HIGH = (230, 159, 80), (247, 247, 247), (80, 145, 205)
 CLASS_COLOURS = ((166, 206, 227), (253, 191, 111), (178, 223, 138), (251, 154, 153), (202, 178, 214), (255, 255, 153))
@@ -44,6 +44,12 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
     inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">epoch</text>'
     kept = x(course.best_epoch)
     inside += f'<line class="kept" x1="{kept:.1f}" y1="{TOP}" x2="{kept:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+    end = kept > (LEFT + WIDTH - RIGHT) / 2
+    inside += (
+        f'<text class="axis {"end" if end else "start"}" x="{kept - 5 if end else kept + 5:.1f}" y="{TOP + 12}">'
+        f"kept: {course.best_epoch:,}</text>"
+    )
+    inside += f'<text class="axis start" x="4" y="{TOP - 7}">cost</text>'
     thin = _thinned(epochs, log)
     for kind, values in (("training", costs), ("validation", held)):
         points = [(x(epochs[i]), y(values[i])) for i in thin if np.isfinite(values[i])]
@@ -69,9 +75,40 @@ def curve_words(course: Course) -> str:
     return told
 
 
-def surface_svg(trace: Trace, row: int | None) -> str:
+def has_surface(trace: Trace) -> bool:
+    """Whether its outputs can be shown over two inputs: one output, or classes that exclude each other."""
+    return trace.surface is not None and (trace.network.layers[-1] == 1 or _is_softmax(trace))
+
+
+def surface_words(trace: Trace) -> str:
+    """What the colours and the digits on the surface are."""
+    outputs = trace.names.outputs
+    if _is_softmax(trace):
+        listed = ", ".join(f"{k + 1} {name}" for k, name in enumerate(outputs[:12]))
+        says = f"the likeliest class over the two inputs; circles are the rows with their classes: {listed}"
+    elif _is_class(trace):
+        says = "the output over the two inputs, orange near 0, blue near 1; circles are the rows with their targets"
+        if outputs[0] != trace.names.nodes[-1][0]:
+            says += f" (1 is {outputs[0]})"
+    else:
+        says = "the output over the two inputs, orange where it is low, blue where it is high; circles are the rows"
+    dropped = any(mask is not None for mask in trace.forward.keep)
+    return says[0].upper() + says[1:] + (". Dropout is left aside here." if dropped else ".")
+
+
+def _is_softmax(trace: Trace) -> bool:
+    return trace.network.activations[-1].name == "softmax"
+
+
+def _is_class(trace: Trace) -> bool:
+    """Whether the one output is a probability: it lies between 0 and 1, and its targets are one of both."""
+    return trace.network.activations[-1].name == "sigmoid" and bool(np.isin(trace.Y, (0, 1)).all())
+
+
+def surface_svg(trace: Trace, scales: dict[str, Scale], row: int | None) -> str:
     """The outputs over the plane of the two inputs, and the observations of the update on it."""
     surface: Any = trace.surface
+    means, stds = zip(*(_scale_of(scales, name) for name in trace.names.inputs), strict=True)
     names = [shortened(name, 24) for name in trace.names.inputs]
     left, right, bottom, top = surface.x[0], surface.x[-1], surface.y[0], surface.y[-1]
 
@@ -81,19 +118,21 @@ def surface_svg(trace: Trace, row: int | None) -> str:
     def y(value: Any) -> Any:
         return TOP + (top - value) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
+    ticks = [
+        [(f"{v:.4g}", place((v - mean) / std)) for v in round_values(mean + std * low, mean + std * high)]
+        for mean, std, low, high, place in zip(means, stds, (left, bottom), (right, top), (x, y), strict=True)
+    ]
     picture = _png(_colours(surface.values)[::-1])
     inside = (
         f'<image x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" '
         f'preserveAspectRatio="none" href="{picture}"/>'
     )
-    inside += axes(
-        [(f"{v:.3g}", x(v)) for v in round_values(left, right)], [(f"{v:.3g}", y(v)) for v in round_values(bottom, top)]
-    )
+    inside += axes(*ticks)
     inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">{escape(names[0])}</text>'
     inside += f'<text class="axis start" x="4" y="{TOP - 7}">{escape(names[1])}</text>'
     for i in sorted(range(min(MOST_DOTS, len(trace.X))), key=lambda i: i == row):
         inside += _dot(x(trace.X[i, 0]), y(trace.X[i, 1]), _target_mark(trace, i), trace.rows[i])
-    label = f"Output over {names[0]} and {names[1]}, with {min(MOST_DOTS, len(trace.X))} observations"
+    label = f"The output over {names[0]} and {names[1]}, with {min(MOST_DOTS, len(trace.X))} observations"
     return chart(label, inside)
 
 
@@ -103,19 +142,25 @@ def chart(label: str, inside: str) -> str:
     return f'<svg {shape} aria-label="{escape(label)}">{inside}</svg>'
 
 
+def _scale_of(scales: dict[str, Scale], name: str) -> tuple[float, float]:
+    scale = scales.get(name)
+    return (scale.mean, scale.std) if scale else (0.0, 1.0)
+
+
 def _dot(x: float, y: float, mark: str, row: int) -> str:
     text = f'<text x="{x:.1f}" y="{y + 4:.1f}">{mark}</text>' if mark else ""
-    return (
-        f'<g class="dot" data-row="{row}"><circle cx="{x:.1f}" cy="{y:.1f}" r="7"/>{text}<title>row {row}</title></g>'
-    )
+    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if mark else 4}"/>'
+    return f'<g class="dot" data-row="{row}">{circle}{text}<title>row {row}</title></g>'
 
 
 def _target_mark(trace: Trace, i: int) -> str:
     """An observation's class as a digit; nothing for a number."""
+    if len(trace.X) > MOST_MARKED:
+        return ""
     y = trace.Y[i]
-    if len(y) > 1:
+    if _is_softmax(trace):
         return str(int(np.argmax(y)) + 1)
-    return f"{y[0]:.0f}" if y[0] in (0, 1) else ""
+    return f"{y[0]:.0f}" if _is_class(trace) else ""
 
 
 def _colours(values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from chainrule.network import Params
 from chainrule.trace import Names
 
 WIDTH, MARGIN, RADIUS, SPACE = 640, 64, 26, 94
+SHORT = 8  # a name that fits under its node
 MOST_LABELLED = 12  # edges; more of them are drawn without their weights
 PICTURE = '<svg role="img" aria-label="The network"'
 
@@ -34,16 +35,18 @@ def network_svg(
         f"{_label(at, number(params[i].W[k, j], digits)) if labelled(drawn) else ''}</g>"
         for i, k, j, ends, at in _edges(drawn, places)
     )
-    nodes = ""
+    nodes, most = "", min(24, (WIDTH - 2 * MARGIN) // (9 * (len(drawn) - 1)))
     for layer, js in enumerate(drawn):
         for (x, y), j in zip(places[layer], js, strict=True):
             name, called = names.nodes[layer][j], _called(names, layer, j)
+            end, shift = _anchor(layer, len(drawn), called)
             first = "0" if (layer, j) == (0, js[0]) else "-1"
             nodes += (
                 f'<g class="node" tabindex="{first}" role="button" data-of="{escape(name)}" data-layer="{layer}" '
                 f'aria-label="{escape(called)}"><circle cx="{x:.0f}" cy="{y:.0f}" r="{RADIUS}"/>'
                 f'<text class="value s" x="{x:.0f}" y="{y + 4:.0f}">{number(a[layer][j], digits)}</text>'
-                f'<text class="name" x="{x:.0f}" y="{y + RADIUS + 15:.0f}">{escape(shortened(called))}</text></g>'
+                f'<text class="name{end}" x="{x + shift:.0f}" y="{y + RADIUS + 15:.0f}">'
+                f"{escape(shortened(called, most))}</text></g>"
             )
     left = _left_out(names, drawn, tall + 20)
     svg = _svg(tall + 24 * bool(left), "The network", edges + f'<g data-slots="values">{nodes}</g>' + left)
@@ -52,7 +55,8 @@ def network_svg(
 
 def weights_svg(names: Names, params: Params, drawn: Drawn, largest: float, digits: int, title: str, slots: str) -> str:
     """The weights alone, to compare two of them."""
-    tall, places = _places(drawn)
+    wide = min(WIDTH, 2 * MARGIN + 150 * (len(drawn) - 1))
+    tall, places = _places(drawn, wide)
     made = ""
     for i, k, j, ends, at in _edges(drawn, places):
         made += f"<g>{_line(ends, float(params[i].W[k, j]), largest)}"
@@ -61,7 +65,9 @@ def weights_svg(names: Names, params: Params, drawn: Drawn, largest: float, digi
         for (x, y), j in zip(places[layer], js, strict=True):
             made += f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{RADIUS}"/>'
             made += f'<text x="{x:.0f}" y="{y + 4:.0f}">{escape(shortened(names.nodes[layer][j], 6))}</text>'
-    return f'<figure data-slots="{slots}">{_svg(tall, title, made)}<figcaption>{escape(title)}</figcaption></figure>'
+    return (
+        f'<figure data-slots="{slots}">{_svg(tall, title, made, wide)}<figcaption>{escape(title)}</figcaption></figure>'
+    )
 
 
 def edge_strokes(params: Params, drawn: Drawn, largest: float) -> list[list[Any]]:
@@ -112,9 +118,9 @@ def _label(at: tuple[float, float], text: str) -> str:
     return f'<text class="label s" x="{at[0]:.0f}" y="{at[1] + 4:.0f}">{text}</text>'
 
 
-def _places(drawn: Drawn) -> tuple[float, list[list[tuple[float, float]]]]:
+def _places(drawn: Drawn, wide: float = WIDTH) -> tuple[float, list[list[tuple[float, float]]]]:
     """The height of the drawing, and for each layer the centres of its nodes."""
-    room, step = max(len(js) for js in drawn) * SPACE, (WIDTH - 2 * MARGIN) / (len(drawn) - 1)
+    room, step = max(len(js) for js in drawn) * SPACE, (wide - 2 * MARGIN) / (len(drawn) - 1)
     columns = [
         [(MARGIN + layer * step, (j + 0.5) * room / len(js) - 8) for j in range(len(js))]
         for layer, js in enumerate(drawn)
@@ -132,6 +138,13 @@ def _left_out(names: Names, drawn: Drawn, tall: float) -> str:
     )
 
 
+def _anchor(layer: int, layers: int, called: str) -> tuple[str, float]:
+    """Long names of the first and the last layer begin and end at the edge of the drawing."""
+    if len(called) <= SHORT or layer not in (0, layers - 1):
+        return "", 0
+    return (" start", 4 - MARGIN) if layer == 0 else (" end", MARGIN - 4)
+
+
 def _called(names: Names, layer: int, j: int) -> str:
     """What a node is for people: an input's column, an output's class; a hidden one's name."""
     name = names.nodes[layer][j]
@@ -142,6 +155,6 @@ def _called(names: Names, layer: int, j: int) -> str:
     return name
 
 
-def _svg(tall: float, label: str, inside: str) -> str:
-    shape = f'viewBox="0 0 {WIDTH} {tall:.0f}" preserveAspectRatio="xMinYMin"'
+def _svg(tall: float, label: str, inside: str, wide: float = WIDTH) -> str:
+    shape = f'viewBox="0 0 {wide:.0f} {tall:.0f}" preserveAspectRatio="xMinYMin"'
     return f'<svg {shape} role="group" aria-label="{escape(label)}">{inside}</svg>'

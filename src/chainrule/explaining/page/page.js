@@ -4,7 +4,7 @@ export function mount(root, data, start = {}) {
   const all = (selector, within = root) => [...within.querySelectorAll(selector)];
   const page = one(".page");
   const items = new Map(all("[data-group]").map((list) => [list.dataset.group, [...list.children]]));
-  const first = new Map([...items].map(([group, list]) => [group, list.map((item) => item.innerHTML)]));
+  const first = new Map([...items].map(([group, list]) => [group, list.map((item) => item.cloneNode(true))]));
   const now = { step: 1, frame: data.at, row: data.row, chosen: start.chosen ?? null, whole: start.whole ?? false, timer: null };
   now.step = start.step ?? now.step;
   const frame = () => data.frames[now.frame];
@@ -24,9 +24,9 @@ export function mount(root, data, start = {}) {
     for (const [group, list] of items) {
       (row().formulas[group] ?? []).forEach((change, i) => {
         const item = list[i];
-        if (typeof change !== "string") item.innerHTML = html(change[0]);
+        if (typeof change !== "string") become(item, parsed(change[0]));
         else {
-          if (item.changed) item.innerHTML = first.get(group)[i];
+          if (item.changed) become(item, first.get(group)[i]);
           put(change.split("|"), all("mn, .s", item));
         }
         item.changed = typeof change !== "string";
@@ -34,10 +34,16 @@ export function mount(root, data, start = {}) {
     }
   }
 
-  function html(item) {
+  function parsed(item) {
     const template = document.createElement("template");
     template.innerHTML = item;
-    return template.content.firstElementChild.innerHTML;
+    return template.content.firstElementChild;
+  }
+
+  function become(item, other) {
+    item.innerHTML = other.innerHTML;
+    if (other.dataset.owner === undefined) delete item.dataset.owner;
+    else item.dataset.owner = other.dataset.owner;
   }
 
   function draw(name, edges) {
@@ -103,7 +109,7 @@ export function mount(root, data, start = {}) {
     const copies = found.map((item) => item.cloneNode(true));
     if (!copies.length && now.chosen !== null) {
       const words = document.createElement("li");
-      words.textContent = "An input: its value is given.";
+      words.textContent = "An input: its value comes from the table.";
       copies.push(words);
     }
     panel.querySelector("ul").replaceChildren(...copies);
@@ -129,18 +135,21 @@ export function mount(root, data, start = {}) {
     tell();
   }
 
-  function next() {
-    const last = now.step === data.steps.length;
-    if (!last) go({ step: now.step + 1, whole: false });
-    else if (now.frame + 1 < data.frames.length) go({ step: 1, frame: now.frame + 1, whole: false });
-    else if (now.row + 1 < frame().rows.length) go({ step: 1, row: now.row + 1, whole: false });
-    else { play(false); go({ step: 1, frame: 0, whole: false }); }
+  // Steps and epochs are one line: place 0 is the first step of the first epoch. At its end it begins anew.
+  function move(by) {
+    const steps = data.steps.length;
+    const length = steps * data.frames.length;
+    const place = now.frame * steps + now.step - 1 + by;
+    if (place < 0) return;
+    if (place >= length) play(false);
+    const there = place % length;
+    const change = { step: (there % steps) + 1, whole: false };
+    const to = Math.floor(there / steps);
+    go(to === now.frame ? change : { ...change, frame: to });
   }
 
-  function previous() {
-    if (now.step > 1) go({ step: now.step - 1, whole: false });
-    else if (now.frame > 0) go({ step: data.steps.length, frame: now.frame - 1, whole: false });
-  }
+  const next = () => move(1);
+  const previous = () => move(-1);
 
   function play(on) {
     clearInterval(now.timer);
@@ -182,6 +191,7 @@ export function mount(root, data, start = {}) {
   }
   one("#all").addEventListener("click", () => go({ whole: !now.whole }));
   one("#next").addEventListener("click", next);
+  one("#back").addEventListener("click", previous);
   one("#play").addEventListener("click", () => play(now.timer === null));
   one("#epoch")?.addEventListener("change", (event) => go({ frame: Number(event.target.value) }));
   one("#row")?.addEventListener("change", (event) => go({ row: Number(event.target.value) }));
@@ -213,6 +223,8 @@ export function mount(root, data, start = {}) {
     if (event.key === "ArrowRight") { event.preventDefault(); next(); }
     if (event.key === "ArrowLeft") { event.preventDefault(); previous(); }
   });
-  go({ frame: now.frame, row: now.row });
-  return { now };
+  const kept = frame().rows.findIndex((told) => told.row === start.number);
+  go({ frame: now.frame, row: kept < 0 ? now.row : kept });
+  if (start.playing) play(true);
+  return { here: () => ({ step: now.step, chosen: now.chosen, whole: now.whole, number: row().row, playing: now.timer !== null }), stop: () => clearInterval(now.timer) };
 }
