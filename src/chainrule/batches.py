@@ -37,8 +37,13 @@ def bucket(n: int) -> int:
 
 def padded(table: Table) -> Table:
     """The table with rows of weight 0 up to its bucket."""
-    extra = bucket(len(table.X)) - len(table.X)
-    return Table(*(np.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)) for x in table)) if extra else table
+    n = len(table.X)
+    if bucket(n) == n:
+        return table
+    roomy = Table(*(np.zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
+    for x, given in zip(roomy, table, strict=True):
+        x[:n] = given
+    return roomy
 
 
 def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:
@@ -50,9 +55,15 @@ def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, d
     if not len(X):
         raise ValueError(f"{which}: expected one observation or more, got none")
     for what, x in (("inputs", X), ("targets", Y), ("weights", w)):
-        if not np.isfinite(x).all():
+        if not _all_finite(x):
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ValueError(f"{which} {what}: expected finite numbers, got {x[at]} at {at} (row, column)")
-    if (w < 0).any() or not w.sum() > 0:
+    if w.min() < 0 or not w.sum() > 0:
         raise ValueError(f"{which} weights: expected numbers of 0 or more, some above 0")
     return Table(X, Y, w)
+
+
+def _all_finite(x: np.ndarray) -> bool:
+    """Whether all are; their sum tells at a quarter of the time, unless finite numbers are too large to add up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum())) or bool(np.isfinite(x).all())

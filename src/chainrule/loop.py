@@ -16,11 +16,15 @@ from chainrule.arrays import Array, namespace
 from chainrule.averaging import Average, average_from, averaged
 from chainrule.batches import Table
 from chainrule.dropout import keep
-from chainrule.network import Network, Params, backward, cost, forward, penalty
+from chainrule.network import Layer, Network, Params, backward, cost, forward, penalty
+from chainrule.one_kernel import one_kernel
 from chainrule.rules import Rule, norm_of, rate_at, update
-from chainrule.stopping import Record, Stop
+from chainrule.stopping import CostGoal, MaxSeconds, NoImprovement, Record, Stop, Unchanged
 
 RUNNING, DIVERGED = 0, -1
+GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
+NARROW = 100_000  # and weights of a network; beyond, the rows of each update are gathered when it comes
+BLIND_TO_GRADIENTS = (CostGoal, Unchanged, NoImprovement, MaxSeconds)
 
 
 class Evaluated(NamedTuple):
@@ -71,29 +75,39 @@ def first_state(
 ) -> State:
     """Nothing trained yet; with `whole`, cost and gradient at the first parameters are taken."""
     import jax
-    import jax.numpy as jnp
 
-    dtype = jnp.zeros(()).dtype
-    fresh: Callable[[], Params] = lambda: jax.tree.map(lambda x: jnp.array(x, dtype), tuple(params))  # noqa: E731
-    start, zero = fresh(), jnp.zeros((), jnp.int32)
-    here = ()
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    start = jax.device_put(tuple(Layer(np.asarray(W, dtype), np.asarray(b, dtype)) for W, b in params))
+    here, zero = (), np.zeros((), np.int32)
     if whole is not None:
         kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
-        here = jax.jit(_evaluate, static_argnums=0)(network, start, whole, kept)
-    best = Best(fresh(), jnp.array(jnp.inf, dtype), zero + 0) if validates else ()
+        here = _evaluated()(network, start, whole, kept)
+    best = Best(start, np.asarray(np.inf, dtype), zero) if validates else ()
     mean = average_from(start) if average else ()
-    return State(zero, jnp.array(seed), start, rule.init(start), here, best, mean, zero + 0)
+    state = State(zero, np.asarray(seed), start, rule.init(start), here, best, mean, zero)
+    return jax.tree.map(_own, state)  # for the program takes each of its buffers over
 
 
 @lru_cache(maxsize=128)
 def program(
-    network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int | None, dropout: float, average: float
+    network: Network,
+    rule: Rule,
+    stops: tuple[Stop, ...],
+    batch: int | None,
+    dropout: float,
+    average: float,
+    tiny: bool = False,
 ) -> Any:
-    """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs."""
+    """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs.
+
+    With `tiny`, where an update takes less time than the calls of its operations, they are compiled into one.
+    """
     import jax
     import jax.numpy as jnp
 
-    one_epoch = _whole_table_epoch(dropout, average) if batch is None else _mini_batch_epoch(batch, dropout, average)
+    measures = any(not isinstance(goal, BLIND_TO_GRADIENTS) for goal in stops)
+    whole = batch is None
+    one_epoch = _whole_table_epoch(dropout, average) if whole else _mini_batch_epoch(batch, dropout, average, measures)
 
     def run(
         state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
@@ -129,7 +143,7 @@ def program(
         block: Any = jnp.zeros((len(slots), 5), data.X.dtype)
         return jax.lax.while_loop(goes_on, epoch, (state, block))
 
-    return jax.jit(run, donate_argnums=0)
+    return one_kernel(run) if tiny else jax.jit(run, donate_argnums=0)
 
 
 def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
@@ -152,8 +166,13 @@ def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[Stat
     return epoch
 
 
-def _mini_batch_epoch(batch: int, dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
-    """One pass over the table in the given order, an update for every `batch` rows."""
+def _mini_batch_epoch(
+    batch: int, dropout: float, decay: float, measures: bool
+) -> Callable[..., tuple[State, Array, Array]]:
+    """One pass over the table in the given order, an update for every `batch` rows.
+
+    The gradient's norm is taken only if someone looks at it: to measure a gradient costs as much as to apply it.
+    """
 
     def epoch(
         network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
@@ -163,17 +182,21 @@ def _mini_batch_epoch(batch: int, dropout: float, decay: float) -> Callable[...,
 
         plain = replace(network, l2=0.0)
         weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
+        at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and network.n_weights <= NARROW
+        ordered = (data.X[order], data.Y[order]) if at_once else ()
 
         def step(i: Array, carry: Any) -> Any:
             params, rule_state, mean, costs, squares = carry
             rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
-            X, Y = data.X[rows], data.Y[rows]
+            sliced = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in ordered)
+            X, Y = sliced if at_once else (data.X[rows], data.Y[rows])
             fwd = forward(network, params, X, keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype))
             C, gradient = cost(plain, fwd, Y, w), backward(network, params, fwd, Y, w).gradient
             params, rule_state = update(rule, params, gradient, rule_state)
             mean = averaged(mean, params, decay) if mean else mean
             costs += C * jnp.sum(w) if network.reduction == "mean" else C
-            return params, rule_state, mean, costs, squares + norm_of(gradient) ** 2
+            squares += norm_of(gradient) ** 2 if measures else jnp.nan
+            return params, rule_state, mean, costs, squares
 
         n_steps = (n_rows + batch - 1) // batch
         zero = jnp.zeros((), data.X.dtype)
@@ -184,6 +207,20 @@ def _mini_batch_epoch(batch: int, dropout: float, decay: float) -> Callable[...,
         return state._replace(params=params, rule_state=rule_state, average=mean), C, jnp.sqrt(squares / n_steps)
 
     return epoch
+
+
+def _own(x: Any) -> Array:
+    """A buffer that no one else holds."""
+    import jax
+
+    return jax.device_put(x, may_alias=False)
+
+
+@lru_cache(maxsize=1)
+def _evaluated() -> Any:
+    import jax
+
+    return jax.jit(_evaluate, static_argnums=0)
 
 
 def _evaluate(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:

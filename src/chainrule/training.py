@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
-ORDERS_PER_DISPATCH = 2**22
+ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
+FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
+TINY = 2000  # multiplications of an update's forward pass, up to which its operations are compiled into one
 
 
 class History(NamedTuple):
@@ -171,8 +173,8 @@ def train(
     Fit
         With the whole table per update, `history.cost` and `gradient_norm` are those of the parameters at the
         epoch's end. With mini-batches they are taken over the epoch's batches, each before its own update: the
-        average cost, and the root mean square of the gradients' norms; an L2 penalty is that of the parameters at
-        the epoch's end. `fit.cost_is` says which.
+        average cost, and the root mean square of the gradients' norms (only where a goal looks at it, else NaN); an
+        L2 penalty is that of the parameters at the epoch's end. `fit.cost_is` says which.
 
     Raises
     ------
@@ -297,7 +299,9 @@ def ready_for(setting: Setting) -> Ready:
     data, validating = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
     whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
     state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
-    run = partial(program(network, rule, tuple(stop), batch, of.dropout, of.average), data=data, held=validating)
+    tiny = (batch or n) * network.n_weights <= TINY
+    run = program(network, rule, tuple(stop), batch, of.dropout, of.average, tiny)
+    run = partial(run, data=data, held=validating)
     return Ready(run, state, network, n, batch, of.order or partial(_order, of.seed, n, of.sample))
 
 
@@ -320,7 +324,8 @@ def _drive(
         checkpoint(_as_numpy(state))
     began, slots = time.perf_counter(), _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    records, times, done, kept, reason, k = [], [0.0], 0, 0, RUNNING, 1
+    records, times, done, kept, reason = [], [0.0], 0, 0, RUNNING
+    k = max(1, int(FIRST_DISPATCH / (3 * n * network.n_weights))) if limit == np.inf else 1
     while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
         k = min(k, len(slots), epochs - done, _next_kept(done, keep_every) - done if checkpoint else epochs)
         for i in range(k if batch else 0):

@@ -7,6 +7,7 @@ first weights) and replace what computes: the passes over the table, the gradien
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +36,7 @@ from chainrule.estimators.validation_rows import Held, given_rows
 from chainrule.network import Layer, Network, Params, forward
 from chainrule.trace import trace_prediction
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 4096  # what they become stays in the cache
 _OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
 
 
@@ -200,8 +201,14 @@ class _ChainruleMLP(StochasticMixin):
             X = self._checked(X, reset=False)
         params = self._answering_params()
         X = X.tocsr() if issparse(X) else X
-        pieces = [dense(X[i : i + ROWS_AT_ONCE]) for i in range(0, X.shape[0], ROWS_AT_ONCE)]
-        return np.concatenate([forward(self.network_, params, self._encoded(piece)).a[-1] for piece in pieces])
+
+        def answered(i: int) -> Any:
+            return forward(self.network_, params, self._encoded(dense(X[i : i + ROWS_AT_ONCE]))).a[-1]
+
+        if X.shape[0] <= ROWS_AT_ONCE:
+            return np.asarray(answered(0))
+        with ThreadPoolExecutor() as threads:
+            return np.concatenate(list(threads.map(answered, range(0, X.shape[0], ROWS_AT_ONCE))))
 
     def _answering_params(self: Any) -> Params:
         """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""

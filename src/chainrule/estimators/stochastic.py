@@ -131,15 +131,15 @@ class StochasticMixin:
         A dispatch runs several passes before any is judged; one that ran too far is run again, shorter.
         """
         import jax
-        import jax.numpy as jnp
 
         from chainrule.estimators.passes import Draws, Ways, answering, passes
 
         n, past, batch = len(X), self._position, self._batch(len(X))
-        table, held_X = on_device(X, y, weights), jnp.asarray(held.X if held else X[:0])
-        params: Any = jax.tree.map(jnp.asarray, past.params or self._params())
-        state: Any = jax.tree.map(jnp.asarray, past.state) or past.rule.init(params)
-        average: Any = jax.tree.map(jnp.asarray, past.average)
+        table, held_X = on_device(X, y, weights), jax.device_put(held.X if held else X[:0])
+        first = past.params or self._params()
+        params: Any = jax.device_put(first)
+        state: Any = jax.device_put(past.state or past.rule.init(first))
+        average: Any = jax.device_put(past.average)
         average = average or (average_from(params) if self.average else ())
         run = passes(
             self.network_,
@@ -333,11 +333,11 @@ class StochasticMixin:
 
 def on_device(X: np.ndarray, y: Any, weights: Any) -> Table:
     """The arrays as a table for the compiled passes, in the dtype of X, padded with rows of weight 0."""
-    import jax.numpy as jnp
+    import jax
 
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
     table = padded(Table(X, as_outputs(y, X.dtype), ones))
-    return Table(*(jnp.asarray(x) for x in table))
+    return jax.device_put(table)
 
 
 def _as_lists(params: Params) -> tuple[list[np.ndarray], list[np.ndarray]]:
