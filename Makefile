@@ -33,7 +33,7 @@ format: .venv/installed-check
 	$(BIN)/ruff check --fix .
 
 bench: .venv/installed-bench  ## measured claims, side by side with the peer
-	$(BIN)/python benchmarks/lecture.py
+	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/accuracy.py
 
 .venv/bin/python:

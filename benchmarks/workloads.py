@@ -42,10 +42,10 @@ class Workload(NamedTuple):
 
 A = Workload("A lecture", (2, 3, 1), "sigmoid", "half", 10, None, "gd", 8000, "float64")
 B = Workload("B slides", (400, 100, 40, 2), "sigmoid", "sigmoid", 10_000, 32, "sgd", 4)
-C = Workload("C digits-like", (784, 512, 256, 10), "relu", "softmax", 12_800, 128, "sgd", 2)
-D = Workload("D wide", (1024, 2048, 2048, 100), "relu", "softmax", 8192, 1024, "sgd", 1)
+C = Workload("C digits-like", (784, 512, 256, 10), "relu", "softmax", 12_800, 128, "sgd", 4)
+D = Workload("D wide", (1024, 2048, 2048, 100), "relu", "softmax", 8192, 1024, "sgd", 2)
 E = Workload("E table", (20, 64, 32, 2), "relu", "sigmoid", 100_000, 200, "adam", 4)
-F = Workload("F table, default", (30, 256, 256, 256, 2), "relu", "sigmoid", 20_000, 256, "adam", 2)
+F = Workload("F table, default", (30, 256, 256, 256, 2), "relu", "sigmoid", 20_000, 256, "adam", 4)
 TRAININGS = {w.name[0]: w for w in (A, B, C, D, E, F)}
 
 

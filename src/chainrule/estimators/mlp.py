@@ -7,7 +7,6 @@ first weights) and replace what computes: the passes over the table, the gradien
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
@@ -205,10 +204,7 @@ class _ChainruleMLP(StochasticMixin):
         def answered(i: int) -> Any:
             return forward(self.network_, params, self._encoded(dense(X[i : i + ROWS_AT_ONCE]))).a[-1]
 
-        if X.shape[0] <= ROWS_AT_ONCE:
-            return np.asarray(answered(0))
-        with ThreadPoolExecutor() as threads:
-            return np.concatenate(list(threads.map(answered, range(0, X.shape[0], ROWS_AT_ONCE))))
+        return np.concatenate([answered(i) for i in range(0, X.shape[0], ROWS_AT_ONCE)])
 
     def _answering_params(self: Any) -> Params:
         """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""
