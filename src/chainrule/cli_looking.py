@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,19 +95,23 @@ def explain(
         if html is not None:
             _write_page(html, to_html(opened, 0, digits))
             return
-        answer(to_json(opened) if as_json else {}, as_json, prediction_lines(opened, view))
+        _answer(to_json(opened) if as_json else None, lambda: prediction_lines(opened, view))
         return
     use_compilation_cache()
     at = (run, 1 if epoch is None else epoch, batch, row, data or [])
     story = Story((open_step(*at),), course=course_of(run)) if html is None else open_story(*at)
     opened = story.opened
-    view = View(opened.trace.rows.index(row) if row else 0, layer, node, digits, terminal_width())
+    view = View(0 if row is None else opened.trace.rows.index(row), layer, node, digits, terminal_width())
     check_node(opened.trace, view)
     if html is not None:
         _write_page(html, to_html(story, view.row, digits))
         return
-    document = to_json(opened, view.row, story.course) if as_json else {}
-    answer(document, as_json, step_lines(opened, view))
+    _answer(to_json(opened, view.row, story.course) if as_json else None, lambda: step_lines(opened, view))
+
+
+def _answer(document: dict[str, Any] | None, lines: Callable[[], list[str]]) -> None:
+    """The document if there is one; else the lines, which are made only then."""
+    answer(document, document is not None, [] if document is not None else lines())
 
 
 def _digits(wanted: int | None, on_a_page: bool) -> int:
@@ -197,10 +201,10 @@ def examples(
     example = example_named(name)
     if not 1 <= row <= len(example.X):
         raise UsageError(f"--row {row}: expected 1 to {len(example.X)}")
-    trace = trace_of(example)
     if html is not None:
         _write_page(html, to_html(story_of(example), row - 1, digits))
         return
+    trace = trace_of(example)
     lines = exercise_lines(example, trace, row - 1, digits) if exercise else []
     print_lines([*lines, *example_lines(example, trace, compare(example), row - 1, digits)])
 

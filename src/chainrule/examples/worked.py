@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,16 +139,12 @@ def _step_of(example: Example, params: Params, state: Any, epoch: int | None = N
 
 def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.ndarray]:
     """The updates of some epochs, each of the whole table, and the cost at the end of every epoch up to the last."""
-    traces, costs = [], []
-    params, state = example.params, example.rule.init(example.params)
-    for epoch in range(1, max(epochs) + 1):
+    traces, costs, network = [], [], example.network
+    for epoch, (params, state) in enumerate(islice(_path(example), max(epochs) + 1), 1):
+        costs.append(float(cost(network, forward(network, params, example.X), example.Y)))
         if epoch in epochs:
             traces.append(_step_of(example, params, state, epoch))
-        gradient = backward(example.network, params, forward(example.network, params, example.X), example.Y).gradient
-        params, state = update(example.rule, params, gradient, state)
-        fwd = forward(example.network, params, example.X)
-        costs.append(float(cost(example.network, fwd, example.Y)))
-    return traces, np.array(costs)
+    return traces, np.array(costs[1:])
 
 
 def compare(example: Example) -> list[Compared]:
@@ -225,9 +222,18 @@ def _number(example: Example, trace: Trace, key: str, after: Callable[[int], Par
 
 
 def _after(example: Example, updates: int, wrong: bool = False) -> Params:
-    """The parameters after so many updates; `wrong`: the hidden deltas from output weights that are new already."""
+    """The parameters after so many updates; `wrong`: as `_path`."""
+    return next(islice(_path(example, wrong), updates, None))[0]
+
+
+def _path(example: Example, wrong: bool = False) -> Iterator[tuple[Params, Any]]:
+    """Parameters and rule state before the first update, after it, after the next ...
+
+    `wrong`: with the hidden deltas from output weights that are new already.
+    """
     params, state = example.params, example.rule.init(example.params)
-    for _ in range(updates):
+    while True:
+        yield params, state
         fwd = forward(example.network, params, example.X)
         gradient = backward(example.network, params, fwd, example.Y).gradient
         new, state = update(example.rule, params, gradient, state)
@@ -235,7 +241,6 @@ def _after(example: Example, updates: int, wrong: bool = False) -> Params:
             gradient = backward(example.network, (*params[:-1], new[-1]), fwd, example.Y).gradient
             new = (*update(example.rule, params, gradient, state)[0][:-1], new[-1])
         params = new
-    return params
 
 
 def _cost_of_output(example: Example, trace: Trace, k: int) -> float:

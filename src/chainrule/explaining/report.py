@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.console import counted
-from chainrule.explaining.page.charts import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    axes,
-    chart,
-    curve_svg,
-    curve_words,
-    round_values,
-)
-from chainrule.explaining.page.drawing import network_svg
-from chainrule.explaining.page.markup import asset, filled, shortened, table
+from chainrule.explaining.page.charts import curve_svg, curve_words, scatter_svg
+from chainrule.explaining.page.drawing import MOST_DRAWN, drawn_nodes, network_svg
+from chainrule.explaining.page.markup import asset, document, filled, raw_table, shortened, table
 from chainrule.explaining.story import Course
-from chainrule.explaining.text import nodes_of, paths_of
+from chainrule.explaining.text import design_words
 from chainrule.tables.fitting import TableModel, outputs
 from chainrule.tables.importance import FEWEST_ROWS, Importance
 from chainrule.tables.metrics import LOWER_IS_BETTER, Scores
-from chainrule.tables.target import decode
+from chainrule.tables.target import decode, truth_of
 from chainrule.trace import names_of, trace_prediction
 
-MOST_CLASSES, MOST_DOTS, MOST_DRAWN = 30, 500, 8
-BAR, ROW = 320, 26
+MOST_CLASSES, MOST_DOTS = 30, 500
+BAR = 320
 
 
 class Reported(NamedTuple):
@@ -61,9 +48,9 @@ def report_html(told: Reported) -> str:
     """The report as one self-contained page."""
     target = told.model.target
     shown = _confusion(told) if told.scores.confusion is not None else _against_truth(told)
+    title = f"{', '.join(target.names)}: the run {told.name}"
     parts = {
-        "TITLE": escape(f"{', '.join(target.names)}: the run {told.name}"),
-        "STYLE": asset("page.css"),
+        "TITLE": escape(title),
         "SUMMARY": escape(_summary(told)),
         "SCORES": _scores(told),
         "COURSE": _course(told.course),
@@ -72,7 +59,7 @@ def report_html(told: Reported) -> str:
         "NETWORK": _network(told),
         "COMMAND": _command(told),
     }
-    return filled(asset("report.html"), parts)
+    return document(title, filled(asset("report.html"), parts))
 
 
 def _summary(told: Reported) -> str:
@@ -120,46 +107,21 @@ def _confusion(told: Reported) -> str:
         cells = "".join(f'<td style="--share:{share:.2f}">{n:,}</td>' for n, share in zip(counts, shares, strict=True))
         rows += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
     top = "".join(f'<th scope="col">{escape(label)}</th>' for label in classes)
-    return (
-        '<div class="wide" tabindex="0" role="region" aria-label="Confusion matrix"><table class="confusion">'
-        f"<caption>Confusion matrix: {told.which} rows</caption>"
-        f'<thead><tr><th scope="col">true \\ predicted</th>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    top = f'<th scope="col">true \\ predicted</th>{top}'
+    return raw_table(f"Confusion matrix: {told.which} rows", top, rows, ' class="confusion"')
 
 
 def _against_truth(told: Reported) -> str:
     """For each target, predicted values over true ones; on the line they are equal."""
     target, made = told.model.target, ""
-    _, answers = decode(target, outputs(told.model, told.X))
-    for k, name in enumerate(target.names):
-        truth = told.table.column(name).to_numpy().astype(float)[:MOST_DOTS]
-        predicted = answers[:MOST_DOTS, k]
+    _, answers = decode(target, outputs(told.model, told.X[:MOST_DOTS]))
+    true = truth_of(target, told.table.slice(0, MOST_DOTS))
+    for name, predicted, truth in zip(target.names, answers.T, true.T, strict=True):
         caption = (
             f"{name}: predicted over true, {counted(len(truth), told.which + ' row')}. On the line they are equal."
         )
-        made += f"<figure>{_scatter(truth, predicted, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+        made += f"<figure>{scatter_svg(truth, predicted, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
     return made
-
-
-def _scatter(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
-    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
-    high = high if high > low else low + 1
-
-    def x(value: Any) -> Any:
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
-
-    def y(value: Any) -> Any:
-        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-    ticks = [(f"{v:.4g}", v) for v in round_values(low, high)]
-    inside = axes([(text, x(v)) for text, v in ticks], [(text, y(v)) for text, v in ticks])
-    inside += f'<line class="kept" x1="{x(low):.1f}" y1="{y(low):.1f}" x2="{x(high):.1f}" y2="{y(high):.1f}"/>'
-    inside += "".join(
-        f'<circle class="point" cx="{x(t):.1f}" cy="{y(p):.1f}" r="3"/>' for t, p in zip(truth, predicted, strict=True)
-    )
-    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">true</text>'
-    inside += f'<text class="axis start" x="4" y="{TOP - 7}">predicted</text>'
-    return chart(label, inside)
 
 
 def _importance(told: Importance, which: str) -> str:
@@ -182,11 +144,9 @@ def _importance(told: Importance, which: str) -> str:
         )
     caption = f"Rise of {told.measure} when a column is shuffled among {counted(told.rows, f'{which} row')}"
     left = f"<p>{counted(told.left_out, 'column')} more were not tried: the first layer weighs them less.</p>"
+    top = "".join(f'<th scope="col">{name}</th>' for name in ("column", "rise", "spread", "rise and spread"))
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f'<caption>{escape(caption)}</caption><thead><tr><th scope="col">column</th><th scope="col">rise</th>'
-        '<th scope="col">spread</th><th scope="col">rise and spread</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        raw_table(caption, top, rows)
         + (left if told.left_out else "")
         + '<p class="how">Mean and standard deviation of 5 shuffles. Columns that tell the same stand in for each '
         "other, so that each seems to matter little.</p>"
@@ -196,25 +156,18 @@ def _importance(told: Importance, which: str) -> str:
 def _network(told: Reported) -> str:
     """The design, and the answer for the first scored row drawn on it."""
     network, model = told.model.network, told.model
-    words = ", ".join(activation.name for activation in network.activations)
-    sizes = "-".join(map(str, network.layers))
-    text = f"{sizes}, {words}; cost {network.cost.name}; {network.n_parameters:,} parameters."
+    text = f"{design_words(network)}; cost {network.cost.name}; {network.n_parameters:,} parameters."
     if not len(told.X):
         return f"<p>{escape(text)}</p>"
     X = np.asarray(told.X[:1], np.float64)
-    trace = trace_prediction(network, model.params, X, names=names_of(network, model.encoding.inputs, _outputs(model)))
-    drawn = nodes_of(paths_of(trace, 0), [min(n, MOST_DRAWN) for n in network.layers])
-    drawn = [list(range(n)) if n <= MOST_DRAWN else some for n, some in zip(network.layers, drawn, strict=True)]
+    names = names_of(network, model.encoding.inputs, model.target.outputs)
+    trace = trace_prediction(network, model.params, X, names=names)
+    drawn = drawn_nodes(trace, 0)
     largest = max(float(np.abs(layer.W).max()) for layer in model.params) or 1.0
     svg = network_svg(trace.names, trace.params, [a[0] for a in trace.forward.a], drawn, largest, 3, still=True)
     wide = " Drawn are the nodes on the strongest paths." if max(network.layers) > MOST_DRAWN else ""
     caption = f"The first {told.which} row in it: in each node its value.{wide} Dashed red lines are negative weights."
     return f'<p>{escape(text)}</p><figure class="network">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
-
-
-def _outputs(model: TableModel) -> Sequence[str]:
-    target = model.target
-    return [target.classes[1]] if target.task == "binary" else target.classes or target.names
 
 
 def _command(told: Reported) -> str:

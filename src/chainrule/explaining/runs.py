@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.errors import InputError, UsageError
 from chainrule.explaining.story import Course, Opened, Scale, Story
+from chainrule.loop import State
 from chainrule.names import nearest
 from chainrule.network import forward
 from chainrule.tables.encoding import NumberColumn
@@ -51,6 +52,7 @@ class Training(NamedTuple):
     plan: Plan
     prepared: Prepared
     setting: Setting
+    first: State  # before the first epoch
     last: int  # epoch
 
     @property
@@ -117,13 +119,18 @@ def course_of(run: str | os.PathLike[str]) -> Course:
 
 
 def _training(run: str | os.PathLike[str], files: Sequence[str]) -> Training:
+    import jax
+
     model, plan = load_table_model(run), read_plan(run)
     prepared = _prepared_again(run, plan, model, files)
-    return Training(str(run), model, plan, prepared, _setting(run, plan, prepared, model), trained_epochs(run))
+    setting = setting_of(plan, prepared, model.network, model.params)
+    with jax.enable_x64(plan.dtype == "float64"):
+        first = read_checkpoint(run, 0, ready_for(setting).state)
+    return Training(str(run), model, plan, prepared, setting._replace(params=first.params), first, trained_epochs(run))
 
 
 def _step(training: Training, epoch: int, batch: int | None, row: int | None) -> Opened:
-    run, model, plan, prepared, setting, last = training
+    run, model, plan, prepared, setting, first, last = training
     numbers = training.numbers
     if epoch > last:
         raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
@@ -136,7 +143,7 @@ def _step(training: Training, epoch: int, batch: int | None, row: int | None) ->
         if batch is None and row is not None:
             batch = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0]) // size + 1
         batch = 1 if batch is None else batch
-        before = replay(setting, epoch, batch, _checkpoints(run, setting, epoch))
+        before = replay(setting, epoch, batch, _nearest_checkpoint(run, epoch, first))
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
     shown = numbers[before.rows]
@@ -248,25 +255,10 @@ def _source(run: Any, files: Sequence[str]) -> Source:
     return open_table([str(path) for path in paths])
 
 
-def _setting(run: Any, plan: Plan, prepared: Prepared, model: TableModel) -> Setting:
-    """The training of the run, from its first parameters."""
-    import jax
-
-    setting = setting_of(plan, prepared, model.network, model.params)
-    with jax.enable_x64(plan.dtype == "float64"):
-        first = read_checkpoint(run, 0, ready_for(setting).state)
-    return setting._replace(params=first.params)
-
-
-def _checkpoints(run: Any, setting: Setting, epoch: int) -> list[Any]:
-    """The nearest checkpoint before an epoch."""
-    import jax
-
+def _nearest_checkpoint(run: str, epoch: int, like: State) -> list[State]:
+    """The last one kept before an epoch."""
     known = [e for e in checkpoint_epochs(run) if e < epoch]
-    if not known:
-        return []
-    with jax.enable_x64(setting.dtype == "float64"):
-        return [read_checkpoint(run, known[-1], ready_for(setting).state)]
+    return [read_checkpoint(run, known[-1], like)] if known else []
 
 
 def _order(setting: Setting, epoch: int) -> np.ndarray:
@@ -277,9 +269,7 @@ def _order(setting: Setting, epoch: int) -> np.ndarray:
 
 
 def _names(model: TableModel) -> Names:
-    target = model.target
-    outputs = [target.classes[1]] if target.task == "binary" else target.classes or target.names
-    return names_of(model.network, model.encoding.inputs, outputs)
+    return names_of(model.network, model.encoding.inputs, model.target.outputs)
 
 
 def _other(prepared: Prepared, row: int) -> str:

@@ -12,8 +12,9 @@ from chainrule.errors import UsageError
 from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import plain, term
 from chainrule.names import nearest
-from chainrule.network import penalty
+from chainrule.network import Network, penalty
 from chainrule.paths import Paths, strongest_paths
+from chainrule.shapes import design_name
 from chainrule.trace import Trace
 
 MOST_TERMS = 6  # of a sum that are written out: the largest
@@ -118,9 +119,7 @@ def _design(opened: Opened, view: View) -> list[str]:
     """The network, and the inputs of the row, raw and encoded."""
     trace = opened.trace
     network = trace.network
-    design = "-".join(map(str, network.layers))
-    words = ", ".join(activation.name for activation in network.activations)
-    lines = [f"1 design: {design}, {words}; {counted(network.n_parameters, 'parameter')}"]
+    lines = [f"1 design: {design_words(network)}; {counted(network.n_parameters, 'parameter')}"]
     x = trace.X[view.row]
     if opened.raw:
         lines.append("  " + ", ".join(f"{name} = {values[view.row]}" for name, values in opened.raw.items()))
@@ -318,6 +317,11 @@ def nodes_of(paths: Paths, limits: Sequence[int]) -> list[list[int]]:
         sorted(list(dict.fromkeys(nodes[k] for nodes in paths.nodes))[:limit]) or list(range(limit))
         for k, limit in enumerate(limits)
     ]
+
+
+def design_words(network: Network) -> str:
+    """Layers and activations: 2-3-1, sigmoid, sigmoid."""
+    return ", ".join([design_name(network.layers), *(activation.name for activation in network.activations)])
 
 
 def path_lines(trace: Any, row: int, digits: int, most: int = 8) -> list[str]:

@@ -14,7 +14,7 @@ from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.recipe import Recipe
-from chainrule.tables.target import Target, class_places, decode
+from chainrule.tables.target import Target, class_places, decode, truth_of
 from chainrule.training import Fit, Progress, train
 
 ROWS_AT_ONCE = 50_000
@@ -105,7 +105,7 @@ def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
 def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
     """Scores on rows with known targets; `table` has their target columns."""
     _, answers = decode(model.target, outputs(model, X))
+    truth = truth_of(model.target, table)
     if model.target.task == "regression":
-        truth = np.column_stack([table.column(name).to_numpy().astype(float) for name in model.target.names])
         return score_numbers(model.target, answers, truth)
-    return score_classes(model.target, answers, class_places(model.target, table), np.array(model.frequencies))
+    return score_classes(model.target, answers, truth, np.array(model.frequencies))

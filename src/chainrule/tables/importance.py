@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.tables.fitting import TableModel, outputs
-from chainrule.tables.target import class_places, decode
+from chainrule.tables.target import Target, decode, truth_of
 
 REPEATS = 5
 FEWEST_ROWS, MOST_ROWS, MOST_COLUMNS = 10, 2000, 40
@@ -43,21 +43,14 @@ def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -
     Columns that tell the same stand in for each other: each of them seems to matter little. Of more than 40 columns
     those are tried that the network's first layer weighs most.
     """
-    rng, several = np.random.default_rng(seed), len(model.target.names) > 1
-    measure = (
-        "log loss"
-        if model.target.task != "regression"
-        else "RMSE, in deviations of the targets,"
-        if several
-        else "RMSE"
-    )
+    rng, measure = np.random.default_rng(seed), _measure(model.target)
     places = _inputs_of(model)
     if len(X) < FEWEST_ROWS:
         return Importance((), (), (), measure, len(X), 0)
     tried = _weightiest(model, X, places)
     at_once = max(200, int(MOST_WORK / (model.network.n_weights * REPEATS * max(1, len(tried)))))
     rows = np.sort(rng.permutation(len(X))[: min(MOST_ROWS, at_once)])
-    X, truth = X[rows], _truth(model, table)[rows]
+    X, truth = X[rows], truth_of(model.target, table)[rows]
     plain = _loss(model, X, truth)
     rises = {
         column: [_shuffled(model, X, truth, places[column], rng) - plain for _ in range(REPEATS)] for column in tried
@@ -71,6 +64,12 @@ def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -
         len(rows),
         len(places) - len(tried),
     )
+
+
+def _measure(target: Target) -> str:
+    if target.task != "regression":
+        return "log loss"
+    return "RMSE, in deviations of the targets," if len(target.names) > 1 else "RMSE"
 
 
 def _inputs_of(model: TableModel) -> dict[str, slice]:
@@ -101,9 +100,3 @@ def _loss(model: TableModel, X: np.ndarray, truth: np.ndarray) -> float:
         return float(np.sqrt(np.mean(off**2)))
     given = answers[np.arange(len(truth)), truth].astype(np.float64)
     return float(-np.mean(np.log(np.clip(given, 1e-15, 1))))
-
-
-def _truth(model: TableModel, table: Any) -> np.ndarray:
-    if model.target.task == "regression":
-        return np.column_stack([table.column(name).to_numpy().astype(float) for name in model.target.names])
-    return class_places(model.target, table)

@@ -33,9 +33,14 @@ class Target(NamedTuple):
         return [column.name for column in self.columns]
 
     @property
+    def outputs(self) -> list[str]:
+        """What each output node stands for: the second of two classes, each of several, or each number."""
+        return [self.classes[1]] if self.task == "binary" else list(self.classes) or self.names
+
+    @property
     def n_outputs(self) -> int:
         """Output nodes: one sigmoid for two classes, one per class for several, one per number."""
-        return {"binary": 1, "multiclass": len(self.classes), "regression": len(self.columns)}[self.task]
+        return len(self.outputs)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -114,6 +119,11 @@ def encode_target(target: Target, table: pa.Table) -> np.ndarray:
         return (values - np.array(target.mean)) / np.array(target.std) if target.scaled else values
     place = class_places(target, table)
     return place[:, None].astype(float) if target.task == "binary" else np.eye(len(target.classes))[place]
+
+
+def truth_of(target: Target, table: pa.Table) -> np.ndarray:
+    """What predictions are held against: the places of the classes (rows,), or the numbers (rows, targets)."""
+    return _numbers_of(target, table) if target.task == "regression" else class_places(target, table)
 
 
 def class_places(target: Target, table: pa.Table) -> np.ndarray:

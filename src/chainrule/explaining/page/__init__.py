@@ -15,29 +15,37 @@ import numpy as np
 from chainrule.console import counted
 from chainrule.explaining.page import formulas
 from chainrule.explaining.page.charts import curve_svg, curve_words, has_surface, surface_svg, surface_words
-from chainrule.explaining.page.drawing import edge_labels, edge_name, edge_strokes, labelled, network_svg, weights_svg
+from chainrule.explaining.page.drawing import (
+    drawn_nodes,
+    edge_labels,
+    edge_name,
+    edge_strokes,
+    labelled,
+    network_svg,
+    weights_svg,
+)
 from chainrule.explaining.page.formulas import mathml
-from chainrule.explaining.page.markup import as_script_data, asset, filled, table
+from chainrule.explaining.page.markup import as_script_data, asset, document, filled, scrolling, table
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.text import (
     View,
     backward_lines,
     cost_lines,
+    design_words,
     forward_lines,
-    nodes_of,
     number,
     path_lines,
-    paths_of,
     scale_lines,
     target_text,
     update_lines,
 )
+from chainrule.shapes import design_name
 from chainrule.trace import Trace
 
 __all__ = ["Page", "mathml", "page_of", "to_html"]
 
 MOST_ROWS = 12  # of an update that can be worked through
-MOST_DRAWN = 8  # nodes of a layer; of a wider one those on the strongest paths
+MOST_PUSHES = 32  # inputs whose pushes are listed
 STEPS = ("Design", "Initialize", "Forward", "Cost", "Backward", "Update")
 STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Pushes")
 SAY = {
@@ -62,17 +70,21 @@ class Page(NamedTuple):
     data: dict[str, Any]
 
 
+class Told(NamedTuple):
+    """What the sections of a page are made from: an update or prediction, its rows shown, its row's formulas."""
+
+    opened: Opened
+    view: View
+    shown: list[int]
+    largest: float  # weight, by its size
+    formulas: dict[str, list[str]]
+
+
 def to_html(story: Story | Opened, row: int = 0, digits: int = 3) -> str:
     """One self-contained page; `row` is the place of the observation that it begins with (from 0)."""
     page = page_of(story, row, digits)
-    parts = {
-        "TITLE": escape(page.title),
-        "STYLE": asset("page.css"),
-        "BODY": page.body,
-        "SCRIPT": asset("page.js"),
-        "DATA": as_script_data(page.data),
-    }
-    return filled(asset("page.html"), parts)
+    script = filled(asset("script.html"), {"DATA": as_script_data(page.data), "MODULE": asset("page.js")})
+    return document(page.title, page.body, script)
 
 
 def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
@@ -80,13 +92,16 @@ def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
     story = Story((story,)) if isinstance(story, Opened) else story
     opened, trace = story.opened, story.opened.trace
     is_update = isinstance(trace, Trace)
-    drawn = _drawn(trace, row)
+    drawn, shown = drawn_nodes(trace, row), _shown(trace, row)
     view = View(row, digits=digits, drawn=tuple(map(tuple, drawn)))
     weights = [p for frame in story.frames for p in _parameters_of(frame.trace)]
     largest = max(float(np.abs(layer.W).max()) for params in weights for layer in params) or 1.0
     names = STEPS if is_update else STEPS_OF_PREDICTION
     a = [layer[row] for layer in trace.forward.a]
     title = _title(trace)
+    frames = [_frame(frame, _place_of(frame, trace.rows[row]), view, largest) for frame in story.frames]
+    place = shown.index(row)
+    told = Told(opened, view, shown, largest, frames[story.at]["rows"][place]["formulas"])
     parts = {
         "TITLE": escape(title),
         "ABOUT": f'<p id="about" class="s">{escape(_about(trace))}</p>',
@@ -96,14 +111,11 @@ def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
         "CHOICES": _choices(story, row),
         "NETWORK": network_svg(trace.names, trace.params, a, drawn, largest, digits),
         "CHARTS": _charts(story, row),
-        "SECTIONS": "".join(
-            _section(i, name, _CONTENT[name](opened, view, largest)) for i, name in enumerate(names, 1)
-        ),
-        "ROWS": _observations(trace, _shown(trace, row), digits) if is_update else "",
+        "SECTIONS": "".join(_section(i, name, _CONTENT[name](told)) for i, name in enumerate(names, 1)),
+        "ROWS": _observations(trace, shown, digits) if is_update else "",
     }
-    frames = [_frame(frame, _place_of(frame, trace.rows[row]), view, largest) for frame in story.frames]
-    data = {"at": story.at, "row": _shown(trace, row).index(row), "steps": list(names), "frames": frames}
-    return Page(title, filled(asset("body.html"), parts), _against(data, story.at))
+    data = {"at": story.at, "row": place, "steps": list(names), "frames": _against(frames, told.formulas)}
+    return Page(title, filled(asset("body.html"), parts), data)
 
 
 def _parameters_of(trace: Any) -> list[Any]:
@@ -113,15 +125,6 @@ def _parameters_of(trace: Any) -> list[Any]:
 def _shown(trace: Any, row: int) -> list[int]:
     """The places of the rows that can be worked through: the first ones, and the one to begin with."""
     return sorted(sorted(range(len(trace.X)), key=lambda i: (i != row, i))[:MOST_ROWS])
-
-
-def _drawn(trace: Any, row: int) -> list[list[int]]:
-    """The nodes of each layer that are drawn: all of a few, else those on the strongest paths of the row."""
-    sizes = trace.network.layers
-    if max(sizes) <= MOST_DRAWN:
-        return [list(range(n)) for n in sizes]
-    on_paths = nodes_of(paths_of(trace, row), [min(n, MOST_DRAWN) for n in sizes])
-    return [list(range(n)) if n <= MOST_DRAWN else some for n, some in zip(sizes, on_paths, strict=True)]
 
 
 # What changes from frame to frame and from row to row --------------------------------------------------------------
@@ -137,10 +140,11 @@ def _frame(opened: Opened, told: int, view: View, largest: float) -> dict[str, A
     trace: Any = opened.trace
     digits, drawn = view.digits, view.drawn or ()
     shown = _shown(trace, told)
+    matrices = [t for rows in _matrix_rows(trace, drawn, digits) for _, cells, _ in rows for t in cells]
     frame: dict[str, Any] = {
         "about": _about(trace),
         "epoch": trace.about.get("epoch"),
-        "slots": {"weights": edge_labels(trace.params, drawn, digits), "matrices": _matrix_texts(trace, drawn, digits)},
+        "slots": {"weights": edge_labels(trace.params, drawn, digits), "matrices": matrices},
         "strokes": {"weights": edge_strokes(trace.params, drawn, largest)},
         "rows": [_row(opened, i, view) for i in shown],
     }
@@ -186,18 +190,16 @@ def _formula_groups(opened: Opened, view: View) -> dict[str, list[str]]:
     }
 
 
-def _against(data: dict[str, Any], at: int) -> dict[str, Any]:
+def _against(frames: list[dict[str, Any]], first: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Formulas as what differs from those that stand on the page: numbers where the rest is alike, else whole items."""
-    base = {
-        k: [formulas.slots(item) for item in v] for k, v in data["frames"][at]["rows"][data["row"]]["formulas"].items()
-    }
-    for frame in data["frames"]:
+    base = {group: [formulas.slots(item) for item in items] for group, items in first.items()}
+    for frame in frames:
         for row in frame["rows"]:
             row["formulas"] = {
                 group: [_change(item, like) for item, like in zip(own, base[group], strict=True)]
                 for group, own in row["formulas"].items()
             }
-    return data
+    return frames
 
 
 def _change(item: str, like: tuple[str, list[str]]) -> str | list[str]:
@@ -209,8 +211,8 @@ def _change(item: str, like: tuple[str, list[str]]) -> str | list[str]:
 
 
 def _title(trace: Any) -> str:
-    design = "-".join(map(str, trace.network.layers))
-    return f"A {design} network, one {'update' if isinstance(trace, Trace) else 'prediction'} opened"
+    what = "update" if isinstance(trace, Trace) else "prediction"
+    return f"A {design_name(trace.network.layers)} network, one {what} opened"
 
 
 def _about(trace: Any) -> str:
@@ -269,13 +271,12 @@ def _section(i: int, name: str, content: str) -> str:
     return f'<section data-step="{i}"><h2>{i} {name}</h2><p class="say">{escape(SAY[name])}</p>{content}</section>'
 
 
-def _design(opened: Opened, view: View, largest: float) -> str:
+def _design(told: Told) -> str:
+    opened, view = told.opened, told.view
     trace = opened.trace
     network = trace.network
-    words = ", ".join(activation.name for activation in network.activations)
     cost = f"; cost {network.cost.name}, {network.reduction} over the rows" if isinstance(trace, Trace) else ""
-    sizes = "-".join(map(str, network.layers))
-    made = f"<p>{sizes}, {escape(words)}{escape(cost)}; {network.n_parameters:,} parameters.</p>"
+    made = f"<p>{escape(design_words(network) + cost)}; {network.n_parameters:,} parameters.</p>"
     named = [
         (node, [name], "")
         for layer, people in ((0, trace.names.inputs), (-1, trace.names.outputs))
@@ -294,52 +295,43 @@ def _design(opened: Opened, view: View, largest: float) -> str:
     made += "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in opened.answer)
     if opened.raw:
         made += "<p>Columns enter encoded: numbers as Z-scores, values of text as 0 or 1.</p>"
-        made += _formulas_of("scales")(opened, view, largest) if opened.scales else ""
-        shown = _shown(trace, view.row)
-        made += table(
-            "Raw columns", ["row", *opened.raw], [(n, cells, "") for n, cells in _raw_rows(opened, shown)], "raw"
-        )
+        made += _formulas_of("scales")(told) if opened.scales else ""
+        rows = [(name, cells, "") for name, cells in _raw_rows(opened, told.shown)]
+        made += table("Raw columns", ["row", *opened.raw], rows, "raw")
     if not named:
         return made
-    told = table("What the nodes stand for", ["node", "stands for"], named)
-    return f"{made}<details><summary>What the nodes stand for</summary>{told}</details>"
+    listed = table("What the nodes stand for", ["node", "stands for"], named)
+    return f"{made}<details><summary>What the nodes stand for</summary>{listed}</details>"
 
 
-def _matrices(opened: Opened, view: View, largest: float) -> str:
+def _matrices(told: Told) -> str:
     """For each layer the weights as a matrix, the biases in its last row."""
-    trace, made, drawn = opened.trace, "", view.drawn or ()
-    for i, layer in enumerate(trace.params):
-        sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
-        rows = [(sources[k], [number(layer.W[k, j], view.digits) for j in drawn[i + 1]], "") for k in drawn[i]]
-        rows.append(("bias", [number(layer.b[j], view.digits) for j in drawn[i + 1]], ""))
+    trace, drawn, made = told.opened.trace, told.view.drawn or (), ""
+    for i, rows in enumerate(_matrix_rows(trace, drawn, told.view.digits)):
+        to = trace.names.nodes[i + 1]
         made += table(f"Layer {i + 1}", ["from \\ to", *(to[j] for j in drawn[i + 1])], rows, "matrices", named="")
     return f'<div class="beside">{made}</div>'
 
 
-def _matrix_texts(trace: Any, drawn: Any, digits: int) -> list[str]:
-    texts = []
-    for i, layer in enumerate(trace.params):
-        texts += [number(layer.W[k, j], digits) for k in drawn[i] for j in drawn[i + 1]]
-        texts += [number(layer.b[j], digits) for j in drawn[i + 1]]
-    return texts
+def _matrix_rows(trace: Any, drawn: Any, digits: int) -> list[list[tuple[str, list[str], str]]]:
+    layers = []
+    for i, (W, b) in enumerate(trace.params):
+        named = [(trace.names.nodes[i][k], W[k]) for k in drawn[i]] + [("bias", b)]
+        layers.append([(name, [number(values[j], digits) for j in drawn[i + 1]], "") for name, values in named])
+    return layers
 
 
 def _formulas_of(group: str) -> Any:
-    def content(opened: Opened, view: View, largest: float) -> str:
-        items = formulas.items(_formula_groups(opened, view)[group])
-        return (
-            f'<div class="wide" tabindex="0" role="region" aria-label="Formulas: {group}">'
-            f'<ul class="formulas" data-group="{group}">{"".join(items)}</ul></div>'
-        )
+    def content(told: Told) -> str:
+        items = "".join(told.formulas[group])
+        return scrolling(f"Formulas: {group}", f'<ul class="formulas" data-group="{group}">{items}</ul>')
 
     return content
 
 
-def _cost(opened: Opened, view: View, largest: float) -> str:
-    told = _batch_costs(opened.trace, view.digits)
-    return (
-        _formulas_of("cost")(opened, view, largest) + f'<p data-slots="batch"><span class="s">{escape(told)}</span></p>'
-    )
+def _cost(told: Told) -> str:
+    costs = escape(_batch_costs(told.opened.trace, told.view.digits))
+    return _formulas_of("cost")(told) + f'<p data-slots="batch"><span class="s">{costs}</span></p>'
 
 
 def _batch_costs(trace: Any, digits: int) -> str:
@@ -347,21 +339,18 @@ def _batch_costs(trace: Any, digits: int) -> str:
     return f"After this update, the cost of the same rows is {after}; it was {before}."
 
 
-def _update(opened: Opened, view: View, largest: float) -> str:
-    trace: Any = opened.trace
-    drawn = view.drawn or ()
-    made = _formulas_of("update")(opened, view, largest)
+def _update(told: Told) -> str:
+    trace: Any = told.opened.trace
+    drawn, digits, made = told.view.drawn or (), told.view.digits, ""
     if labelled(drawn):
-        pictures = ((trace.params, "Before", "before"), (trace.after, "After", "after"))
-        made = (
-            "".join(weights_svg(trace.names, p, drawn, largest, view.digits, *words) for p, *words in pictures) + made
-        )
-        made = made.replace("<figure", '<div class="beside"><figure', 1).replace(
-            '<div class="wide"', '</div><div class="wide"', 1
-        )
-    rows = _parameter_rows(trace, drawn, view.digits)
+        sides = ((trace.params, "Before", "before"), (trace.after, "After", "after"))
+        pictures = (weights_svg(trace.names, p, drawn, told.largest, digits, *words) for p, *words in sides)
+        made = f'<div class="beside">{"".join(pictures)}</div>'
+    rows = _parameter_rows(trace, drawn, digits)
     header = ["parameter", "before", "gradient", "change", "after"]
-    return made + table("Parameters before and after", header, rows, "parameters", named="")
+    return (
+        made + _formulas_of("update")(told) + table("Parameters before and after", header, rows, "parameters", named="")
+    )
 
 
 def _parameter_rows(trace: Any, drawn: Any, digits: int) -> list[tuple[str, list[str], str]]:
@@ -378,31 +367,29 @@ def _parameter_rows(trace: Any, drawn: Any, digits: int) -> list[tuple[str, list
     return rows
 
 
-def _pushes(opened: Opened, view: View, largest: float) -> str:
+def _pushes(told: Told) -> str:
     """The inputs by how much they push the output, as a table."""
-    told: Any = opened.trace
-    x, pushes, digits = told.X[0], told.pushes[0], view.digits
+    trace: Any = told.opened.trace
+    x, pushes, digits = trace.X[0], trace.pushes[0], told.view.digits
     order = np.argsort(-np.abs(pushes * x), kind="stable")
     rows = [
-        (told.names.inputs[i], [number(v, digits) for v in (x[i], pushes[i], pushes[i] * x[i])], _tie(told, view, i))
-        for i in order[: 4 * MOST_DRAWN]
+        (trace.names.inputs[i], [number(v, digits) for v in (x[i], pushes[i], pushes[i] * x[i])], _tie(told, i))
+        for i in order[:MOST_PUSHES]
     ]
     header = ["input", "value", "d output / d input", "value x derivative"]
-    made = table(f"What pushes {told.names.outputs[told.output]}", header, rows)
+    made = table(f"What pushes {trace.names.outputs[trace.output]}", header, rows)
     left = len(order) - len(rows)
     return made + (f"<p>and {left} smaller</p>" if left > 0 else "")
 
 
-def _tie(told: Any, view: View, i: int) -> str:
-    return f' data-of="{escape(told.names.nodes[0][i])}"' if i in (view.drawn or ((),))[0] else ""
+def _tie(told: Told, i: int) -> str:
+    return f' data-of="{escape(told.opened.trace.names.nodes[0][i])}"' if i in (told.view.drawn or ((),))[0] else ""
 
 
 def _raw_rows(opened: Opened, shown: Sequence[int]) -> list[tuple[str, list[str]]]:
-    return (
-        [(str(opened.trace.rows[i]), [values[i] for values in opened.raw.values()]) for i in shown]
-        if opened.raw
-        else []
-    )
+    if not opened.raw:
+        return []
+    return [(str(opened.trace.rows[i]), [values[i] for values in opened.raw.values()]) for i in shown]
 
 
 def _observations(trace: Trace, shown: Sequence[int], digits: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -34,14 +34,13 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
     scale = np.log10 if log else np.asarray
     first, last = float(scale(1.0)), float(scale(float(max(2, epochs[-1]))))
 
+    along, y = _across(first, last), _up(low, high)
+
     def x(epoch: Any) -> Any:
-        return LEFT + (scale(np.asarray(epoch, float)) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        return along(scale(np.asarray(epoch, float)))
 
-    def y(cost: Any) -> Any:
-        return TOP + (high - np.asarray(cost, float)) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-    inside = axes([(f"{e:,}", x(e)) for e in _ticks_of_epochs(epochs, log)], _cost_ticks(low, high, y))
-    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">epoch</text>'
+    below = [(f"{e:,}", x(e)) for e in _ticks_of_epochs(epochs, log)]
+    inside = axes("epoch", below, "cost", [(f"{v:.3g}", y(v)) for v in round_values(low, high)])
     kept = x(course.best_epoch)
     inside += f'<line class="kept" x1="{kept:.1f}" y1="{TOP}" x2="{kept:.1f}" y2="{HEIGHT - BOTTOM}"/>'
     end = kept > (LEFT + WIDTH - RIGHT) / 2
@@ -49,7 +48,6 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
         f'<text class="axis {"end" if end else "start"}" x="{kept - 5 if end else kept + 5:.1f}" y="{TOP + 12}">'
         f"kept: {course.best_epoch:,}</text>"
     )
-    inside += f'<text class="axis start" x="4" y="{TOP - 7}">cost</text>'
     thin = _thinned(epochs, log)
     for kind, values in (("training", costs), ("validation", held)):
         points = [(x(epochs[i]), y(values[i])) for i in thin if np.isfinite(values[i])]
@@ -112,12 +110,7 @@ def surface_svg(trace: Trace, scales: dict[str, Scale], row: int | None) -> str:
     names = [shortened(name, 24) for name in trace.names.inputs]
     left, right, bottom, top = surface.x[0], surface.x[-1], surface.y[0], surface.y[-1]
 
-    def x(value: Any) -> Any:
-        return LEFT + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT)
-
-    def y(value: Any) -> Any:
-        return TOP + (top - value) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
-
+    x, y = _across(left, right), _up(bottom, top)
     ticks = [
         [(f"{v:.4g}", place((v - mean) / std)) for v in round_values(mean + std * low, mean + std * high)]
         for mean, std, low, high, place in zip(means, stds, (left, bottom), (right, top), (x, y), strict=True)
@@ -127,9 +120,7 @@ def surface_svg(trace: Trace, scales: dict[str, Scale], row: int | None) -> str:
         f'<image x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" '
         f'preserveAspectRatio="none" href="{picture}"/>'
     )
-    inside += axes(*ticks)
-    inside += f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">{escape(names[0])}</text>'
-    inside += f'<text class="axis start" x="4" y="{TOP - 7}">{escape(names[1])}</text>'
+    inside += axes(names[0], ticks[0], names[1], ticks[1])
     for i in sorted(range(min(MOST_DOTS, len(trace.X))), key=lambda i: i == row):
         inside += _dot(x(trace.X[i, 0]), y(trace.X[i, 1]), _target_mark(trace, i), trace.rows[i])
     label = f"The output over {names[0]} and {names[1]}, with {min(MOST_DOTS, len(trace.X))} observations"
@@ -190,8 +181,34 @@ def _png(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
 
 
-def axes(below: Sequence[tuple[str, Any]], beside: Sequence[tuple[str, Any]]) -> str:
-    inside = ""
+def scatter_svg(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
+    """Predicted values over true ones; on the line they are equal."""
+    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
+    high = high if high > low else low + 1
+    x, y = _across(low, high), _up(low, high)
+    ticks = [(f"{v:.4g}", v) for v in round_values(low, high)]
+    inside = axes("true", [(text, x(v)) for text, v in ticks], "predicted", [(text, y(v)) for text, v in ticks])
+    inside += f'<line class="kept" x1="{x(low):.1f}" y1="{y(low):.1f}" x2="{x(high):.1f}" y2="{y(high):.1f}"/>'
+    inside += "".join(
+        f'<circle class="point" cx="{x(t):.1f}" cy="{y(p):.1f}" r="3"/>' for t, p in zip(truth, predicted, strict=True)
+    )
+    return chart(label, inside)
+
+
+def _across(low: Any, high: Any) -> Callable[[Any], Any]:
+    """From a value to where it is from left to right."""
+    return lambda value: LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+
+def _up(low: Any, high: Any) -> Callable[[Any], Any]:
+    """From a value to where it is from the bottom up."""
+    return lambda value: TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+
+def axes(x_name: str, below: Sequence[tuple[str, Any]], y_name: str, beside: Sequence[tuple[str, Any]]) -> str:
+    """A frame with ticks, each a text and its place, and the names of both axes."""
+    inside = f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">{escape(x_name)}</text>'
+    inside += f'<text class="axis start" x="4" y="{TOP - 7}">{escape(y_name)}</text>'
     for text, x in below:
         inside += f'<line class="tick" x1="{x:.1f}" y1="{HEIGHT - BOTTOM}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM + 4}"/>'
         inside += f'<text class="axis" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}">{text}</text>'
@@ -209,10 +226,6 @@ def round_values(low: float, high: float) -> list[float]:
     step = 10 ** np.floor(np.log10((high - low) / 2))
     step *= next(m for m in (5, 2, 1) if m * step <= (high - low) / 2)
     return [float(v) for v in np.arange(np.ceil(low / step), high / step + 1e-9) * step]
-
-
-def _cost_ticks(low: float, high: float, y: Any) -> list[tuple[str, Any]]:
-    return [(f"{v:.3g}", y(v)) for v in round_values(low, high)]
 
 
 def _ticks_of_epochs(epochs: np.ndarray, log: bool) -> list[int]:

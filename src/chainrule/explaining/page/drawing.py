@@ -8,12 +8,13 @@ from html import escape
 from typing import Any
 
 from chainrule.explaining.page.markup import shortened
-from chainrule.explaining.text import number
+from chainrule.explaining.text import nodes_of, number, paths_of
 from chainrule.network import Params
 from chainrule.trace import Names
 
 WIDTH, MARGIN, RADIUS, SPACE = 640, 64, 26, 94
 SHORT = 8  # a name that fits under its node
+MOST_DRAWN = 8  # nodes of a layer; of a wider one those on the strongest paths
 MOST_LABELLED = 12  # edges; more of them are drawn without their weights
 PICTURE = '<svg role="img" aria-label="The network"'
 
@@ -49,7 +50,11 @@ def network_svg(
                 f"{escape(shortened(called, most))}</text></g>"
             )
     left = _left_out(names, drawn, tall + 20)
-    svg = _svg(tall + 24 * bool(left), "The network", edges + f'<g data-slots="values">{nodes}</g>' + left)
+    svg = _svg(
+        tall + 24 * bool(left),
+        "The network",
+        f'<g data-slots="weights">{edges}</g><g data-slots="values">{nodes}</g>{left}',
+    )
     return re.sub(r' (tabindex|aria-label|role)="[^"]*"', "", svg).replace("<svg", PICTURE, 1) if still else svg
 
 
@@ -68,6 +73,15 @@ def weights_svg(names: Names, params: Params, drawn: Drawn, largest: float, digi
     return (
         f'<figure data-slots="{slots}">{_svg(tall, title, made, wide)}<figcaption>{escape(title)}</figcaption></figure>'
     )
+
+
+def drawn_nodes(trace: Any, row: int) -> list[list[int]]:
+    """The nodes of each layer that are drawn: all of a few, else those on the strongest paths of the row."""
+    sizes = trace.network.layers
+    if max(sizes) <= MOST_DRAWN:
+        return [list(range(n)) for n in sizes]
+    on_paths = nodes_of(paths_of(trace, row), [min(n, MOST_DRAWN) for n in sizes])
+    return [list(range(n)) if n <= MOST_DRAWN else some for n, some in zip(sizes, on_paths, strict=True)]
 
 
 def edge_strokes(params: Params, drawn: Drawn, largest: float) -> list[list[Any]]:

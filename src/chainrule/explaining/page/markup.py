@@ -20,6 +20,14 @@ def filled(template: str, parts: Mapping[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)
 
 
+def document(title: str, body: str, script: str = "") -> str:
+    """A whole page that fetches nothing; body and script are HTML already, and without a script none may run."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    policy += "; script-src 'unsafe-inline'" if script else ""
+    parts = {"TITLE": escape(title), "POLICY": policy, "STYLE": asset("page.css"), "BODY": body, "SCRIPT": script}
+    return filled(asset("document.html"), parts)
+
+
 def as_script_data(document: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -44,10 +52,18 @@ def table(
         for name, cells, attributes in rows
     )
     tie = f' data-slots="{slots}"' if slots else ""
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table{tie}>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return raw_table(caption, top, body, tie)
+
+
+def raw_table(caption: str, top: str, body: str, attributes: str = "") -> str:
+    """A table that scrolls by itself, of header cells, rows and attributes that are HTML already."""
+    head = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
+    return scrolling(caption, f"<table{attributes}>{head}<tbody>{body}</tbody></table>")
+
+
+def scrolling(label: str, inside: str) -> str:
+    """A region that scrolls by itself where it is too wide, with a keyboard too."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">{inside}</div>'
 
 
 def shortened(text: str, most: int = 18) -> str:

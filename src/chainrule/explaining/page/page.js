@@ -15,9 +15,7 @@ export function mount(root, data, start = {}) {
   }
 
   function fill(name, texts) {
-    const places = all(`[data-slots="${name}"]`).flatMap((group) => all(".s", group));
-    put(texts, places);
-    return places;
+    put(texts, all(`[data-slots="${name}"]`).flatMap((group) => all(".s", group)));
   }
 
   function fillFormulas() {
@@ -47,7 +45,7 @@ export function mount(root, data, start = {}) {
   }
 
   function draw(name, edges) {
-    const strokes = frame().strokes[name] ?? [];
+    const strokes = frame().strokes[name];
     edges.forEach((line, i) => {
       line.setAttribute("stroke-width", strokes[i][0]);
       line.setAttribute("class", `weight ${strokes[i][1] ? "negative" : "positive"}`);
@@ -58,9 +56,7 @@ export function mount(root, data, start = {}) {
     const { slots } = frame();
     one("#about").textContent = frame().about;
     for (const name of Object.keys(slots)) fill(name, slots[name]);
-    put(slots.weights, all(".network .label"));
-    draw("weights", all(".network line.weight"));
-    for (const name of ["before", "after"]) draw(name, all(`[data-slots="${name}"] line.weight`));
+    for (const name of Object.keys(frame().strokes)) draw(name, all(`[data-slots="${name}"] line.weight`));
     const rows = all("#observations tbody tr");
     rows.forEach((line, i) => { line.hidden = i >= frame().rows.length; });
     all('[data-slots="raw"] tbody tr').forEach((line, i) => { line.hidden = i >= frame().rows.length; });
