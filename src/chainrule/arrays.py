@@ -29,3 +29,19 @@ def namespace(x: Any) -> ModuleType:
 def is_numpy(x: Any) -> bool:
     """Whether `x` can be computed with NumPy alone, so that JAX need not be imported."""
     return namespace(x) is np
+
+
+WIDE = 512  # columns of a product beyond which XLA's is faster on a transposed copy than on the view, copying included
+
+
+def transposed_product(x: Array, y: Array) -> Array:
+    """`x.T @ y`: (n, k) and (n, m) to (k, m).
+
+    >>> transposed_product(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    """
+    if is_numpy(x) or y.shape[1] <= WIDE:
+        return x.T @ y
+    import jax
+
+    return (jax.lax.optimization_barrier(x.T) if jax.default_backend() == "cpu" else x.T) @ y

@@ -77,7 +77,7 @@ def first_state(
     import jax
 
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    start = jax.device_put(tuple(Layer(np.asarray(W, dtype), np.asarray(b, dtype)) for W, b in params))
+    start = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in params)
     here, zero = (), np.zeros((), np.int32)
     if whole is not None:
         kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
@@ -85,7 +85,7 @@ def first_state(
     best = Best(start, np.asarray(np.inf, dtype), zero) if validates else ()
     mean = average_from(start) if average else ()
     state = State(zero, np.asarray(seed), start, rule.init(start), here, best, mean, zero)
-    return jax.tree.map(_own, state)  # for the program takes each of its buffers over
+    return jax.device_put(state, may_alias=False)  # for the program takes each of its buffers over
 
 
 @lru_cache(maxsize=128)
@@ -207,13 +207,6 @@ def _mini_batch_epoch(
         return state._replace(params=params, rule_state=rule_state, average=mean), C, jnp.sqrt(squares / n_steps)
 
     return epoch
-
-
-def _own(x: Any) -> Array:
-    """A buffer that no one else holds."""
-    import jax
-
-    return jax.device_put(x, may_alias=False)
 
 
 @lru_cache(maxsize=1)

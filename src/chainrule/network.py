@@ -18,7 +18,7 @@ import numpy as np
 
 from chainrule import shapes
 from chainrule.activations import activation_of
-from chainrule.arrays import Array, namespace
+from chainrule.arrays import Array, namespace, transposed_product
 from chainrule.costs import FUSED, OutputPair, cost_of
 from chainrule.initializers import SCHEMES
 from chainrule.names import look_up
@@ -180,7 +180,7 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
         else:
             delta.append(network.activations[i].delta(error[-1], fwd.z[i], fwd.a[i + 1]))
         W = _masked(params[i].W, network.masks[i])
-        dW = _masked(_masked(fwd.a[i], fwd.keep[i]).T @ delta[-1], network.masks[i])
+        dW = _masked(transposed_product(_masked(fwd.a[i], fwd.keep[i]), delta[-1]), network.masks[i])
         gradient.append(Layer(dW + network.l2 * W if network.l2 else dW, namespace(W).sum(delta[-1], axis=0)))
         if i:
             error.append(_masked(delta[-1] @ W.T, fwd.keep[i]))

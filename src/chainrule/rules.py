@@ -14,6 +14,8 @@ from math import isfinite, pi
 from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
 from chainrule.arrays import Array, namespace
 from chainrule.names import nearest
 from chainrule.network import Layer, Params
@@ -257,9 +259,9 @@ class OptaxRule:
         return OptaxRule, (self.name, self.learning_rate, self.options)
 
     def init(self, params: Params) -> OptaxState:
-        import jax.numpy as jnp
+        import jax
 
-        return OptaxState(jnp.zeros((), jnp.int32), self.transformation.init(params))
+        return OptaxState(np.zeros((), np.int32), jax.jit(self.transformation.init)(params))
 
     def update(self, gradient: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:
         step, inner = self.transformation.update(gradient, state.inner, params)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import chainrule as cr
 from chainrule import training
 from chainrule.batches import bucket
+from chainrule.estimators import passes
 from chainrule.examples.lecture import lecture_setting
 
 
@@ -39,10 +41,52 @@ def test_a_grid_search_compiles_a_program_per_design(compilations):
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     grid = {"alpha": [1e-4, 1e-3, 1e-2], "learning_rate_init": [1e-3, 3e-3], "hidden_layer_sizes": [(17,), (23,)]}
-    model = cr.MLPClassifier(random_state=0, max_iter=5, tol=0.0, n_iter_no_change=5)
+    model = cr.MLPClassifier(random_state=0, batch_size=10, max_iter=6, tol=0.0, n_iter_no_change=6)
     with pytest.warns(UserWarning, match="Maximum iterations"):
         GridSearchCV(model, grid, cv=5, refit=False).fit(X, y)
     assert 2 <= len(compilations) < 15
+
+
+def test_a_short_fit_compiles_nothing(compilations):
+    X, y = load_breast_cancer(return_X_y=True)
+    for solver in ("adam", "sgd", "lbfgs"):
+        model = cr.MLPClassifier((9,), solver=solver, random_state=0, max_iter=50, tol=0.05, n_iter_no_change=2)
+        assert model.fit(X / X.max(axis=0), y).score(X / X.max(axis=0), y) > 0.5
+    assert not compilations
+
+
+def test_a_short_fit_of_iris_does_not_import_jax():
+    code = """import sys
+from sklearn.datasets import load_iris
+from chainrule import MLPClassifier
+MLPClassifier((9,), random_state=0, tol=0.05).fit(*load_iris(return_X_y=True))
+assert "jax" not in sys.modules"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_numpy_and_the_compiler_give_the_same_fit(monkeypatch):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    settings = {"early_stopping": True, "min_gradient": 1e-9, "average": 0.9, "random_state": 0, "max_iter": 80}
+    short = cr.MLPClassifier((9, 4), **settings).fit(X, y)
+    monkeypatch.setattr(passes, "FEW_UPDATES", 0)
+    compiled = cr.MLPClassifier((9, 4), **settings).fit(X, y)
+    np.testing.assert_allclose(short.loss_curve_, compiled.loss_curve_, rtol=1e-10)
+    np.testing.assert_allclose(short.validation_loss_curve_, compiled.validation_loss_curve_, rtol=1e-10)
+    np.testing.assert_allclose(short.predict_proba(X), compiled.predict_proba(X), rtol=1e-8)
+
+
+def test_trainings_in_threads_give_the_same_weights():
+    network, X = cr.Network([5, 8, 1], "tanh"), np.random.default_rng(0).normal(size=(400, 5))
+
+    def train(seed):
+        params = cr.initialize(network, seed=seed)
+        return cr.train(network, params, X, X[:, :1], rule=cr.gradient_descent(0.1), batch_size=20, epochs=5, seed=seed)
+
+    one_by_one = [train(seed) for seed in range(4)]
+    with ThreadPoolExecutor(2) as threads:
+        for alone, together in zip(one_by_one, threads.map(train, range(4)), strict=True):
+            np.testing.assert_array_equal(alone.params[0].W, together.params[0].W)
 
 
 def test_other_rows_of_about_the_same_number_share_a_program(compilations):
