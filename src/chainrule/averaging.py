@@ -36,11 +36,11 @@ def averaged(average: Average, params: Params, decay: float) -> Average:
     >>> round(float(averaged(average_from(first), second, 0.5).params[0].W[0, 0]), 3)
     0.818
     """
-    xp, t = namespace(params[0].W), average.updates + 1
-    d = xp.minimum(xp.asarray(decay), (1 + t) / (10 + t))
-    kept = xp.asarray(d, dtype=params[0].W.dtype)
+    xp, updates = namespace(params[0].W), average.updates + 1
+    t = xp.asarray(updates, dtype=params[0].W.dtype)
+    kept = xp.minimum(xp.asarray(decay, dtype=t.dtype), (1 + t) / (10 + t))
     pairs = zip(average.params, params, strict=True)
-    return Average(tuple(Layer(*(kept * x + (1 - kept) * y for x, y in zip(a, p, strict=True))) for a, p in pairs), t)
+    return Average(tuple(Layer(*(kept * x + (1 - kept) * y for x, y in zip(a, p, strict=True))) for a, p in pairs), updates)
 
 
 def check_decay(decay: float) -> float:
