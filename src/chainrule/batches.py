@@ -11,6 +11,9 @@ from chainrule.arrays import Array
 from chainrule.network import Network
 
 
+ALIGNMENT = 64  # bytes
+
+
 class Table(NamedTuple):
     """Observations in rows: X (n, n_in), Y (n, n_out), weights (n,); padded rows have weight 0."""
 
@@ -40,10 +43,18 @@ def padded(table: Table) -> Table:
     n = len(table.X)
     if bucket(n) == n:
         return table
-    roomy = Table(*(np.zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
+    roomy = Table(*(_aligned_zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
     for x, given in zip(roomy, table, strict=True):
         x[:n] = given
     return roomy
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros at an address that JAX computes with in place, on the CPU, where it would copy others."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:

@@ -285,7 +285,6 @@ class Ready(NamedTuple):
 def ready_for(setting: Setting) -> Ready:
     """Check the setting and bring it to where it is computed; within `jax.enable_x64`."""
     import jax
-    import jax.numpy as jnp
 
     network, rule, batch_size, stop, of = setting.network, setting.rule, setting.batch_size, setting.stop, setting
     _check_settings(batch_size, of.sample, of.dtype, stop, of.validation)
@@ -296,7 +295,7 @@ def ready_for(setting: Setting) -> Ready:
     shapes.check_params(network.layers, of.params)
     n = len(table.X)
     batch = None if batch_size is None else min(int(batch_size), n)
-    data, validating = (None if t is None else jax.tree.map(jnp.asarray, padded(t)) for t in (table, held))
+    data, validating = (None if t is None else jax.device_put(padded(t)) for t in (table, held))
     whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
     state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
     tiny = (batch or n) * network.n_weights <= TINY

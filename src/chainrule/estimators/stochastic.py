@@ -20,6 +20,7 @@ from chainrule.network import Layer, Params, forward
 from chainrule.rules import Adam, GradientDescent, clipped, has_own_rate
 
 PASSES_PER_DISPATCH = 16
+ORDERS_PER_DISPATCH = 2**20  # numbers
 SECONDS_PER_DISPATCH = 0.1
 
 
@@ -151,10 +152,11 @@ class StochasticMixin:
         params, state, average = put((first, past.state or past.rule.init(first), past.average), short)
         average = average or (average_from(params) if self.average else ())
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
+        slots = 1 if short else max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // _padded_rows(n, batch)))
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
             size = min(size, limit - self.n_iter_)
-            chunk = self._chunk(order, size, 1 if short else PASSES_PER_DISPATCH, batch)
+            chunk = self._chunk(order, size, slots, batch)
             draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
             began = perf_counter()
             go = partial(run, params, state, average, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
@@ -173,7 +175,7 @@ class StochasticMixin:
             if ended:
                 break
             fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
-            size = 1 if self.callbacks or short else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
+            size = 1 if self.callbacks else max(1, min(slots, 2 * size, fitting))
         self.coefs_, self.intercepts_ = _as_lists(answering(params, state, average))
         resumable = self.warm_start == "resume"
         self._position = self._position._replace(
@@ -279,7 +281,7 @@ class StochasticMixin:
     def _chunk(self: Any, order: np.ndarray, size: int, slots: int, batch: int) -> _Chunk:
         """The next passes: each order is a shuffle of the last, drawn as scikit-learn draws it."""
         n = len(order)
-        orders = np.zeros((slots, -(-bucket(n) // batch) * batch), np.int32)
+        orders = np.zeros((slots, _padded_rows(n, batch)), np.int32)
         rates, random_states = np.zeros(slots), []
         for i in range(size):
             if self.shuffle:
@@ -340,6 +342,11 @@ def table_of(X: np.ndarray, y: Any, weights: Any) -> Table:
     """The arrays as a table, in the dtype of X, padded with rows of weight 0."""
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
     return padded(Table(X, as_outputs(y, X.dtype), ones))
+
+
+def _padded_rows(n: int, batch: int) -> int:
+    """The table's rows, padded to their bucket, and that to whole batches."""
+    return -(-bucket(n) // batch) * batch
 
 
 def _as_lists(params: Params) -> tuple[list[np.ndarray], list[np.ndarray]]:
