@@ -32,8 +32,14 @@ format: .venv/installed-check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/installed-bench  ## measured claims, side by side with the peer
+bench: .venv/installed-bench  ## speed and memory, side by side with the peers
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/footprint.py
+
+growth: .venv/installed-bench  ## how time grows with rows, width, batch and depth
+	$(BIN)/python benchmarks/growth.py
+
+accuracy: .venv/installed-bench  ## scores beside the peer's
 	$(BIN)/python benchmarks/accuracy.py
 
 .venv/bin/python:

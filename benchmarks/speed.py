@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,11 +169,32 @@ def predicting(rows: int, repeats: int) -> Callable[[Any], dict[str, Taken]]:
     return measure
 
 
+def eight(options: Any) -> dict[str, Taken]:
+    """K: eight networks of E's shape from different seeds, in two threads and one after another."""
+    import chainrule as cr
+
+    workload, data = TRAININGS["E"], data_of(TRAININGS["E"])
+    network = cr.Network(workload.layers, ["relu", "relu", "sigmoid"], "binary_cross_entropy")
+    rule = cr.optax_rule("adam", workload.learning_rate)
+    settings = {"rule": rule, "batch_size": workload.batch, "epochs": workload.epochs}
+
+    def one(seed: int) -> Any:
+        return cr.train(network, cr.initialize(network, "glorot", seed), data.X, data.Y, seed=seed, **settings)
+
+    def in_threads() -> None:
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(one, range(8)))
+
+    makers = {OURS: lambda: in_threads, "one after another": lambda: lambda: [one(seed) for seed in range(8)]}
+    return interleaved(makers, max(2, options.rounds // 2))
+
+
 EXTRA: dict[str, Callable[[Any], dict[str, Taken]]] = {
     "G": cold,
     "H": search,
     "I": predicting(1, 200),
     "J": predicting(1_000_000, 1),
+    "K": eight,
 }
 TITLES = {
     **{name: workload.name for name, workload in TRAININGS.items()},
@@ -180,6 +202,7 @@ TITLES = {
     "H": "H search: 12 points x 5 folds",
     "I": "I 200 x predict_proba of one row",
     "J": "J predict_proba of 1,000,000 rows",
+    "K": "K eight of E's, in two threads",
 }
 
 

@@ -40,7 +40,9 @@ def averaged(average: Average, params: Params, decay: float) -> Average:
     t = xp.asarray(updates, dtype=params[0].W.dtype)
     kept = xp.minimum(xp.asarray(decay, dtype=t.dtype), (1 + t) / (10 + t))
     pairs = zip(average.params, params, strict=True)
-    return Average(tuple(Layer(*(kept * x + (1 - kept) * y for x, y in zip(a, p, strict=True))) for a, p in pairs), updates)
+    return Average(
+        tuple(Layer(*(kept * x + (1 - kept) * y for x, y in zip(a, p, strict=True))) for a, p in pairs), updates
+    )
 
 
 def check_decay(decay: float) -> float:

@@ -10,7 +10,6 @@ from chainrule import shapes
 from chainrule.arrays import Array
 from chainrule.network import Network
 
-
 ALIGNMENT = 64  # bytes
 
 

@@ -32,7 +32,7 @@ EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs 
 ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
-TINY = 2000  # multiplications of an update's forward pass, up to which its operations are compiled into one
+TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one
 
 
 class History(NamedTuple):
