@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test browser check format bench clean
+.PHONY: demo test browser check format bench growth accuracy clean
 
 demo: .venv/installed  ## train on a real table, score on held-out rows, predict; then the lecture's network
 	@rm -rf $(RUN) $(RUN)-predictions.csv

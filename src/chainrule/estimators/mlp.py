@@ -203,11 +203,15 @@ class _ChainruleMLP(StochasticMixin):
         def answered(i: int) -> Any:
             return forward(self.network_, params, self._encoded(dense(X[i : i + ROWS_AT_ONCE]))).a[-1]
 
-        return np.concatenate([answered(i) for i in range(0, X.shape[0], ROWS_AT_ONCE)])
+        pieces = [answered(i) for i in range(0, X.shape[0], ROWS_AT_ONCE)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _answering_params(self: Any) -> Params:
         """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""
-        *before, (W, b) = self._params()
+        params = self._params()
+        if not (hasattr(self, "temperature_") or hasattr(self, "target_std_")):
+            return params
+        *before, (W, b) = params
         if hasattr(self, "temperature_"):
             W, b = W / self.temperature_, b / self.temperature_
         if hasattr(self, "target_std_"):
