@@ -72,7 +72,7 @@ def trainings(name: str, options: Any) -> dict[str, Taken]:
     data = data_of(workload)
     names = [who for who in (QUICK if options.quick else CONTESTANTS) if workload.batch or who != "Keras on JAX"]
     makers = {who: lambda make=CONTESTANTS[who]: make(workload, data) for who in names}
-    return interleaved(makers, options.rounds if workload.multiplications < 1e11 else max(2, options.rounds // 2))
+    return interleaved(makers, options.rounds)
 
 
 def interleaved(makers: dict[str, Callable[[], Callable[[], Any]]], rounds: int) -> dict[str, Taken]:
@@ -116,7 +116,7 @@ def cold(options: Any) -> dict[str, Taken]:
         return lambda: subprocess.run(command, check=True, env=dict(environment)) and None
 
     makers = {who: lambda told=told: process(*told) for who, told in rooms.items()}
-    return interleaved(makers, max(2, options.rounds // 2))
+    return interleaved(makers, options.rounds)
 
 
 def search(options: Any) -> dict[str, Taken]:
@@ -136,9 +136,7 @@ def search(options: Any) -> dict[str, Taken]:
         return lambda: GridSearchCV(kind(random_state=0, max_iter=100), grid, cv=5, refit=False).fit(X, y)
 
     kinds = {OURS: cr.MLPClassifier, "scikit-learn": MLPClassifier}
-    return interleaved(
-        {who: lambda kind=kind: searching(kind) for who, kind in kinds.items()}, max(2, options.rounds // 2)
-    )
+    return interleaved({who: lambda kind=kind: searching(kind) for who, kind in kinds.items()}, options.rounds)
 
 
 def predicting(rows: int, repeats: int) -> Callable[[Any], dict[str, Taken]]:
@@ -186,7 +184,7 @@ def eight(options: Any) -> dict[str, Taken]:
             list(threads.map(one, range(8)))
 
     makers = {OURS: lambda: in_threads, "one after another": lambda: lambda: [one(seed) for seed in range(8)]}
-    return interleaved(makers, max(2, options.rounds // 2))
+    return interleaved(makers, options.rounds)
 
 
 EXTRA: dict[str, Callable[[Any], dict[str, Taken]]] = {

@@ -48,6 +48,14 @@ def padded(table: Table) -> Table:
     return roomy
 
 
+def on_device(table: Table) -> Table:
+    """The padded table where JAX computes: in place if it was made here, a copy of arrays that are the caller's."""
+    import jax
+
+    ours = padded(table)
+    return jax.block_until_ready(jax.device_put(ours, may_alias=ours is not table))
+
+
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros at an address that JAX computes with in place, on the CPU, where it would copy others."""
     size = int(np.prod(shape)) * dtype.itemsize

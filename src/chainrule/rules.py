@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from math import isfinite, pi
 from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -259,13 +259,19 @@ class OptaxRule:
         return OptaxRule, (self.name, self.learning_rate, self.options)
 
     def init(self, params: Params) -> OptaxState:
-        import jax
-
-        return OptaxState(np.zeros((), np.int32), jax.jit(self.transformation.init)(params))
+        return OptaxState(np.zeros((), np.int32), _compiled_init(self)(params))
 
     def update(self, gradient: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:
         step, inner = self.transformation.update(gradient, state.inner, params)
         return step, OptaxState(state.step + 1, inner)
+
+
+@lru_cache(maxsize=128)
+def _compiled_init(rule: OptaxRule) -> Any:
+    """Optax's `init` in one program, rather than one for each kind of array; equal rules share it."""
+    import jax
+
+    return jax.jit(rule.transformation.init)
 
 
 def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> OptaxRule:

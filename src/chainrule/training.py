@@ -17,7 +17,7 @@ import numpy as np
 from chainrule import shapes
 from chainrule.arrays import Array
 from chainrule.averaging import check_decay
-from chainrule.batches import bucket, checked_table, order_of, padded
+from chainrule.batches import bucket, checked_table, on_device, order_of
 from chainrule.dropout import check_rate, keep
 from chainrule.keyboard import Keyboard, interruptible
 from chainrule.loop import DIVERGED, RUNNING, State, first_state, metric_name, program
@@ -284,8 +284,6 @@ class Ready(NamedTuple):
 
 def ready_for(setting: Setting) -> Ready:
     """Check the setting and bring it to where it is computed; within `jax.enable_x64`."""
-    import jax
-
     network, rule, batch_size, stop, of = setting.network, setting.rule, setting.batch_size, setting.stop, setting
     _check_settings(batch_size, of.sample, of.dtype, stop, of.validation)
     check_rate(of.dropout)
@@ -295,7 +293,7 @@ def ready_for(setting: Setting) -> Ready:
     shapes.check_params(network.layers, of.params)
     n = len(table.X)
     batch = None if batch_size is None else min(int(batch_size), n)
-    data, validating = (None if t is None else jax.device_put(padded(t)) for t in (table, held))
+    data, validating = (None if t is None else on_device(t) for t in (table, held))
     whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
     state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
     tiny = (batch or n) * network.n_weights <= TINY

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule import arrays
 from chainrule.activations import ACTIVATIONS
 
 seeds = st.integers(0, 10_000)
@@ -20,6 +21,16 @@ designs = st.builds(
     cost=st.sampled_from(["half_squared_error", "huber", "categorical_cross_entropy"]),
     reduction=st.sampled_from(["mean", "sum"]),
 )
+
+
+def test_the_product_on_a_transposed_copy_is_the_product(monkeypatch):
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(-9, 9, (31, n)).astype(np.float32) for n in (17, 5))
+    for wide in (arrays.WIDE, 0):
+        monkeypatch.setattr(arrays, "WIDE", wide)
+        np.testing.assert_array_equal(arrays.transposed_product(jnp.asarray(x), jnp.asarray(y)), x.T @ y)
 
 
 # The design

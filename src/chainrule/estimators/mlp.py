@@ -16,7 +16,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule.activations import Activation
-from chainrule.arrays import is_numpy
 from chainrule.batches import Table
 from chainrule.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
@@ -31,7 +30,6 @@ from chainrule.estimators.parameters import (
     settled,
     takes,
 )
-from chainrule.estimators.passes import arithmetic, is_short, packed_gradient, put
 from chainrule.estimators.stochastic import StochasticMixin, table_of
 from chainrule.estimators.validation_rows import Held, given_rows
 from chainrule.network import Layer, Network, Params, forward
@@ -179,17 +177,20 @@ class _ChainruleMLP(StochasticMixin):
 
     def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already where the gradient is computed."""
+        import jax
+
         self.network_ = self._design(rest[-1])
-        short = is_short(self.network_, self.max_iter, len(X))
-        with arithmetic(X.dtype, short):
-            table = put(table_of(X, y, sample_weight), short)
+        with jax.enable_x64(X.dtype == np.float64):
+            table = table_of(X, y, sample_weight)
             super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
         self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy's are float64 whatever came in
         self.intercepts_ = [b.astype(X.dtype) for b in self.intercepts_]
 
     def _loss_grad_lbfgs(self: Any, packed: np.ndarray, X: Any, y: Any, weights: Any, *rest: Any) -> Any:
         """Loss and gradient at the packed parameters, all weights first, then all biases."""
-        run = packed_gradient(self.network_, compiled=not is_numpy(X))
+        from chainrule.estimators.passes import packed_gradient
+
+        run = packed_gradient(self.network_)
         loss, gradient = run(packed.astype(X.dtype), Table(X, y, weights), X.dtype.type(self.alpha))
         return float(loss), np.asarray(gradient, np.float64)
 

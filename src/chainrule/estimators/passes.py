@@ -1,31 +1,22 @@
 """Passes over a table in scikit-learn's conventions, many to a dispatch; the estimators decide after each pass.
 
-A fit of few updates is over before a compiler would be: its passes are the same functions, run by NumPy.
-
 What differs from `training`: the penalty alpha/2 times the sum of squared weights is divided by a batch's total weight,
 as the cost is; a pass's loss averages the batches by their rows; and the learning rate is an argument of each pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from chainrule.arrays import Array, namespace
+from chainrule.arrays import Array
 from chainrule.averaging import averaged
 from chainrule.batches import Table
 from chainrule.costs import HALF_SQUARED_ERROR
 from chainrule.dropout import keep
 from chainrule.network import Layer, Network, Params, backward, cost, forward
 from chainrule.rules import has_own_rate, norm_of, update, with_rate
-
-FEW_UPDATES = 250  # up to which, and up to so many multiplications in all, NumPy is done before a compiler
-FEW_MULTIPLICATIONS = 5e9
 
 
 class Progressed(NamedTuple):
@@ -57,79 +48,6 @@ class Ways(NamedTuple):
     dropout: float = 0.0
     decay: float = 0.0
     norms: bool = False
-
-
-def is_short(network: Network, updates: int, batch: int) -> bool:
-    """Whether so many updates take NumPy less time than importing and running a compiler takes.
-
-    A function of the settings alone, so that the same fit gives the same numbers in whatever process.
-    """
-    derived = all(x.derivative or getattr(x, "product", None) for x in (*network.activations, network.cost))
-    return derived and updates <= FEW_UPDATES and 3 * updates * batch * network.n_weights <= FEW_MULTIPLICATIONS
-
-
-@contextmanager
-def arithmetic(dtype: Any, short: bool) -> Iterator[None]:
-    """JAX's arrays in this dtype; or NumPy as silent as JAX about infinities, which the loss tells of."""
-    if short:
-        with np.errstate(all="ignore"):
-            yield
-        return
-    import jax
-
-    with jax.enable_x64(dtype == np.float64):
-        yield
-
-
-def put(tree: Any, short: bool) -> Any:
-    """NumPy arrays, brought to where they are computed with."""
-    if short:
-        return tree
-    import jax
-
-    return jax.device_put(tree)
-
-
-def back(tree: Any, short: bool) -> Any:
-    """What was computed, as NumPy arrays."""
-    if short:
-        return tree
-    import jax
-
-    return jax.tree.map(np.array, tree)
-
-
-def numpy_passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
-    """The function that `passes` returns, for NumPy arrays: not compiled, without dropout and schedules."""
-
-    def run(
-        params: Params,
-        rule_state: Any,
-        average: Any,
-        table: Table,
-        held: Array,
-        draws: Draws,
-        rates: Array,
-        alpha: Array,
-        n_rows: int,
-        n_passes: int,
-    ) -> Progressed:
-        of_passes = []
-        for order, rate in zip(draws.orders[:n_passes, :n_rows], rates, strict=False):
-            rated, losses, squares = with_rate(rule, rate), 0.0, 0.0
-            for start in range(0, n_rows, batch):
-                rows = order[start : start + batch]
-                some = Table(*(x[rows] for x in table))
-                loss, gradient = penalised(network, params, some, alpha)
-                params, rule_state = update(rated, params, gradient, rule_state)
-                average = averaged(average, params, ways.decay) if average else average
-                losses += loss * len(rows)
-                squares += norm_of(gradient) ** 2 if ways.norms else 0.0
-            told = forward(network, answering(params, rule_state, average), held).a[-1]
-            of_passes.append((losses / n_rows, np.sqrt(squares / -(-n_rows // batch)), told))
-        return Progressed(params, rule_state, average, *map(np.array, zip(*of_passes, strict=True)))
-
-    return run
 
 
 @lru_cache(maxsize=128)
@@ -200,36 +118,35 @@ def answering(params: Params, rule_state: Any, average: Any) -> Params:
 
 def penalised(network: Network, params: Params, table: Table, alpha: Array, kept: Any = ()) -> tuple[Array, Params]:
     """The mean cost and its gradient, both with the penalty divided by the rows' total weight."""
-    xp = namespace(table.X)
-    fwd, total = forward(network, params, table.X, kept), xp.sum(table.weights)
-    share = xp.where(total > 0, alpha / xp.where(total > 0, total, 1), 0)  # a batch that weighs nothing asks nothing
+    import jax.numpy as jnp
+
+    fwd, total = forward(network, params, table.X, kept), jnp.sum(table.weights)
+    share = jnp.where(total > 0, alpha / jnp.where(total > 0, total, 1), 0)  # a batch that weighs nothing asks nothing
     # scikit-learn's squared loss of several outputs is their mean, its gradient that of their sum
     outputs = network.layers[-1] if network.cost is HALF_SQUARED_ERROR else 1
-    loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(xp.sum(W**2) for W, _ in params)
+    loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(jnp.sum(W**2) for W, _ in params)
     of_cost = backward(network, params, fwd, table.Y, table.weights).gradient
     return loss, tuple(Layer(g.W + share * p.W, g.b) for g, p in zip(of_cost, params, strict=True))
 
 
 @lru_cache(maxsize=128)
-def packed_gradient(network: Network, compiled: bool) -> Any:
-    """The function (packed parameters, table, alpha) -> (loss, packed gradient), for L-BFGS.
+def packed_gradient(network: Network) -> Any:
+    """The compiled function (packed parameters, table, alpha) -> (loss, packed gradient), for L-BFGS.
 
     Packed is one vector: all weights, layer by layer, then all biases.
     """
+    import jax
+    import jax.numpy as jnp
+
     shapes = list(pairwise(network.layers))
     ends = list(accumulate([n_in * n_out for n_in, n_out in shapes] + [n_out for _, n_out in shapes]))
 
     def run(packed: Any, table: Table, alpha: Array) -> tuple[Array, Array]:
-        xp = namespace(packed)
-        pieces = xp.split(packed, ends[:-1])
+        pieces = jnp.split(packed, ends[:-1])
         weights = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=False)]
         params = tuple(Layer(W, b) for W, b in zip(weights, pieces[len(shapes) :], strict=True))
         loss, gradient = penalised(network, params, table, alpha)
         flat = [layer.W.ravel() for layer in gradient] + [layer.b for layer in gradient]
-        return loss, xp.concatenate(flat)
-
-    if not compiled:
-        return run
-    import jax
+        return loss, jnp.concatenate(flat)
 
     return jax.jit(run)

@@ -12,8 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.averaging import average_from
-from chainrule.batches import Table, bucket, padded
-from chainrule.estimators.passes import Draws, Ways, answering, arithmetic, back, is_short, numpy_passes, passes, put
+from chainrule.batches import Table, bucket, on_device
 from chainrule.estimators.validation_rows import Held, as_outputs, fitted_temperature, loss_of, score_of, split_off
 from chainrule.keyboard import interruptible
 from chainrule.network import Layer, Params, forward
@@ -65,11 +64,12 @@ class _Replay(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Passes to dispatch together: the order and learning rate of each, and the random state after its shuffle."""
+    """Passes to dispatch together, `size` of them: order, learning rate, and the random state after the shuffle."""
 
     orders: np.ndarray
     rates: np.ndarray
     random_states: list[Any]
+    size: int
 
 
 class StochasticMixin:
@@ -77,6 +77,10 @@ class StochasticMixin:
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         """Train from `coefs_` and `intercepts_`, or from where the last fit ended, until a rule for ending says so."""
+        import jax
+
+        from chainrule.estimators.passes import answering
+
         layer_units, incremental = rest[-2:]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -102,10 +106,9 @@ class StochasticMixin:
             self.validation_scores_, self.validation_loss_curve_, self.best_validation_loss_ = [], [], np.inf
         self.n_iter_, self._began = 0, perf_counter()
         self._best_replay: Any = None
-        best, batch = (self.coefs_, self.intercepts_), self._batch(len(X))
-        short = self._is_short(len(X), batch, incremental)
-        with arithmetic(X.dtype, short), interruptible() as keyboard:
-            self._pass_over(batch, short, X, y, sample_weight, held, incremental, keyboard)
+        best = self.coefs_, self.intercepts_
+        with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
+            self._pass_over(X, y, sample_weight, held, incremental, keyboard)
             if self._best_replay:
                 again: Any = self._best_replay.go(self._best_replay.passes)
                 best = _as_lists(answering(*again[:3]))
@@ -121,42 +124,35 @@ class StochasticMixin:
             z = np.asarray(forward(self.network_, self._params(), held.X).z[-1])
             self.temperature_ = fitted_temperature(self.network_, z, held)
 
-    def _ways(self: Any) -> Ways:
-        return Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None)
-
-    def _is_short(self: Any, n: int, batch: int, incremental: bool) -> bool:
-        """Whether NumPy trains; where trainings go on from one another, the compiler always does."""
-        goes_on = incremental or self.warm_start == "resume"
-        needs_jax = self.dropout or has_own_rate(self._position.rule)
-        return not (goes_on or needs_jax) and is_short(self.network_, self.max_iter * -(-n // batch), batch)
-
     def _pass_over(
-        self: Any,
-        batch: int,
-        short: bool,
-        X: Any,
-        y: Any,
-        weights: Any,
-        held: Held | None,
-        incremental: bool,
-        keyboard: Any,
+        self: Any, X: Any, y: Any, weights: Any, held: Held | None, incremental: bool, keyboard: Any
     ) -> None:
         """Dispatch passes until one of scikit-learn's rules ends them.
 
         A dispatch runs several passes before any is judged; one that ran too far is run again, shorter.
         """
-        n, past = len(X), self._position
-        run = (numpy_passes if short else passes)(self.network_, past.rule, batch, self._ways())
-        table, held_X = put((table_of(X, y, weights), held.X if held else X[:0]), short)
+        import jax
+
+        from chainrule.estimators.passes import Draws, Ways, answering, passes
+
+        n, past, batch = len(X), self._position, self._batch(len(X))
+        table, held_X = table_of(X, y, weights), jax.device_put(held.X if held else X[:0])
         first = past.params or self._params()
-        params, state, average = put((first, past.state or past.rule.init(first), past.average), short)
+        params: Any = jax.device_put(first)
+        state: Any = jax.device_put(past.state or past.rule.init(first))
+        average: Any = jax.device_put(past.average)
         average = average or (average_from(params) if self.average else ())
+        run = passes(
+            self.network_,
+            past.rule,
+            batch,
+            Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None),
+        )
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
-        slots = 1 if short else max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // _padded_rows(n, batch)))
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
-            size = min(size, limit - self.n_iter_)
-            chunk = self._chunk(order, size, slots, batch)
+            chunk = self._chunk(order, min(size, limit - self.n_iter_), batch)
+            size = chunk.size
             draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
             began = perf_counter()
             go = partial(run, params, state, average, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
@@ -175,13 +171,13 @@ class StochasticMixin:
             if ended:
                 break
             fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
-            size = 1 if self.callbacks else max(1, min(slots, 2 * size, fitting))
+            size = 1 if self.callbacks else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
         self.coefs_, self.intercepts_ = _as_lists(answering(params, state, average))
         resumable = self.warm_start == "resume"
         self._position = self._position._replace(
-            state=back(state, short),
-            average=back(average, short),
-            params=back(params, short) if resumable or average else None,
+            state=jax.tree.map(np.array, state),
+            average=jax.tree.map(np.array, average),
+            params=jax.tree.map(np.array, params) if resumable or average else None,
             order=order if resumable else None,
         )
 
@@ -278,20 +274,22 @@ class StochasticMixin:
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             self._position = self._position._replace(learning_rate=self._inverse_scaled(self.t_))
 
-    def _chunk(self: Any, order: np.ndarray, size: int, slots: int, batch: int) -> _Chunk:
+    def _chunk(self: Any, order: np.ndarray, size: int, batch: int) -> _Chunk:
         """The next passes: each order is a shuffle of the last, drawn as scikit-learn draws it."""
         n = len(order)
-        orders = np.zeros((slots, _padded_rows(n, batch)), np.int32)
-        rates, random_states = np.zeros(slots), []
+        rows = -(-bucket(n) // batch) * batch
+        slots = max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // rows))
+        size = min(size, slots)
+        orders, rates, random_states = np.zeros((slots, rows), np.int32), np.zeros(slots), []
         for i in range(size):
             if self.shuffle:
                 shuffled = np.arange(n)
                 self._random_state.shuffle(shuffled)
                 order = order[shuffled]
-                random_states.append(self._random_state.get_state() if size > 1 else None)
+                random_states.append(self._random_state.get_state())
             orders[i, :n] = order
             rates[i] = self._rate_after(i * n)
-        return _Chunk(orders, rates, random_states)
+        return _Chunk(orders, rates, random_states, size)
 
     def _rate_after(self: Any, seen: int) -> float:
         """The learning rate of a pass that begins `seen` rows from now."""
@@ -339,14 +337,9 @@ class StochasticMixin:
 
 
 def table_of(X: np.ndarray, y: Any, weights: Any) -> Table:
-    """The arrays as a table, in the dtype of X, padded with rows of weight 0."""
+    """The arrays as a table for the compiled passes, in the dtype of X."""
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
-    return padded(Table(X, as_outputs(y, X.dtype), ones))
-
-
-def _padded_rows(n: int, batch: int) -> int:
-    """The table's rows, padded to their bucket, and that to whole batches."""
-    return -(-bucket(n) // batch) * batch
+    return on_device(Table(X, as_outputs(y, X.dtype), ones))
 
 
 def _as_lists(params: Params) -> tuple[list[np.ndarray], list[np.ndarray]]:
