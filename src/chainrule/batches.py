@@ -38,10 +38,8 @@ def bucket(n: int) -> int:
 
 
 def padded(table: Table) -> Table:
-    """The table with rows of weight 0 up to its bucket."""
+    """A copy of the table with rows of weight 0 up to its bucket."""
     n = len(table.X)
-    if bucket(n) == n:
-        return table
     roomy = Table(*(_aligned_zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
     for x, given in zip(roomy, table, strict=True):
         x[:n] = given
@@ -49,11 +47,10 @@ def padded(table: Table) -> Table:
 
 
 def on_device(table: Table) -> Table:
-    """The padded table where JAX computes: in place if it was made here, a copy of arrays that are the caller's."""
+    """The padded table where JAX computes, on the CPU in place: in the only copy of what is the caller's."""
     import jax
 
-    ours = padded(table)
-    return jax.block_until_ready(jax.device_put(ours, may_alias=ours is not table))
+    return jax.device_put(padded(table))
 
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -85,7 +85,7 @@ def first_state(
     best = Best(start, np.asarray(np.inf, dtype), zero) if validates else ()
     mean = average_from(start) if average else ()
     state = State(zero, np.asarray(seed), start, rule.init(start), here, best, mean, zero)
-    return jax.device_put(state, may_alias=False)  # for the program takes each of its buffers over
+    return jax.device_put(state, may_alias=False)  # for the program takes over each buffer that is JAX's
 
 
 @lru_cache(maxsize=128)
