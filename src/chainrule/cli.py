@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -26,6 +29,7 @@ from chainrule.command_line import (
 from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from chainrule.resuming import Resumable
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.plan import Plan
@@ -72,6 +76,10 @@ def train(
     unchanged: Annotated[float | None, option("--unchanged", "X", "Stop when no parameter moves by more.")] = None,
     max_seconds: Annotated[float | None, option("--max-seconds", "X", "Stop after so long.")] = None,
     keep_every: Annotated[int | None, option("--keep-every", "N", "Checkpoints every N epochs, too.")] = None,
+    resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
+    save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
+    changed_data: Annotated[bool, flag("--changed-data", "Go on although the table has changed.")] = False,
+    going_on: Annotated[bool, typer.Option("--going-on", hidden=True)] = False,
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, flag("--show-parameters", "Print weights and biases.")] = False,
@@ -81,17 +89,22 @@ def train(
 ) -> None:
     """Train a network on a table and write a run folder."""
     from chainrule import console
+    from chainrule.resuming import Resumable
     from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
-    from chainrule.tables.runs import free_run_path
+    from chainrule.tables.runs import RESUME, free_run_path
 
+    if resume is not None:
+        _go_on(resume)
+        return
     _check_flags(target, task, drop, seed, dtype)
     say = nothing if quiet or as_json else print_lines
     source = open_table(data or [], sql)
     test = None if test_file is None else open_table([test_file])
-    path = free_run_path(out, _run_name(data, target or []))
+    path = Path(out) if going_on and out else free_run_path(out, _run_name(data, target or []))
+    keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
     wishes = Wishes(
         hidden=_whole_numbers("--hidden", hidden),
         activation=activation.replace("-", "_").split(",") if activation else None,
@@ -137,7 +150,9 @@ def train(
     if test:
         _check_test_file(prepared, test)
     plan = plan_of(recipe, preparing, balanced, seed, dtype)
-    _train_and_write(source, sql, test, prepared, recipe, plan, path, keep_every, show_parameters, quiet, as_json)
+    _train_and_write(
+        source, sql, test, prepared, recipe, plan, path, keep_every, keeping, show_parameters, quiet, as_json
+    )
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -206,7 +221,7 @@ def main() -> None:
         _fail("interrupted; nothing is written", 130)
 
 
-def _fail(error: object, code: int) -> None:
+def _fail(error: object, code: int) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"chainrule: {error}", err=True)
     sys.exit(code)
@@ -221,6 +236,7 @@ def _train_and_write(
     plan: Plan,
     path: Path,
     keep_every: int | None,
+    keeping: Resumable,
     show_parameters: bool,
     quiet: bool,
     as_json: bool,
@@ -230,12 +246,13 @@ def _train_and_write(
     from chainrule.explaining.story import Course
     from chainrule.tables.fitting import fit_table, model_of, score_table
     from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import write_run
-    from chainrule.training import DivergedError
+    from chainrule.tables.runs import abandon_run, begin_run, finish_run, write_checkpoint
+    from chainrule.training import DivergedError, Terminated
 
     use_compilation_cache()
-    diverged, checkpoints = None, []
-    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress:
+    diverged, command = None, _command_document(source, sql)
+    begin_run(path, command)
+    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _noting_refused_states():
         try:
             fit = fit_table(
                 prepared,
@@ -244,19 +261,27 @@ def _train_and_write(
                 dtype=plan.dtype,
                 balanced=plan.balanced,
                 progress=progress,
-                checkpoint=checkpoints.append,
+                checkpoint=partial(write_checkpoint, path),
                 keep_every=keep_every,
+                resumable=keeping,
             )
         except DivergedError as error:
             fit, diverged = error.fit, error
+        except Terminated as error:
+            _fail(f"terminated after epoch {error.epoch:,}; {_to_go_on(path)}", int(error.code or 0))
+        except KeyboardInterrupt:
+            _fail(f"interrupted; {_to_go_on(path)}", 130)
+        except InputError:
+            abandon_run(path)
+            raise
     model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
-    metrics, command = _metrics_document(fit, which, scores), _command_document(source, sql)
+    metrics = _metrics_document(fit, which, scores)
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
     importance = importance_of(model, X, table, plan.seed)
     told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
-    write_run(path, model, fit, metrics, command, plan, checkpoints, report_html(told))
+    finish_run(path, model, fit, metrics, {**command, "finished": _now()}, plan, report_html(told))
     say = nothing if quiet or as_json else print_lines
     say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
     if show_parameters:
@@ -264,6 +289,57 @@ def _train_and_write(
     answer({"run": str(path), **metrics}, as_json, [str(path)] if quiet else _next_lines(path))
     if diverged:
         raise InputError(f"{diverged}; they are in {path}")
+
+
+def _go_on(run: str) -> None:
+    """Call the run's own command again, with what was said beside --resume added to it."""
+    import os
+
+    from chainrule.tables.runs import is_finished, read_command, read_metrics
+
+    if is_finished(run):
+        ended = read_metrics(run)
+        print_lines([f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"])
+        return
+    made = read_command(run)
+    try:
+        recorded, folder = [str(word) for word in made["command"][1:]], Path(made["folder"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run}: its command cannot be read: {error!r}") from error
+    if not folder.is_dir():
+        raise InputError(f"{run}: was begun in {folder}, which is no longer there: its files cannot be found")
+    path = run if folder.samefile(Path.cwd()) else str(Path(run).absolute())
+    os.chdir(folder)
+    place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
+    added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
+    sys.argv = ["chainrule", *recorded]  # as it was first called: what the run's command.json tells
+    app(args=[*recorded, *added, "--out", path, "--going-on"], prog_name="chainrule", standalone_mode=False)
+
+
+def _save_every(given: str | None) -> int | float | None:
+    """Epochs, or seconds with an s."""
+    if given is None:
+        return None
+    try:
+        every = float(given[:-1]) if given.endswith("s") else int(given)
+    except ValueError:
+        every = 0
+    if not every > 0:
+        raise UsageError(f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {given!r}")
+    return every
+
+
+def _to_go_on(path: Path) -> str:
+    return f"go on with: chainrule train --resume {path}"
+
+
+@contextmanager
+def _noting_refused_states() -> Iterator[None]:
+    """Warnings of the training as lines on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: typer.echo(f"chainrule: {message}", err=True)
+        yield
 
 
 def _next_lines(path: Path) -> list[str]:
@@ -300,18 +376,23 @@ def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:
 def _command_document(source: Source, sql: str | None) -> dict[str, Any]:
     """How this run was made: to read, and to make it again."""
     import platform
-    from datetime import UTC, datetime
 
     stats = [(path, Path(path).stat()) for path in source.files]
     return {
         "command": ["chainrule", *sys.argv[1:]],
         "sql": sql,
         "folder": str(Path.cwd()),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "began": _now(),
         "python": platform.python_version(),
         "versions": _versions(),
         "files": [{"path": path, "bytes": s.st_size, "modified": int(s.st_mtime)} for path, s in stats],
     }
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _about(seed: int, dtype: str, rows: int) -> dict[str, Any]:

@@ -7,8 +7,11 @@ the seed and the epoch alone.
 
 from __future__ import annotations
 
+import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +22,12 @@ from chainrule.arrays import Array
 from chainrule.averaging import check_decay
 from chainrule.batches import bucket, checked_table, on_device, order_of
 from chainrule.dropout import check_rate, keep
+from chainrule.errors import InputError
+from chainrule.history import NO_ROWS, History, appended, history_of
 from chainrule.keyboard import Keyboard, interruptible
 from chainrule.loop import DIVERGED, RUNNING, State, first_state, metric_name, program
 from chainrule.network import Network, Params
+from chainrule.resuming import Resumable, Safe, data_digest, design_digest, newest, safe_in
 from chainrule.rules import Rule
 from chainrule.stopping import MaxSeconds, NoImprovement, Stop
 
@@ -33,18 +39,6 @@ ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
 TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one
-
-
-class History(NamedTuple):
-    """One row an epoch; every column an array of the same length, NaN where it was not measured."""
-
-    epoch: np.ndarray
-    cost: np.ndarray
-    validation_cost: np.ndarray
-    validation_metric: np.ndarray
-    gradient_norm: np.ndarray
-    learning_rate: np.ndarray
-    seconds: np.ndarray
 
 
 class Fit(NamedTuple):
@@ -88,6 +82,14 @@ class DivergedError(ArithmeticError):
         self.fit = fit
 
 
+class Terminated(SystemExit):
+    """SIGTERM came, and the state after `epoch` is kept: the same call goes on from there."""
+
+    def __init__(self, epoch: int):
+        super().__init__(128 + 15)
+        self.epoch = epoch
+
+
 class Setting(NamedTuple):
     """What decides the course of a training, but for when it ends; the parameters of `train`."""
 
@@ -129,6 +131,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Callable[[State], None] | None = None,
     keep_every: int | None = None,
+    resumable: Resumable | str | os.PathLike[str] | None = None,
 ) -> Fit:
     """Train until a goal is met.
 
@@ -167,6 +170,10 @@ def train(
     checkpoint, keep_every
         Called with the state (as NumPy arrays) before the first epoch, after epochs 1, 2, 4, 8 ..., every
         `keep_every` epochs, and the last; `replay` goes on from the nearest.
+    resumable
+        A folder in which the state is kept, or a `Resumable`, which says how often. The same call, after it was cut
+        off, goes on from there and ends with the same numbers, bit for bit; it may ask for more `epochs`. SIGTERM
+        finishes the epoch, keeps the state and raises `Terminated`, a SystemExit.
 
     Returns
     -------
@@ -181,7 +188,8 @@ def train(
     DivergedError
         If the cost turns NaN or infinite; its `fit` has the last good parameters.
     ValueError
-        If shapes, values or settings do not fit.
+        If shapes, values or settings do not fit; an `InputError`, which is one, if `resumable` holds the states of
+        another training, or if another process is training there.
 
     Examples
     --------
@@ -217,8 +225,18 @@ def train(
         raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
     import jax
 
-    with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
-        return _drive(ready_for(setting), epochs, stop, keyboard, progress, checkpoint, keep_every)
+    with jax.enable_x64(dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:
+        ready = ready_for(setting)
+        with nullcontext() if resumable is None else safe_in(resumable, digests_of(setting)) as safe:
+            return _drive(ready, epochs, stop, keyboard, progress, checkpoint, keep_every, safe)
+
+
+def digests_of(setting: Setting) -> dict[str, str]:
+    """What tells a training from others: its design, and its data."""
+    of = setting
+    how = (of.batch_size, of.stop, of.seed, of.dtype, of.sample, of.dropout, of.average)
+    design = design_digest(of.network, of.params, of.rule, *how)
+    return {"design": design, "data": data_digest((of.X, of.Y, of.weights, *(of.validation or ())))}
 
 
 class Before(NamedTuple):
@@ -314,37 +332,47 @@ def _drive(
     progress: Callable[[Progress], None] | None,
     checkpoint: Callable[[State], None] | None,
     keep_every: int | None,
+    safe: Safe | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
-    run, state, network, n, batch, order = ready
-    if checkpoint:
+    run, first, network, n, batch, order = ready
+    state, rows = _resumed(safe, first) if safe else (first, NO_ROWS)
+    done, reason, seconds = int(state.epoch), int(state.reason), rows[-1, -1] if len(rows) else 0.0
+    if checkpoint and not done:
         checkpoint(_as_numpy(state))
-    began, slots = time.perf_counter(), _order_slots(n, batch)
+    began, kept, slots = time.perf_counter() - seconds, done, _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    records, times, done, kept, reason = [], [0.0], 0, 0, RUNNING
     k = max(1, int(FIRST_DISPATCH / (3 * n * network.n_weights))) if limit == np.inf else 1
-    while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
+    while done < epochs and reason == RUNNING and not keyboard.pressed and seconds < limit:
         k = min(k, len(slots), epochs - done, _next_kept(done, keep_every) - done if checkpoint else epochs)
+        k = min(k, safe.epochs_left(done)) if safe else k
         for i in range(k if batch else 0):
             slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
         state, block = run(state, slots=slots, n_rows=n, n_epochs=k)
         block, reason = np.asarray(block, np.float64), int(state.reason)
         ran = int(state.epoch) - done
-        done, spent = done + ran, time.perf_counter() - started
-        records.append(block[:ran])
-        times.extend(np.linspace(times[-1], time.perf_counter() - began, ran + 1)[1:])
+        spent, now = time.perf_counter() - started, time.perf_counter() - began
+        numbers, times = np.arange(done + 1, done + ran + 1), np.linspace(seconds, now, ran + 1)[1:]
+        rows = appended(rows, np.column_stack([numbers, block[:ran], times]))
+        done, seconds = done + ran, now
         if checkpoint and ran and done == _next_kept(done - 1, keep_every):
             checkpoint(_as_numpy(state))
             kept = done
-        k = _next_count(k, spent, limit - times[-1])
+        if safe and safe.is_due(done):
+            safe.keep(_as_numpy(state), rows)
+        k = _next_count(k, spent, limit - seconds)
         if progress and ran:
-            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], times[-1]))
+            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
 
     if checkpoint and kept < done:
         checkpoint(_as_numpy(state))
-    stopped_by = _reason_name(reason, stop, times[-1] >= limit, keyboard.pressed and done < epochs)
-    fit = _finished(state, np.concatenate([*records, np.empty((0, 5))]), times[1:], stopped_by, network, batch)
+    if safe and safe.epoch < done:
+        safe.keep(_as_numpy(state), rows)
+    if keyboard.terminated and done < epochs and reason == RUNNING:
+        raise Terminated(safe.epoch if safe else 0)
+    stopped_by = _reason_name(reason, stop, seconds >= limit, keyboard.pressed and done < epochs)
+    fit = _finished(state, rows, stopped_by, network, batch)
     if reason == DIVERGED:
         raise DivergedError(
             f"the cost became NaN or infinite in epoch {done + 1}: try a smaller learning rate"
@@ -354,18 +382,32 @@ def _drive(
     return fit
 
 
-def _finished(
-    state: State, rows: np.ndarray, times: Sequence[float], stopped_by: str, network: Network, batch: int | None
-) -> Fit:
+def _resumed(safe: Safe, first: State) -> tuple[State, np.ndarray]:
+    """The newest state that is kept and the history up to it; or the first, which is kept then."""
     import jax
 
-    epochs = len(rows)
+    saved, refused = newest(safe, first)
+    for why in refused:
+        warnings.warn(f"{why}; going on from the state before it", stacklevel=4)
+    if saved is None:
+        safe.keep(_as_numpy(first), NO_ROWS)
+        if safe.trouble:
+            raise InputError(safe.trouble)
+        return first, NO_ROWS
+    safe.epoch = int(saved.state.epoch)
+    return jax.device_put(saved.state, may_alias=False), saved.rows
+
+
+def _finished(state: State, rows: np.ndarray, stopped_by: str, network: Network, batch: int | None) -> Fit:
+    import jax
+
+    epochs = int(state.epoch)
     params, best_epoch = state.answering, epochs
     if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
         params, best_epoch = state.best.params, int(state.best.epoch)
     return Fit(
         params=jax.tree.map(np.array, params),
-        history=History(np.arange(1, epochs + 1), *rows.T, seconds=np.array(times)),
+        history=history_of(rows),
         stopped_by=stopped_by,
         epochs=epochs,
         best_epoch=best_epoch,

@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.errors import UsageError
 from chainrule.loop import State
 from chainrule.network import Network, Params, forward
+from chainrule.resuming import Resumable
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
 from chainrule.tables.preparing import Prepared
@@ -41,6 +42,7 @@ def fit_table(
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Callable[[State], None] | None = None,
     keep_every: int | None = None,
+    resumable: Resumable | None = None,
 ) -> Fit:
     """Train the recipe's network on the training rows, watching the validation rows if there are any.
 
@@ -70,6 +72,7 @@ def fit_table(
         progress=progress,
         checkpoint=checkpoint,
         keep_every=keep_every,
+        resumable=resumable,
     )
 
 
