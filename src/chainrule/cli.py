@@ -29,6 +29,7 @@ from chainrule.command_line import (
 from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from chainrule.loop import State
     from chainrule.resuming import Resumable
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
@@ -246,13 +247,13 @@ def _train_and_write(
     from chainrule.explaining.story import Course
     from chainrule.tables.fitting import fit_table, model_of, score_table
     from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import abandon_run, begin_run, finish_run, write_checkpoint
+    from chainrule.tables.runs import abandon_run, begin_run, finish_run
     from chainrule.training import DivergedError, Terminated
 
     use_compilation_cache()
     diverged, command = None, _command_document(source, sql)
     begin_run(path, command)
-    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _noting_refused_states():
+    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():
         try:
             fit = fit_table(
                 prepared,
@@ -261,7 +262,7 @@ def _train_and_write(
                 dtype=plan.dtype,
                 balanced=plan.balanced,
                 progress=progress,
-                checkpoint=partial(write_checkpoint, path),
+                checkpoint=partial(_kept_for_replay, path),
                 keep_every=keep_every,
                 resumable=keeping,
             )
@@ -277,11 +278,14 @@ def _train_and_write(
     model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
-    metrics = _metrics_document(fit, which, scores)
+    metrics, command = _metrics_document(fit, which, scores), {**command, "finished": _now()}
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
     importance = importance_of(model, X, table, plan.seed)
     told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
-    finish_run(path, model, fit, metrics, {**command, "finished": _now()}, plan, report_html(told))
+    try:
+        finish_run(path, model, fit, metrics, command, plan, report_html(told))
+    except InputError as error:
+        raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
     say = nothing if quiet or as_json else print_lines
     say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
     if show_parameters:
@@ -333,8 +337,18 @@ def _to_go_on(path: Path) -> str:
     return f"go on with: chainrule train --resume {path}"
 
 
+def _kept_for_replay(path: Path, state: State) -> None:
+    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
+    from chainrule.tables.runs import write_checkpoint
+
+    try:
+        write_checkpoint(path, state)
+    except InputError as error:
+        warnings.warn(str(error), stacklevel=2)
+
+
 @contextmanager
-def _noting_refused_states() -> Iterator[None]:
+def _warning_in_lines() -> Iterator[None]:
     """Warnings of the training as lines on standard error."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

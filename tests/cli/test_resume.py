@@ -81,7 +81,7 @@ def test_sigterm_then_resume(whole, tmp_path):
     while not any((tmp_path / "run").glob("resume/epoch-*")):
         time.sleep(0.01)
     process.terminate()
-    out, err = process.communicate()
+    _, err = process.communicate()
     if process.returncode == 0:
         pytest.skip("it was faster than the signal")
     assert process.returncode == 143
@@ -94,18 +94,18 @@ def test_sigterm_then_resume(whole, tmp_path):
 
 @contextlib.contextmanager
 def at_epoch_5(happen):
-    """Have something happen after the fifth epoch of a training in this process."""
-    from chainrule import training
+    """Have something happen in this process when the state after the fifth epoch is kept."""
+    from chainrule.resuming import Safe
 
-    real = training.Progress
+    real = Safe.keep
 
-    def progress(*told):
-        if told[0] == 5:
+    def keep(safe, state, rows):
+        real(safe, state, rows)
+        if int(state.epoch) == 5:
             happen()
-        return real(*told)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Progress", progress)
+        patch.setattr(Safe, "keep", keep)
         yield
 
 
@@ -161,7 +161,7 @@ def test_other_settings_are_refused(chainrule, cut_off, tmp_path):
     assert any((tmp_path / "cut").glob("resume/epoch-*"))
 
 
-def test_changed_data_are_refused_unless_told(chainrule, cut_off, table):
+def test_changed_data_are_refused_unless_told(chainrule, cut_off, table, tmp_path):
     lines = PENGUINS.read_text().splitlines(keepends=True)
     path = table("".join(lines), "mine.csv")
     cut_off(path)
@@ -172,7 +172,7 @@ def test_changed_data_are_refused_unless_told(chainrule, cut_off, table):
     assert "--changed-data" in result.err
     result = chainrule("train", "--resume", "cut", "--changed-data")
     assert result.code == 0, result.err
-    assert len(open("cut/history.csv").readlines()) == 61
+    assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 61
 
 
 def test_a_damaged_state_is_passed_over(chainrule, cut_off, whole, tmp_path):
@@ -199,15 +199,15 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_loses_nothing(chainrule, small_disk, whole):
     def fill():
-        with open(small_disk / "filler", "wb") as file, contextlib.suppress(OSError):
+        with open(small_disk / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
-                file.flush()
 
     with at_epoch_5(fill):
         result = chainrule("train", PENGUINS, *SETTINGS, "-o", small_disk / "run")
     assert result.code == 1
     assert "No space left on device; the state to go on from is still that of epoch 5" in result.err
+    assert "when that is mended, go on with: chainrule train --resume" in result.err
     (small_disk / "filler").unlink()
     result = chainrule("train", "--resume", small_disk / "run")
     assert result.code == 0, result.err

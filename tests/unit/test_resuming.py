@@ -24,7 +24,7 @@ WAYS = {
 }
 
 
-class Cut(Exception):  # noqa: N818
+class Cut(Exception):
     pass
 
 
@@ -114,7 +114,7 @@ def test_another_training_is_refused(tmp_path):
         training(epochs=3, resumable=tmp_path, rule=cr.gradient_descent(0.2))
     with pytest.raises(InputError, match="other settings"):
         training(epochs=3, resumable=tmp_path, seed=1, **WAYS["whole table"])
-    with pytest.raises(InputError, match="other data.*changed_data=True"):
+    with pytest.raises(InputError, match=r"other data.*changed_data=True"):
         cr.train(NETWORK, cr.initialize(NETWORK, seed=1), X, Y, epochs=3, resumable=tmp_path, **WAYS["whole table"])
     accepting = cr.Resumable(tmp_path, changed_data=True)
     fit = cr.train(NETWORK, cr.initialize(NETWORK, seed=1), X, Y, epochs=5, resumable=accepting, **WAYS["whole table"])
@@ -160,7 +160,7 @@ def test_how_often_by_default(tmp_path, monkeypatch):
     """So rarely that writing takes less than 2 % of the time."""
     clock = [0.0]
     monkeypatch.setattr(resuming.time, "monotonic", lambda: clock[0])
-    safe = resuming.Safe(tmp_path, {}, took=0.5)
+    safe = resuming.Safe(tmp_path, {}, written=0.0, took=0.5)
     for seconds, due in ((1.0, False), (20.0, False), (26.0, True)):
         clock[0] = seconds
         assert safe.is_due(1) is due
