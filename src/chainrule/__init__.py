@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from chainrule.network import forward as forward
     from chainrule.network import initialize as initialize
     from chainrule.onnx_export import to_onnx as to_onnx
+    from chainrule.outcome import DivergedError as DivergedError
+    from chainrule.outcome import Fit as Fit
+    from chainrule.outcome import Terminated as Terminated
     from chainrule.resuming import Resumable as Resumable
     from chainrule.rules import clipped as clipped
     from chainrule.rules import cosine_decay as cosine_decay
@@ -44,9 +47,6 @@ if TYPE_CHECKING:
     from chainrule.stopping import MinGradient as MinGradient
     from chainrule.stopping import NoImprovement as NoImprovement
     from chainrule.stopping import Unchanged as Unchanged
-    from chainrule.training import DivergedError as DivergedError
-    from chainrule.training import Fit as Fit
-    from chainrule.training import Terminated as Terminated
     from chainrule.training import train as train
 
 __version__ = "0.1.0"
@@ -60,6 +60,7 @@ _ROOMS = {
     "history": ["History"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "onnx_export": ["to_onnx"],
+    "outcome": ["DivergedError", "Fit", "Terminated"],
     "resuming": ["Resumable"],
     "rules": [
         "clipped",
@@ -73,7 +74,7 @@ _ROOMS = {
     ],
     "saving": ["load", "save"],
     "stopping": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
-    "training": ["DivergedError", "Fit", "Terminated", "train"],
+    "training": ["train"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

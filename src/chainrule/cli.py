@@ -30,6 +30,7 @@ from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from chainrule.loop import State
+    from chainrule.outcome import Fit
     from chainrule.resuming import Resumable
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe, Wishes
-    from chainrule.training import Fit
 
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
@@ -245,10 +245,10 @@ def _train_and_write(
     from chainrule import console
     from chainrule.explaining.report import Reported, report_html
     from chainrule.explaining.story import Course
+    from chainrule.outcome import DivergedError, Terminated
     from chainrule.tables.fitting import fit_table, model_of, score_table
     from chainrule.tables.importance import importance_of
     from chainrule.tables.runs import abandon_run, begin_run, finish_run
-    from chainrule.training import DivergedError, Terminated
 
     use_compilation_cache()
     diverged, command = None, _command_document(source, sql)

@@ -11,13 +11,13 @@ from chainrule.trace import names_of
 
 if TYPE_CHECKING:
     from chainrule.network import Network, Params
+    from chainrule.outcome import Fit, Progress
     from chainrule.tables.encoding import Encoding, InputColumn
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe
-    from chainrule.training import Fit, Progress
 
 MOST_CLASSES_SHOWN = 12
 MOST_INPUTS_SHOWN = 8

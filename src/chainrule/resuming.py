@@ -152,6 +152,29 @@ def newest(safe: Safe, like: State) -> tuple[Saved | None, list[str]]:
     return None, []
 
 
+def as_numpy(state: State) -> State:
+    """The state as NumPy arrays that no one else holds."""
+    import jax
+
+    return jax.tree.map(np.array, state)
+
+
+def resumed(safe: Safe, first: State) -> tuple[State, np.ndarray]:
+    """The newest state that is kept and the history up to it; or the first, which is kept then."""
+    import jax
+
+    saved, refused = newest(safe, first)
+    for why in refused:
+        warnings.warn(f"{why}; going on from the state before it", stacklevel=4)
+    if saved is None:
+        safe.keep(as_numpy(first), NO_ROWS)
+        if safe.trouble:
+            raise InputError(safe.trouble)
+        return first, NO_ROWS
+    safe.epoch = int(saved.state.epoch)
+    return jax.device_put(saved.state, may_alias=False), saved.rows
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*.safetensors"))
 

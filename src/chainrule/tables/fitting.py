@@ -10,13 +10,14 @@ import numpy as np
 from chainrule.errors import UsageError
 from chainrule.loop import State
 from chainrule.network import Network, Params, forward
+from chainrule.outcome import Fit, Progress
 from chainrule.resuming import Resumable
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.target import Target, class_places, decode, truth_of
-from chainrule.training import Fit, Progress, train
+from chainrule.training import train
 
 ROWS_AT_ONCE = 50_000
 

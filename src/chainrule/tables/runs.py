@@ -16,12 +16,12 @@ from chainrule.artifacts import Stored, read_model, read_tensors, save_json, wri
 from chainrule.errors import InputError
 from chainrule.history import History
 from chainrule.loop import State
+from chainrule.outcome import Fit
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
 from chainrule.tables.plan import Plan, plan_from_json
 from chainrule.tables.reading import Source
 from chainrule.tables.target import target_from_json
-from chainrule.training import Fit
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
 PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
