@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -77,6 +77,9 @@ def train(
     unchanged: Annotated[float | None, option("--unchanged", "X", "Stop when no parameter moves by more.")] = None,
     max_seconds: Annotated[float | None, option("--max-seconds", "X", "Stop after so long.")] = None,
     keep_every: Annotated[int | None, option("--keep-every", "N", "Checkpoints every N epochs, too.")] = None,
+    stream: Annotated[
+        bool | None, flag("--stream/--no-stream", "Keep the rows on disk [where memory is short].")
+    ] = None,
     resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
     save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
     changed_data: Annotated[bool, flag("--changed-data", "Go on although the table has changed.")] = False,
@@ -91,11 +94,13 @@ def train(
     """Train a network on a table and write a run folder."""
     from chainrule import console
     from chainrule.resuming import Resumable
+    from chainrule.tables.fitting import fit_table
     from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
-    from chainrule.tables.runs import RESUME, free_run_path
+    from chainrule.tables.runs import RESUME, begin_run, free_run_path
+    from chainrule.tables.streamed import would_not_fit
 
     if resume is not None:
         _go_on(resume)
@@ -138,6 +143,9 @@ def train(
         "seed": seed,
         "dtype": dtype,
     }
+    if would_not_fit(source) if stream is None else stream:
+        _stream(source, sql, test, preparing, wishes, path, keeping, balanced, show_parameters, quiet, as_json)
+        return
     prepared = prepare(source, **preparing)
     recipe = _recipe(prepared, wishes, seed, dtype)
     say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, seed)])
@@ -151,9 +159,21 @@ def train(
     if test:
         _check_test_file(prepared, test)
     plan = plan_of(recipe, preparing, balanced, seed, dtype)
-    _train_and_write(
-        source, sql, test, prepared, recipe, plan, path, keep_every, keeping, show_parameters, quiet, as_json
+    command = _command_document(source, sql)
+    begin_run(path, command)
+    training = partial(
+        fit_table,
+        prepared,
+        recipe,
+        seed=seed,
+        dtype=dtype,
+        balanced=balanced,
+        checkpoint=partial(_kept_for_replay, path),
+        keep_every=keep_every,
+        resumable=keeping,
     )
+    about = _about(seed, dtype, len(prepared.split.train))
+    _train_and_write(training, command, test, prepared, recipe, about, plan, path, show_parameters, quiet, as_json)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -228,16 +248,52 @@ def _fail(error: object, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _train_and_write(
+def _stream(
     source: Source,
     sql: str | None,
     test: Source | None,
+    preparing: dict[str, Any],
+    wishes: Wishes,
+    path: Path,
+    keeping: Resumable,
+    balanced: bool,
+    show_parameters: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Prepare the rows in the run's folder, and train on them there."""
+    from chainrule import console
+    from chainrule.tables.runs import ROWS, abandon_run, begin_run
+    from chainrule.tables.streamed import fit_streamed, prepare_streamed
+
+    command = _command_document(source, sql)
+    begin_run(path, command)
+    try:
+        streamed = prepare_streamed(source, folder=path / ROWS, balanced=balanced, **preparing)
+        recipe = _recipe(streamed.prepared, wishes, preparing["seed"], preparing["dtype"], streamed.rows.n)
+        if test:
+            _check_test_file(streamed.prepared, test)
+    except BaseException:
+        abandon_run(path)
+        raise
+    say = nothing if quiet or as_json else print_lines
+    say([*console.streamed_lines(source, streamed), *console.recipe_lines(recipe, preparing["seed"])])
+    training = partial(fit_streamed, streamed, recipe, seed=preparing["seed"], resumable=keeping)
+    about = _about(preparing["seed"], preparing["dtype"], streamed.rows.n)
+    _train_and_write(
+        training, command, test, streamed.prepared, recipe, about, None, path, show_parameters, quiet, as_json
+    )
+
+
+def _train_and_write(
+    training: Callable[..., Fit],
+    command: dict[str, Any],
+    test: Source | None,
     prepared: Prepared,
     recipe: Recipe,
-    plan: Plan,
+    about: dict[str, Any],
+    plan: Plan | None,
     path: Path,
-    keep_every: int | None,
-    keeping: Resumable,
     show_parameters: bool,
     quiet: bool,
     as_json: bool,
@@ -246,26 +302,15 @@ def _train_and_write(
     from chainrule.explaining.report import Reported, report_html
     from chainrule.explaining.story import Course
     from chainrule.outcome import DivergedError, Terminated
-    from chainrule.tables.fitting import fit_table, model_of, score_table
+    from chainrule.tables.fitting import model_of, score_table
     from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import abandon_run, begin_run, finish_run
+    from chainrule.tables.runs import abandon_run, finish_run
 
     use_compilation_cache()
-    diverged, command = None, _command_document(source, sql)
-    begin_run(path, command)
+    diverged = None
     with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():
         try:
-            fit = fit_table(
-                prepared,
-                recipe,
-                seed=plan.seed,
-                dtype=plan.dtype,
-                balanced=plan.balanced,
-                progress=progress,
-                checkpoint=partial(_kept_for_replay, path),
-                keep_every=keep_every,
-                resumable=keeping,
-            )
+            fit = training(progress=progress)
         except DivergedError as error:
             fit, diverged = error.fit, error
         except Terminated as error:
@@ -275,12 +320,12 @@ def _train_and_write(
         except InputError:
             abandon_run(path)
             raise
-    model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
+    model = model_of(prepared, recipe, fit, about)
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
     metrics, command = _metrics_document(fit, which, scores), {**command, "finished": _now()}
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
-    importance = importance_of(model, X, table, plan.seed)
+    importance = importance_of(model, X, table, about["seed"])
     told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
     try:
         finish_run(path, model, fit, metrics, command, plan, report_html(told))
@@ -419,11 +464,11 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("chainrule", "jax", "numpy")}
 
 
-def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str) -> Recipe:
+def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str, n_train: int | None = None) -> Recipe:
     from chainrule.tables.recipe import recipe_for
 
     with wrong_use():
-        return recipe_for(prepared, wishes, seed, dtype)
+        return recipe_for(prepared, wishes, seed, dtype, n_train)
 
 
 def _check_test_file(prepared: Prepared, test: Source) -> None:

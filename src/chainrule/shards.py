@@ -8,6 +8,7 @@ in any batch, and a batch has rows of one file, or two, as if they were drawn fr
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from chainrule.batches import Table, aligned_zeros
 
 SHARD_BYTES = 2**25
-MOST_SHARDS = 512
+MOST_SHARDS = 256
 
 
 class Shards(NamedTuple):
@@ -49,26 +50,49 @@ def shards_for(rows: int, width: int, dtype: str) -> int:
     return max(1, min(MOST_SHARDS, -(-size // SHARD_BYTES)))
 
 
-def scatter(tables: Iterable[Table], folder: Path, n_shards: int, seed: int, dtype: str) -> Shards:
-    """Write the rows of all tables, one after the other, to the files of a new folder."""
-    folder.mkdir(parents=True)
-    counts, digests = np.zeros(n_shards, int), [hashlib.blake2b(digest_size=16) for _ in range(n_shards)]
-    start, n_in, n_out = 0, 0, 0
-    with ExitStack() as stack:
-        files = [stack.enter_context(open(_file(folder, i), "wb")) for i in range(n_shards)]
+class ShardWriter:
+    """Files that rows are added to; a context, in which they are open. A folder that is there already is emptied."""
+
+    def __init__(self, folder: Path, n_shards: int, seed: int, n_in: int, n_out: int, dtype: str):
+        self.folder, self.seed, self.n_in, self.n_out, self.dtype = folder, seed, n_in, n_out, dtype
+        self.counts, self.added = np.zeros(n_shards, int), 0
+        self.digests = [hashlib.blake2b(digest_size=16) for _ in range(n_shards)]
+
+    def __enter__(self) -> ShardWriter:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        with ExitStack() as stack:
+            self.files = [stack.enter_context(open(_file(self.folder, i), "wb")) for i in range(len(self.counts))]
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    def add(self, table: Table) -> None:
+        """Append the rows, each to its file."""
+        packed = np.column_stack([table.X, table.Y, table.weights]).astype(self.dtype, copy=False)
+        place = shard_of(np.arange(self.added, self.added + len(packed)), self.seed, len(self.files))
+        self.added += len(packed)
+        packed = packed[np.argsort(place, kind="stable")]
+        counts = np.bincount(place, minlength=len(self.files))
+        for i, piece in enumerate(np.split(packed, np.cumsum(counts)[:-1])):
+            self.files[i].write(piece.data)
+            self.digests[i].update(piece.data)
+        self.counts += counts
+
+    def shards(self) -> Shards:
+        """The files, once they are closed."""
+        whole = hashlib.blake2b(b"".join(d.digest() for d in self.digests), digest_size=16).hexdigest()
+        return Shards(self.folder, tuple(self.counts.tolist()), self.n_in, self.n_out, self.dtype, whole)
+
+
+def scatter(tables: Iterable[Table], writer: ShardWriter) -> Shards:
+    """Write the rows of all tables, one after the other."""
+    with writer:
         for table in tables:
-            packed = np.column_stack([table.X, table.Y, table.weights]).astype(dtype, copy=False)
-            n_in, n_out = table.X.shape[1], table.Y.shape[1]
-            place = shard_of(np.arange(start, start + len(packed)), seed, n_shards)
-            start += len(packed)
-            packed = packed[np.argsort(place, kind="stable")]
-            ends = np.cumsum(np.bincount(place, minlength=n_shards))
-            for i, piece in enumerate(np.split(packed, ends[:-1])):
-                files[i].write(piece.data)
-                digests[i].update(piece.data)
-                counts[i] += len(piece)
-    whole = hashlib.blake2b(b"".join(d.digest() for d in digests), digest_size=16).hexdigest()
-    return Shards(folder, tuple(counts.tolist()), n_in, n_out, dtype, whole)
+            writer.add(table)
+    return writer.shards()
 
 
 def shard_of(rows: np.ndarray, seed: int, n_shards: int) -> np.ndarray:

@@ -43,7 +43,7 @@ from chainrule.network import Network, Params, costs_and_shares, forward
 from chainrule.outcome import Fit, Progress, Terminated, checked, finished, reason_name
 from chainrule.resuming import Resumable, Safe, design_digest, resumed, safe_in
 from chainrule.rules import Rule
-from chainrule.shards import Shards, plain_blocks, scatter, shuffled_blocks
+from chainrule.shards import Shards, ShardWriter, plain_blocks, scatter, shuffled_blocks
 from chainrule.stopping import MaxSeconds, Stop
 
 if TYPE_CHECKING:
@@ -79,14 +79,15 @@ def train_batches(
     targets = [targets] if isinstance(targets, str) else list(targets)
     with TemporaryDirectory(prefix="chainrule-") as folder:
         tables = (_table_of(network, batch, targets, weights, dtype) for batch in batches)
-        rows = scatter(tables, Path(folder, "rows"), SHARDS_OF_UNKNOWN, seed, dtype)
+        shape = (network.layers[0], network.layers[-1], dtype)
+        rows = scatter(tables, ShardWriter(Path(folder, "rows"), SHARDS_OF_UNKNOWN, seed, *shape))
         if not rows.n:
             raise ValueError("expected record batches with one row or more, got none")
         held = None
         if validation is not None:
             X, Y, *w = validation
             table = checked_table(network, X, Y, w[0] if w else None, dtype, "validation")
-            held = scatter([table], Path(folder, "held"), 1, seed, dtype)
+            held = scatter([table], ShardWriter(Path(folder, "held"), 1, seed, *shape))
         return train_shards(network, params, rows, seed=seed, validation=held, **settings)
 
 

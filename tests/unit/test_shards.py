@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from chainrule.batches import Table
-from chainrule.shards import plain_blocks, read_shard, scatter, shard_of, shards_for, shuffled_blocks
+from chainrule.shards import ShardWriter, plain_blocks, read_shard, scatter, shard_of, shards_for, shuffled_blocks
 
 N = 5000
 
@@ -13,7 +13,7 @@ def table(n=N, start=0):
 
 
 def scattered(folder, tables, n_shards=7, seed=0, dtype="float64"):
-    return scatter(tables, folder, n_shards, seed, dtype)
+    return scatter(tables, ShardWriter(folder, n_shards, seed, 2, 1, dtype))
 
 
 def numbers_of(blocks):
@@ -78,6 +78,6 @@ def test_another_seed_another_file():
     assert shard_of(rows[100:200], 0, 8).tolist() == a[100:200].tolist()
 
 
-@pytest.mark.parametrize(("rows", "files"), [(10, 1), (20_000_000, 55), (10**12, 512)])
+@pytest.mark.parametrize(("rows", "files"), [(10, 1), (20_000_000, 55), (10**12, 256)])
 def test_how_many_files(rows, files):
     assert shards_for(rows, 23, "float32") == files

@@ -7,7 +7,7 @@ import pytest
 import chainrule as cr
 from chainrule import streaming
 from chainrule.batches import Table
-from chainrule.shards import scatter, shuffled_blocks
+from chainrule.shards import ShardWriter, scatter, shuffled_blocks
 from chainrule.streaming import read_ahead, train_shards
 
 rng = np.random.default_rng(0)
@@ -32,13 +32,14 @@ DESIGNS = {
 
 
 def shards_of(folder, X, Y, weights, n_shards=4):
-    return scatter([Table(X, Y, weights)], folder, n_shards, 0, "float64")
+    return scatter([Table(X, Y, weights)], ShardWriter(folder, n_shards, 0, X.shape[1], Y.shape[1], "float64"))
 
 
 def order_of(folder, batch):
     """The order that a stream learns the rows in, from a column that numbers them."""
     n = N - HELD
-    numbered = scatter([Table(np.arange(n)[:, None], np.zeros((n, 1)), np.ones(n))], folder, 4, 0, "float64")
+    table = Table(np.arange(n)[:, None], np.zeros((n, 1)), np.ones(n))
+    numbered = scatter([table], ShardWriter(folder, 4, 0, 1, 1, "float64"))
     blocks = lambda epoch: shuffled_blocks(numbered, 10 * batch, 0, epoch)  # noqa: E731
     return lambda epoch: np.concatenate([b[:there, 0] for b, there in blocks(epoch)]).astype(int)
 

@@ -25,7 +25,7 @@ from chainrule.tables.target import target_from_json
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
 PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
-REPORT, RESUME = "report.html", "resume"
+REPORT, RESUME, ROWS = "report.html", "resume", "rows"
 
 
 def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
@@ -133,17 +133,22 @@ def finish_run(
     fit: Fit,
     metrics: dict[str, Any],
     command: dict[str, Any],
-    plan: Plan,
+    plan: Plan | None,
     report: str,
 ) -> None:
-    """Write what came out, each file whole or not at all, the metrics last; then forget the states to go on from."""
+    """Write what came out, each file whole or not at all, the metrics last; then forget what the training needed.
+
+    Without a plan, which a streamed training has none of, its updates cannot be replayed.
+    """
     save_table_model(path / MODEL, model)
     write_text(path / HISTORY, lambda file: _write_history(file, fit))
     save_json(path / COMMAND, command)
-    save_json(path / PLAN, plan.to_json())
+    if plan:
+        save_json(path / PLAN, plan.to_json())
     write_text(path / REPORT, lambda file: file.write(report))
     save_json(path / METRICS, metrics)
-    shutil.rmtree(path / RESUME, ignore_errors=True)
+    for folder in (RESUME, ROWS):
+        shutil.rmtree(path / folder, ignore_errors=True)
 
 
 def read_plan(run: str | os.PathLike[str]) -> Plan:
@@ -156,7 +161,10 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
     """
     path = Path(run) / PLAN
     if not path.is_file():
-        raise InputError(f"{run}: there is no {PLAN} in it, so its training cannot be replayed: train it again")
+        raise InputError(
+            f"{run}: there is no {PLAN} in it, so its training cannot be replayed (a streamed run has none): train it "
+            "again, not streamed"
+        )
     try:
         return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
