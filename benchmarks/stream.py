@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
+WAYS = ("streamed", "command", "in memory")
 COLUMNS, PIECE, EPOCHS, BATCH = 20, 250_000, 2, 256
 MOST_IN_MEMORY = 5_000_000
 
@@ -40,7 +41,7 @@ def main() -> None:
         for rows in options.rows:
             path = Path(folder, "rows.parquet")
             write(path, rows)
-            ways = ("streamed", "in memory") if rows <= MOST_IN_MEMORY else ("streamed",)
+            ways = WAYS if rows <= MOST_IN_MEMORY else WAYS[:2]
             told[str(rows)] = {way: _process(way, path) for way in ways}
             for way, taken in told[str(rows)].items():
                 print(f"{rows:>12,} rows {way:<10}", " ".join(f"{k} {v:,.4g}" for k, v in taken.items()), flush=True)
@@ -65,13 +66,35 @@ def write(path: Path, rows: int) -> None:
         writer.close()
 
 
+def command(path: str) -> dict[str, Any]:
+    """The command line with --stream: seconds in all and of an epoch, rows to train on a second, peak memory."""
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+        run = Path(folder, "run")
+        words = ["train", path, "--target", "y", "--stream", "--no-quantiles", "--out", str(run), "--quiet"]
+        words += ["--hidden", "64,32", "--activation", "relu", "--rule", "adam", "--learning-rate", "0.001"]
+        words += ["--batch-size", str(BATCH), "--epochs", str(EPOCHS), "--validation-size", "0", "--test-size", "0.01"]
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "chainrule.cli", *words], check=True, stdout=subprocess.DEVNULL)
+        rows = json.loads((run / "metrics.json").read_text())
+        history = (run / "history.csv").read_text().splitlines()
+        seconds = [float(line.rsplit(",", 1)[1]) for line in history[1:]]
+        return {
+            "seconds_in_all": time.perf_counter() - began,
+            "seconds_of_an_epoch": seconds[-1] - seconds[-2],
+            "test_r2": rows["test_scores"]["network"]["r2"],
+            "peak_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3,
+        }
+
+
 def child(way: str, path: str) -> dict[str, Any]:
     """Train on a file: seconds until the first epoch and of an epoch, rows a second, final cost, peak memory."""
+    if way == "command":
+        return command(path)
     from pyarrow.parquet import ParquetFile
 
     import chainrule as cr
 
-    file = ParquetFile(path)
+    file = ParquetFile(path, pre_buffer=False)  # else it keeps all it will read
     network = cr.Network([COLUMNS, 64, 32, 1], ["relu", "relu", "identity"])
     settings: dict[str, Any] = {"rule": cr.optax_rule("adam", 1e-3), "batch_size": BATCH, "epochs": EPOCHS}
     began, ends = time.perf_counter(), []

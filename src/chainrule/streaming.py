@@ -181,12 +181,15 @@ def _pass(
     state: State,
 ) -> tuple[State, Array]:
     """One pass over the rows: the state after it, and its row of the history."""
+    import jax
+
     epoch, size = int(state.epoch) + 1, _block_rows(rows, batch)
     now, done, total = about_to_learn(state), 0, 0.0
     with closing(read_ahead(shuffled_blocks(rows, size, seed, epoch))) as blocks:
         for block, there in blocks:
             total += float(block[:, -1].sum(dtype=np.float64))
-            now = learn(now, state.seed, np.int32(epoch), np.int32(done // batch), block, np.int32(there))
+            before, now = now, learn(now, state.seed, np.int32(epoch), np.int32(done // batch), block, np.int32(there))
+            jax.block_until_ready(before)  # so that no more than two blocks wait for the device
             done += there
     validated = held_cost(network, state_params(now), held, size) if held else (np.nan, np.nan)
     numbers = (np.asarray(x, rows.dtype) for x in (total, *validated))

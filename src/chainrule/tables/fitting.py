@@ -108,8 +108,12 @@ def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
 
 def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
     """Scores on rows with known targets; `table` has their target columns."""
-    _, answers = decode(model.target, outputs(model, X))
-    truth = truth_of(model.target, table)
+    return score_outputs(model, outputs(model, X), truth_of(model.target, table))
+
+
+def score_outputs(model: TableModel, told: np.ndarray, truth: np.ndarray) -> Scores:
+    """Scores of the network's outputs: (rows, n_outputs), against `truth_of` the same rows."""
+    _, answers = decode(model.target, told)
     if model.target.task == "regression":
         return score_numbers(model.target, answers, truth)
     return score_classes(model.target, answers, truth, np.array(model.frequencies))
