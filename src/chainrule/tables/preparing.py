@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST_LABELS = 20_000
 LABELS = "the target\n as text"  # a name that no column has
 
 
@@ -114,8 +115,9 @@ def prepare(
 
 
 def _all_labels(source: Source, sql: str) -> pa.ChunkedArray:
-    """The different values of a target."""
-    different = source._replace(sql=f"(SELECT DISTINCT {sql} AS {quoted(LABELS)} FROM {source.sql})")
+    """The different values of a target; of more than could be classes, some."""
+    distinct = f"(SELECT DISTINCT {sql} AS {quoted(LABELS)} FROM {source.sql} LIMIT {MOST_LABELS})"
+    different = source._replace(sql=distinct)
     return fetch(different, [(LABELS, quoted(LABELS))]).column(LABELS)
 
 

@@ -145,8 +145,8 @@ def class_places(target: Target, table: pa.Table, before: int = 0) -> np.ndarray
         row = int(np.argmax(found < 0))
         got = table.column(column.name)[row].as_py()
         raise InputError(
-            f"target {column.name!r}, row {before + row + 1} of those with a target: expected one of {_some(target.classes)}, "
-            f"got {got!r}"
+            f"target {column.name!r}, row {before + row + 1} of those with a target: "
+            f"expected one of {_some(target.classes)}, got {got!r}"
         )
     return found
 
