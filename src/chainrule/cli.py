@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -31,13 +32,23 @@ from chainrule.errors import InputError, UsageError
 if TYPE_CHECKING:
     from chainrule.loop import State
     from chainrule.outcome import Fit
-    from chainrule.resuming import Resumable
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.plan import Plan
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe, Wishes
+
+
+class Shown(NamedTuple):
+    """What is printed when a run has ended."""
+
+    parameters: bool
+    quiet: bool
+    as_json: bool
+
+
+GOING_ON: ContextVar[str | None] = ContextVar("GOING_ON", default=None)  # the run that --resume names
 
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
@@ -77,13 +88,10 @@ def train(
     unchanged: Annotated[float | None, option("--unchanged", "X", "Stop when no parameter moves by more.")] = None,
     max_seconds: Annotated[float | None, option("--max-seconds", "X", "Stop after so long.")] = None,
     keep_every: Annotated[int | None, option("--keep-every", "N", "Checkpoints every N epochs, too.")] = None,
-    stream: Annotated[
-        bool | None, flag("--stream/--no-stream", "Keep the rows on disk [where memory is short].")
-    ] = None,
+    stream: Annotated[bool | None, flag("--stream/--no-stream", "Keep rows on disk [if need be].")] = None,
     resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
     save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
-    changed_data: Annotated[bool, flag("--changed-data", "Go on although the table has changed.")] = False,
-    going_on: Annotated[bool, typer.Option("--going-on", hidden=True)] = False,
+    changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False  # the refusal tells of it,
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, flag("--show-parameters", "Print weights and biases.")] = False,
@@ -99,8 +107,8 @@ def train(
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
-    from chainrule.tables.runs import RESUME, begin_run, free_run_path
-    from chainrule.tables.streamed import would_not_fit
+    from chainrule.tables.runs import RESUME, ROWS, begin_run, claimed, free_run_path
+    from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed, would_not_fit
 
     if resume is not None:
         _go_on(resume)
@@ -109,7 +117,8 @@ def train(
     say = nothing if quiet or as_json else print_lines
     source = open_table(data or [], sql)
     test = None if test_file is None else open_table([test_file])
-    path = Path(out) if going_on and out else free_run_path(out, _run_name(data, target or []))
+    going_on = GOING_ON.get()
+    path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
     keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
     wishes = Wishes(
         hidden=_whole_numbers("--hidden", hidden),
@@ -143,37 +152,53 @@ def train(
         "seed": seed,
         "dtype": dtype,
     }
-    if would_not_fit(source) if stream is None else stream:
-        _stream(source, sql, test, preparing, wishes, path, keeping, balanced, show_parameters, quiet, as_json)
-        return
-    prepared = prepare(source, **preparing)
-    recipe = _recipe(prepared, wishes, seed, dtype)
-    say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, seed)])
-    if dry_run:
-        answer(
-            {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()},
-            as_json,
-            ["", *console.encoding_lines(prepared.encoding)],
-        )
-        return
-    if test:
-        _check_test_file(prepared, test)
-    plan = plan_of(recipe, preparing, balanced, seed, dtype)
-    command = _command_document(source, sql)
-    begin_run(path, command)
-    training = partial(
-        fit_table,
-        prepared,
-        recipe,
-        seed=seed,
-        dtype=dtype,
-        balanced=balanced,
-        checkpoint=partial(_kept_for_replay, path),
-        keep_every=keep_every,
-        resumable=keeping,
-    )
-    about = _about(seed, dtype, len(prepared.split.train))
-    _train_and_write(training, command, test, prepared, recipe, about, plan, path, show_parameters, quiet, as_json)
+    streams = would_not_fit(source) if stream is None else stream
+    if streams and keep_every is not None:
+        raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
+    shown = Shown(show_parameters, quiet, as_json)
+    with nullcontext() if dry_run else claimed(path, going_on is not None):
+        command = _command_document(source, sql, streams)
+        if not dry_run:
+            begin_run(path, command)
+        streamed = None
+        if streams:
+            rows = source if dry_run else kept_query(source, path / ROWS)
+            sample = prepare_sample(rows, balanced=balanced, **preparing)
+            prepared, n_train = sample.prepared, None
+            if not dry_run:
+                streamed = prepare_streamed(sample, path / ROWS, balanced=balanced, seed=seed, dtype=dtype)
+                n_train = streamed.rows.n
+                lines = console.streamed_lines(source, streamed)
+            else:
+                lines = console.preparation_lines(source, prepared)
+        else:
+            prepared, n_train = prepare(source, **preparing), None
+            lines = console.preparation_lines(source, prepared)
+        recipe = _recipe(prepared, wishes, seed, dtype, n_train)
+        say([*lines, *console.recipe_lines(recipe, seed)])
+        if dry_run:
+            encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
+            answer(encoding, as_json, ["", *console.encoding_lines(prepared.encoding)])
+            return
+        if test:
+            _check_test_file(prepared, test)
+        if streamed is not None:
+            plan, training = None, partial(fit_streamed, streamed, recipe, seed=seed, resumable=keeping)
+        else:
+            plan = plan_of(recipe, preparing, balanced, seed, dtype)
+            training = partial(
+                fit_table,
+                prepared,
+                recipe,
+                seed=seed,
+                dtype=dtype,
+                balanced=balanced,
+                checkpoint=partial(_kept_for_replay, path),
+                keep_every=keep_every,
+                resumable=keeping,
+            )
+        about = _about(seed, dtype, n_train or len(prepared.split.train))
+        _train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -239,50 +264,13 @@ def main() -> None:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
             raise
-        _fail("interrupted; nothing is written", 130)
+        _fail("interrupted", 130)
 
 
 def _fail(error: object, code: int) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"chainrule: {error}", err=True)
     sys.exit(code)
-
-
-def _stream(
-    source: Source,
-    sql: str | None,
-    test: Source | None,
-    preparing: dict[str, Any],
-    wishes: Wishes,
-    path: Path,
-    keeping: Resumable,
-    balanced: bool,
-    show_parameters: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Prepare the rows in the run's folder, and train on them there."""
-    from chainrule import console
-    from chainrule.tables.runs import ROWS, abandon_run, begin_run
-    from chainrule.tables.streamed import fit_streamed, prepare_streamed
-
-    command = _command_document(source, sql)
-    begin_run(path, command)
-    try:
-        streamed = prepare_streamed(source, folder=path / ROWS, balanced=balanced, **preparing)
-        recipe = _recipe(streamed.prepared, wishes, preparing["seed"], preparing["dtype"], streamed.rows.n)
-        if test:
-            _check_test_file(streamed.prepared, test)
-    except BaseException:
-        abandon_run(path)
-        raise
-    say = nothing if quiet or as_json else print_lines
-    say([*console.streamed_lines(source, streamed), *console.recipe_lines(recipe, preparing["seed"])])
-    training = partial(fit_streamed, streamed, recipe, seed=preparing["seed"], resumable=keeping)
-    about = _about(preparing["seed"], preparing["dtype"], streamed.rows.n)
-    _train_and_write(
-        training, command, test, streamed.prepared, recipe, about, None, path, show_parameters, quiet, as_json
-    )
 
 
 def _train_and_write(
@@ -294,9 +282,7 @@ def _train_and_write(
     about: dict[str, Any],
     plan: Plan | None,
     path: Path,
-    show_parameters: bool,
-    quiet: bool,
-    as_json: bool,
+    shown: Shown,
 ) -> None:
     from chainrule import console
     from chainrule.explaining.report import Reported, report_html
@@ -304,9 +290,10 @@ def _train_and_write(
     from chainrule.outcome import DivergedError, Terminated
     from chainrule.tables.fitting import model_of, score_table
     from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import abandon_run, finish_run
+    from chainrule.tables.runs import finish_run
 
     use_compilation_cache()
+    show_parameters, quiet, as_json = shown
     diverged = None
     with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():
         try:
@@ -317,9 +304,6 @@ def _train_and_write(
             _fail(f"terminated after epoch {error.epoch:,}; {_to_go_on(path)}", int(error.code or 0))
         except KeyboardInterrupt:
             _fail(f"interrupted; {_to_go_on(path)}", 130)
-        except InputError:
-            abandon_run(path)
-            raise
     model = model_of(prepared, recipe, fit, about)
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
@@ -346,23 +330,33 @@ def _go_on(run: str) -> None:
 
     from chainrule.tables.runs import is_finished, read_command, read_metrics
 
+    place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
+    added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
+    made = read_command(run)
     if is_finished(run):
         ended = read_metrics(run)
-        print_lines([f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"])
+        told = f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"
+        if set(added) - {"--json", "-q", "--quiet"}:
+            raise UsageError(f"{told}; it cannot go on: train another")
+        answer({"run": run, **ended}, "--json" in added, [told])
         return
-    made = read_command(run)
-    try:
-        recorded, folder = [str(word) for word in made["command"][1:]], Path(made["folder"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{run}: its command cannot be read: {error!r}") from error
+    recorded, folder = made["command"][1:], Path(made["folder"])
+    if recorded[:1] != ["train"] or any(word.startswith("--resume") for word in recorded):
+        raise InputError(f"{run}: its command cannot be called again: {' '.join(made['command'])}")
     if not folder.is_dir():
         raise InputError(f"{run}: was begun in {folder}, which is no longer there: its files cannot be found")
     path = run if folder.samefile(Path.cwd()) else str(Path(run).absolute())
     os.chdir(folder)
-    place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
-    added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
-    sys.argv = ["chainrule", *recorded]  # as it was first called: what the run's command.json tells
-    app(args=[*recorded, *added, "--out", path, "--going-on"], prog_name="chainrule", standalone_mode=False)
+    if not {"--stream", "--no-stream"} & {*recorded, *added}:
+        added.append("--stream" if made.get("streamed") else "--no-stream")
+    end = recorded.index("--") if "--" in recorded else len(recorded)
+    words = [*recorded[:end], *added, *recorded[end:]]
+    sys.argv = ["chainrule", *(word for word in words if word != "--changed-data")]  # what command.json will tell
+    token = GOING_ON.set(path)
+    try:
+        app(args=words, prog_name="chainrule", standalone_mode=False)
+    finally:
+        GOING_ON.reset(token)
 
 
 def _save_every(given: str | None) -> int | float | None:
@@ -432,7 +426,7 @@ def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _command_document(source: Source, sql: str | None) -> dict[str, Any]:
+def _command_document(source: Source, sql: str | None, streams: bool) -> dict[str, Any]:
     """How this run was made: to read, and to make it again."""
     import platform
 
@@ -440,6 +434,7 @@ def _command_document(source: Source, sql: str | None) -> dict[str, Any]:
     return {
         "command": ["chainrule", *sys.argv[1:]],
         "sql": sql,
+        "streamed": streams,
         "folder": str(Path.cwd()),
         "began": _now(),
         "python": platform.python_version(),

@@ -30,7 +30,7 @@ FORMAT = "chainrule-resume"
 KEPT = 2
 LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,
 MOST_TIME = 0.02  # and more where writing takes more than this share
-HISTORY = "history"
+HISTORY, LOCK = "history", "lock"
 OTHER = "of a training with other settings; name another folder to begin anew"
 
 
@@ -116,19 +116,31 @@ def safe_in(resumable: Resumable | str | os.PathLike[str], digests: dict[str, st
     wanted = resumable if isinstance(resumable, Resumable) else Resumable(resumable)
     if wanted.every is not None and not wanted.every > 0:
         raise InputError(f"every: expected a number of epochs (int) or seconds (float) above 0, got {wanted.every!r}")
-    folder = Path(wanted.folder)
+    with locked(Path(wanted.folder)):
+        yield Safe(Path(wanted.folder), digests, wanted.every, wanted.changed_data)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder, made if it is not there, for this process alone; the system lets go of it, however that ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or if it cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it, however the process ends
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         raise InputError(f"{folder}: another process is training there; wait for it, or name another folder") from None
     try:
-        yield Safe(folder, digests, wanted.every, wanted.changed_data)
+        yield
     finally:
         os.close(lock)
 

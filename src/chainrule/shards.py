@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.batches import Table, aligned_zeros
 
 SHARD_BYTES = 2**25
-MOST_SHARDS = 256
+MOST_SHARDS = 256  # in each of two folders at a time: a process may have 1,024 files open
 
 
 class Shards(NamedTuple):

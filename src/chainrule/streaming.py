@@ -78,7 +78,7 @@ def train_batches(
     """
     targets = [targets] if isinstance(targets, str) else list(targets)
     with TemporaryDirectory(prefix="chainrule-") as folder:
-        tables = (_table_of(network, batch, targets, weights, dtype) for batch in batches)
+        tables = _tables(network, batches, targets, weights, dtype)
         shape = (network.layers[0], network.layers[-1], dtype)
         rows = scatter(tables, ShardWriter(Path(folder, "rows"), SHARDS_OF_UNKNOWN, seed, *shape))
         if not rows.n:
@@ -89,6 +89,20 @@ def train_batches(
             table = checked_table(network, X, Y, w[0] if w else None, dtype, "validation")
             held = scatter([table], ShardWriter(Path(folder, "held"), 1, seed, *shape))
         return train_shards(network, params, rows, seed=seed, validation=held, **settings)
+
+
+def _tables(
+    network: Network, batches: Iterable[Any], targets: Sequence[str], weights: str | None, dtype: str
+) -> Iterator[Table]:
+    """Inputs, targets and weights of record batches (or whole tables), columns by the names of the first."""
+    tables: Iterable[Any] = [batches] if hasattr(batches, "to_batches") else batches
+    names: list[str] = []
+    for table in tables:
+        for batch in table.to_batches() if hasattr(table, "to_batches") else [table]:
+            names = names or batch.schema.names
+            if set(names) - set(batch.schema.names):
+                raise ValueError(f"record batches: expected columns {names} as in the first, got {batch.schema.names}")
+            yield _table_of(network, batch.select(names), targets, weights, dtype)
 
 
 def _table_of(

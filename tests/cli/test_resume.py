@@ -136,6 +136,42 @@ def test_a_cut_off_run_says_how_to_go_on_and_does(chainrule, cut_off, whole, tmp
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0
     assert result.out == "cut is finished: 60 epochs, ended by epochs\n"
+    assert json.loads(chainrule("train", "--resume", "cut", "--json").out)["epochs"] == 60
+    result = chainrule("train", "--resume", "cut", "--epochs", "90")
+    assert result.code == 2
+    assert "cut is finished" in result.err
+
+
+def test_a_run_that_is_trained_by_another_process_is_refused(chainrule, cut_off, tmp_path):
+    from chainrule.resuming import locked
+
+    cut_off()
+    with locked(tmp_path / "cut"):
+        result = chainrule("train", "--resume", "cut")
+    assert result.code == 1
+    assert "another process is training there" in result.err
+
+
+def test_the_way_it_began_is_the_way_it_goes_on(chainrule, cut_off, whole, tmp_path, monkeypatch):
+    """Though by now memory would be short."""
+    from chainrule.tables import streamed
+
+    cut_off()
+    monkeypatch.setattr(streamed, "SHARE_OF_MEMORY", 1e-9)
+    result = chainrule("train", "--resume", "cut")
+    assert result.code == 0, result.err
+    assert (tmp_path / "cut" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "command", ['{"command": ["x", "train", "--resume", "e"], "folder": "."}', "[]", '{"command": 3}']
+)
+def test_a_command_that_cannot_be_called(chainrule, tmp_path, command):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "command.json").write_text(command)
+    result = chainrule("train", "--resume", "e")
+    assert result.code == 1
+    assert "Traceback" not in result.err
 
 
 def test_from_another_folder(chainrule, cut_off, whole, tmp_path, monkeypatch):

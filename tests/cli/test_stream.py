@@ -81,3 +81,28 @@ def test_all_rows_at_once_are_refused(chainrule, sorted_table, tmp_path):
     assert result.code == 1
     assert "--batch-size all" in result.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_writes_nothing(chainrule, sorted_table, tmp_path):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "--dry-run", "-o", "run")
+    assert result.code == 0, result.err
+    assert "one-hot" in result.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_needs_all_updates_is_refused(chainrule, sorted_table):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "--keep-every", "3")
+    assert result.code == 2
+    assert "--keep-every" in result.err
+
+
+def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table, tmp_path):
+    """Its rows above all: they are locked before they are written."""
+    from chainrule.resuming import locked
+
+    words = ["train", sorted_table, "-t", "y", "--stream", "--epochs", "3", "-o", "run"]
+    with locked(tmp_path / "run"):
+        result = chainrule(*words)
+        assert result.code == 1
+        assert "already there" in result.err or "another process is training there" in result.err
+    assert (tmp_path / "run" / "lock").exists()

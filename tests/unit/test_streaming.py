@@ -164,3 +164,16 @@ def test_record_batches_that_do_not_fit(wrong, words):
     settings |= {"rule": cr.gradient_descent(0.1), "batch_size": 16, **wrong}
     with pytest.raises(ValueError, match=words):
         cr.train(params=cr.initialize(settings["network"]), **settings)
+
+
+def test_columns_are_told_by_their_names_in_every_batch():
+    network = cr.Network([3, 5, 1], "tanh")
+    settings = {"rule": cr.gradient_descent(0.05), "batch_size": 16, "epochs": 2, "weights": "w"}
+    first, *rest = record_batches()
+    turned = [first, *(batch.select(["w", "c", "b", "y", "a"]) for batch in rest)]
+    fits = [cr.train(network, cr.initialize(network), x, "y", **settings) for x in ([first, *rest], turned)]
+    np.testing.assert_array_equal(*(fit.params[0].W for fit in fits))
+    table = cr.train(network, cr.initialize(network), pa.Table.from_batches([first, *rest]), "y", **settings)
+    np.testing.assert_array_equal(table.params[0].W, fits[0].params[0].W)
+    with pytest.raises(ValueError, match="as in the first"):
+        cr.train(network, cr.initialize(network), [first, rest[0].select(["a", "y", "w"])], "y", **settings)

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from chainrule.errors import InputError
 from chainrule.history import History
 from chainrule.loop import State
 from chainrule.outcome import Fit
+from chainrule.resuming import LOCK, locked
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
 from chainrule.tables.plan import Plan, plan_from_json
@@ -99,11 +102,36 @@ def free_run_path(wanted: str | None, name: str) -> Path:
     else:
         path = Path(wanted)
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise InputError(f"--out {path}: is already there; name another folder, or remove it first")
+            raise _taken(path)
     parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise InputError(f"--out {path}: cannot be written: {parent} is not a folder that you may write to")
     return path
+
+
+def _taken(path: Path) -> InputError:
+    return InputError(f"--out {path}: is already there; name another folder, or remove it first")
+
+
+@contextmanager
+def claimed(path: Path, going_on: bool) -> Iterator[None]:
+    """The folder, held against other processes until the run is finished, and removed if nothing was kept in it.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or has written to it since it was found to be free.
+    """
+    with locked(path):
+        if not going_on and any(p.name != LOCK for p in path.iterdir()):
+            raise _taken(path)
+        try:
+            yield
+        finally:
+            if is_finished(path):
+                (path / LOCK).unlink(missing_ok=True)
+            elif not going_on and not any((path / RESUME).glob("epoch-*")):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def begin_run(path: Path, command: dict[str, Any]) -> None:
@@ -114,12 +142,6 @@ def begin_run(path: Path, command: dict[str, Any]) -> None:
         (path / CHECKPOINTS).mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def abandon_run(path: Path) -> None:
-    """Remove a run that was begun and from which nothing can go on."""
-    if not any((path / RESUME).glob("epoch-*")):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def is_finished(run: str | os.PathLike[str]) -> bool:
@@ -174,9 +196,12 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
 def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
     """How the run was called, and on which files."""
     path = Path(run) / COMMAND
+    if not Path(run).is_dir():
+        raise InputError(f"{run}: no such run folder")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return {**read, "command": [str(word) for word in read["command"]], "folder": str(read["folder"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.artifacts import written_aside
 from chainrule.batches import Table
-from chainrule.errors import InputError
+from chainrule.errors import InputError, UsageError
 from chainrule.outcome import Fit, Progress
 from chainrule.resuming import Resumable
 from chainrule.shards import Shards, ShardWriter, shards_for
@@ -21,9 +22,9 @@ from chainrule.streaming import train_shards
 from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
 from chainrule.tables.kinds import Column, value_sql
 from chainrule.tables.preparing import Prepared, prepare
-from chainrule.tables.reading import Source, batches, count_rows, first_row, quoted
+from chainrule.tables.reading import Source, batches, count_rows, first_row, literal, open_table, quoted
 from chainrule.tables.recipe import Recipe
-from chainrule.tables.target import encode_target
+from chainrule.tables.target import Target, encode_target
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
@@ -32,6 +33,14 @@ PURPOSES = ("test", "validation", "sample")
 SHARE_OF_MEMORY = 0.5  # that a table may take, read and encoded, before it is streamed
 COPIES = 4  # of a row's numbers, as doubles, while a table is prepared in memory
 MEMORY_OF_DUCKDB = "400MB"
+
+
+class Sample(NamedTuple):
+    """Rows by which the others are encoded and which are scored; all rows with their numbers and parts; how many."""
+
+    prepared: Prepared
+    numbered: Source
+    n_rows: int
 
 
 class Streamed(NamedTuple):
@@ -45,32 +54,65 @@ class Streamed(NamedTuple):
 
 def would_not_fit(source: Source) -> bool:
     """Whether the table, prepared in memory, would take more than its share of what is free."""
-    import os
-
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return count_rows(source) * len(source.types) * 8 * COPIES > SHARE_OF_MEMORY * free
+    free = _free_memory()
+    return free is not None and count_rows(source) * len(source.types) * 8 * COPIES > SHARE_OF_MEMORY * free
 
 
-def prepare_streamed(
-    source: Source, targets: Sequence[str], folder: Path, *, balanced: bool, **preparing: Any
-) -> Streamed:
-    """The encoding, and the rows in files under `folder`; `preparing` are the further arguments of `prepare`.
+def _free_memory() -> int | None:
+    """Bytes, as far as the system says."""
+    try:
+        told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return 1024 * int(told["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **preparing: Any) -> Sample:
+    """The encoding, from a sample and from sums over all training rows; `preparing` are the arguments of `prepare`.
 
     Raises
     ------
     InputError
-        As `prepare`.
+        As `prepare`, and for weights that the sample cannot tell.
     """
     source.connection.execute(f"SET memory_limit = '{MEMORY_OF_DUCKDB}'")
-    seed, dtype = preparing["seed"], preparing["dtype"]
-    n = count_rows(source)
+    seed, n = preparing["seed"], count_rows(source)
     if n == 0:
         raise InputError(f"{source.name}: there is a header but no row of data")
     numbered = _numbered(source, seed, preparing["test_size"], preparing["validation_size"])
-    sample = numbered._replace(sql=f"(SELECT * FROM {numbered.sql} WHERE {_hashed(seed, 'sample')} < {SAMPLE / n})")
-    prepared = prepare(sample, targets, whole=source, part=PART, **preparing)
-    encoding = _exact(prepared.encoding, numbered) if preparing["normalize"] else prepared.encoding
-    prepared = prepared._replace(encoding=encoding, X=encoding.encode(prepared.table, dtype))
+    some = numbered._replace(sql=f"(SELECT * FROM {numbered.sql} WHERE {_hashed(seed, 'sample')} < {SAMPLE / n})")
+    prepared = prepare(some, targets, whole=source, part=PART, **preparing)
+    if balanced:
+        _check_balance(prepared)
+    if preparing["normalize"]:
+        encoding = _exact(prepared.encoding, prepared.target, numbered)
+        prepared = prepared._replace(encoding=encoding, X=encoding.encode(prepared.table, preparing["dtype"]))
+    return Sample(prepared, numbered, n)
+
+
+def _check_balance(prepared: Prepared) -> None:
+    if prepared.target.task == "regression":
+        raise UsageError("--balanced weighs classes; this target is a number")
+    for label, share in zip(prepared.target.classes, prepared.frequencies, strict=True):
+        if not share:
+            raise InputError(f"--balanced: class {label!r} has no training row in the sample that weighs the classes")
+
+
+def kept_query(source: Source, folder: Path) -> Source:
+    """A query's rows in a file, because it may give them in another order each time; files as they are."""
+    if source.files:
+        return source
+    path = folder / "query.parquet"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as aside:
+            source.connection.execute(f"COPY {source.sql} TO {literal(str(aside))} (FORMAT parquet)")
+    return open_table([str(path)])._replace(name=source.name)
+
+
+def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:
+    """The rows, encoded, in files under `folder`."""
+    prepared, numbered, n = sample
     rows, held = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
     return Streamed(prepared, rows, held, n)
 
@@ -95,14 +137,15 @@ def _hashed(seed: int, what: str) -> str:
     return f"(hash({quoted(NUMBER)} * {len(PURPOSES)} + {begin}) / 18446744073709551616.0)"
 
 
-def _exact(encoding: Encoding, numbered: Source) -> Encoding:
+def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
     """Means, deviations and what is missing from all training rows, not from the sample alone."""
     scaled = [c for c in encoding.columns if isinstance(c, NumberColumn | TimeColumn)]
     if not scaled:
         return encoding
     values = [value_sql(numbered, Column(c.name, c.kind, c.date_format)) for c in scaled]
     sums = ", ".join(f"avg({v}), stddev_samp({v}), count(*) - count({v})" for v in values)
-    told = first_row(numbered, f"SELECT {sums} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}")
+    there = "".join(f" AND {value_sql(numbered, column)} IS NOT NULL" for column in target.columns)
+    told = first_row(numbered, f"SELECT {sums} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}")
     exact = {}
     for column, mean, std, missing in zip(scaled, told[::3], told[1::3], told[2::3], strict=True):
         exact[column.name] = replace(column, mean=mean, std=std or column.std, missing=missing > 0)

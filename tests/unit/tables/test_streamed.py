@@ -8,7 +8,7 @@ from chainrule.shards import plain_blocks
 from chainrule.tables import streamed as room
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
-from chainrule.tables.streamed import prepare_streamed, would_not_fit
+from chainrule.tables.streamed import kept_query, prepare_sample, prepare_streamed, would_not_fit
 
 N = 4000
 SETTINGS = {"test_size": 0.2, "validation_size": 0.25, "seed": 0, "dtype": "float64", "normalize": True}
@@ -30,7 +30,10 @@ def path(tmp_path):
 
 def streamed(path, folder, monkeypatch, sample=1000, **settings):
     monkeypatch.setattr(room, "SAMPLE", sample)
-    return prepare_streamed(open_table([path]), ["y"], folder, **{"balanced": False, **SETTINGS, **settings})
+    settings = {"balanced": False, **SETTINGS, **settings}
+    sample = prepare_sample(open_table([path]), ["y"], **settings)
+    how = {name: settings[name] for name in ("balanced", "seed", "dtype")}
+    return prepare_streamed(sample, folder, **how)
 
 
 def rows_of(shards):
@@ -108,3 +111,26 @@ def test_when_a_table_is_streamed_by_itself(path, monkeypatch):
     assert not would_not_fit(open_table([path]))
     monkeypatch.setattr(room, "SHARE_OF_MEMORY", 1e-9)
     assert would_not_fit(open_table([path]))
+
+
+def test_rows_without_a_target_do_not_count(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    a, y = rng.normal(size=2000), rng.integers(0, 2, 2000).astype(float)
+    a[::3], y[::3] = 1e6, np.nan
+    pq.write_table(pa.table({"a": a, "y": y}), tmp_path / "t.parquet")
+    made = streamed(str(tmp_path / "t.parquet"), tmp_path / "rows", monkeypatch, quantiles=False)
+    assert abs(made.prepared.encoding.columns[0].mean) < 0.2
+
+
+def test_balance_that_cannot_be_told_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "SAMPLE", 1000)
+    with pytest.raises(InputError, match="--balanced weighs classes"):
+        prepare_sample(open_table([path]), ["a"], balanced=True, **SETTINGS)
+
+
+def test_a_query_is_kept_so_that_its_order_is(tmp_path):
+    source = open_table([], "SELECT range AS x, range % 2 AS y FROM range(100) ORDER BY random()")
+    one, other = (kept_query(source, tmp_path / "rows").connection.execute for _ in range(2))
+    sql = f"SELECT x FROM read_parquet('{tmp_path / 'rows' / 'query.parquet'}')"
+    assert one(sql).fetchall() == other(sql).fetchall()
+    assert kept_query(open_table([str(tmp_path / "rows" / "query.parquet")]), tmp_path).files
