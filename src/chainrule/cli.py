@@ -91,7 +91,7 @@ def train(
     stream: Annotated[bool | None, flag("--stream/--no-stream", "Keep rows on disk [if need be].")] = None,
     resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
     save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
-    changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False  # the refusal tells of it,
+    changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False,  # the refusal tells of it
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, flag("--show-parameters", "Print weights and biases.")] = False,
