@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chainrule.explaining import explain as explain
     from chainrule.explaining import explain_step as explain_step
     from chainrule.gradcheck import check_gradients as check_gradients
+    from chainrule.history import History as History
     from chainrule.network import Backward as Backward
     from chainrule.network import Forward as Forward
     from chainrule.network import Layer as Layer
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from chainrule.network import forward as forward
     from chainrule.network import initialize as initialize
     from chainrule.onnx_export import to_onnx as to_onnx
+    from chainrule.outcome import DivergedError as DivergedError
+    from chainrule.outcome import Fit as Fit
+    from chainrule.outcome import Terminated as Terminated
+    from chainrule.resuming import Resumable as Resumable
     from chainrule.rules import clipped as clipped
     from chainrule.rules import cosine_decay as cosine_decay
     from chainrule.rules import exponential_decay as exponential_decay
@@ -42,9 +47,6 @@ if TYPE_CHECKING:
     from chainrule.stopping import MinGradient as MinGradient
     from chainrule.stopping import NoImprovement as NoImprovement
     from chainrule.stopping import Unchanged as Unchanged
-    from chainrule.training import DivergedError as DivergedError
-    from chainrule.training import Fit as Fit
-    from chainrule.training import History as History
     from chainrule.training import train as train
 
 __version__ = "0.1.0"
@@ -55,8 +57,11 @@ _ROOMS = {
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "explaining": ["explain", "explain_step"],
     "gradcheck": ["check_gradients"],
+    "history": ["History"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "onnx_export": ["to_onnx"],
+    "outcome": ["DivergedError", "Fit", "Terminated"],
+    "resuming": ["Resumable"],
     "rules": [
         "clipped",
         "cosine_decay",
@@ -69,7 +74,7 @@ _ROOMS = {
     ],
     "saving": ["load", "save"],
     "stopping": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
-    "training": ["DivergedError", "Fit", "History", "train"],
+    "training": ["train"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -40,7 +40,7 @@ def bucket(n: int) -> int:
 def padded(table: Table) -> Table:
     """A copy of the table with rows of weight 0 up to its bucket."""
     n = len(table.X)
-    roomy = Table(*(_aligned_zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
+    roomy = Table(*(aligned_zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
     for x, given in zip(roomy, table, strict=True):
         x[:n] = given
     return roomy
@@ -53,7 +53,7 @@ def on_device(table: Table) -> Table:
     return jax.device_put(padded(table))
 
 
-def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros at an address that JAX computes with in place, on the CPU, where it would copy others."""
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(size + ALIGNMENT, np.uint8)

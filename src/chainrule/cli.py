@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -26,13 +30,25 @@ from chainrule.command_line import (
 from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from chainrule.loop import State
+    from chainrule.outcome import Fit
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.plan import Plan
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe, Wishes
-    from chainrule.training import Fit
+
+
+class Shown(NamedTuple):
+    """What is printed when a run has ended."""
+
+    parameters: bool
+    quiet: bool
+    as_json: bool
+
+
+GOING_ON: ContextVar[str | None] = ContextVar("GOING_ON", default=None)  # the run that --resume names
 
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
@@ -72,6 +88,10 @@ def train(
     unchanged: Annotated[float | None, option("--unchanged", "X", "Stop when no parameter moves by more.")] = None,
     max_seconds: Annotated[float | None, option("--max-seconds", "X", "Stop after so long.")] = None,
     keep_every: Annotated[int | None, option("--keep-every", "N", "Checkpoints every N epochs, too.")] = None,
+    stream: Annotated[bool | None, flag("--stream/--no-stream", "Keep rows on disk [if need be].")] = None,
+    resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
+    save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
+    changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False,  # the refusal tells of it
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, flag("--show-parameters", "Print weights and biases.")] = False,
@@ -81,17 +101,25 @@ def train(
 ) -> None:
     """Train a network on a table and write a run folder."""
     from chainrule import console
+    from chainrule.resuming import Resumable
+    from chainrule.tables.fitting import fit_table
     from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
-    from chainrule.tables.runs import free_run_path
+    from chainrule.tables.runs import RESUME, ROWS, begin_run, claimed, free_run_path
+    from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed, would_not_fit
 
+    if resume is not None:
+        _go_on(resume)
+        return
     _check_flags(target, task, drop, seed, dtype)
     say = nothing if quiet or as_json else print_lines
     source = open_table(data or [], sql)
     test = None if test_file is None else open_table([test_file])
-    path = free_run_path(out, _run_name(data, target or []))
+    going_on = GOING_ON.get()
+    path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
+    keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
     wishes = Wishes(
         hidden=_whole_numbers("--hidden", hidden),
         activation=activation.replace("-", "_").split(",") if activation else None,
@@ -124,20 +152,53 @@ def train(
         "seed": seed,
         "dtype": dtype,
     }
-    prepared = prepare(source, **preparing)
-    recipe = _recipe(prepared, wishes, seed, dtype)
-    say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, seed)])
-    if dry_run:
-        answer(
-            {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()},
-            as_json,
-            ["", *console.encoding_lines(prepared.encoding)],
-        )
-        return
-    if test:
-        _check_test_file(prepared, test)
-    plan = plan_of(recipe, preparing, balanced, seed, dtype)
-    _train_and_write(source, sql, test, prepared, recipe, plan, path, keep_every, show_parameters, quiet, as_json)
+    streams = would_not_fit(source) if stream is None else stream
+    if streams and keep_every is not None:
+        raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
+    shown = Shown(show_parameters, quiet, as_json)
+    with nullcontext() if dry_run else claimed(path, going_on is not None):
+        command = _command_document(source, sql, streams)
+        if not dry_run:
+            begin_run(path, command)
+        streamed = None
+        if streams:
+            rows = source if dry_run else kept_query(source, path / ROWS)
+            sample = prepare_sample(rows, balanced=balanced, **preparing)
+            prepared, n_train = sample.prepared, None
+            if not dry_run:
+                streamed = prepare_streamed(sample, path / ROWS, balanced=balanced, seed=seed, dtype=dtype)
+                n_train = streamed.rows.n
+                lines = console.streamed_lines(source, streamed)
+            else:
+                lines = console.preparation_lines(source, prepared)
+        else:
+            prepared, n_train = prepare(source, **preparing), None
+            lines = console.preparation_lines(source, prepared)
+        recipe = _recipe(prepared, wishes, seed, dtype, n_train)
+        say([*lines, *console.recipe_lines(recipe, seed)])
+        if dry_run:
+            encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
+            answer(encoding, as_json, ["", *console.encoding_lines(prepared.encoding)])
+            return
+        if test:
+            _check_test_file(prepared, test)
+        if streamed is not None:
+            plan, training = None, partial(fit_streamed, streamed, recipe, seed=seed, resumable=keeping)
+        else:
+            plan = plan_of(recipe, preparing, balanced, seed, dtype)
+            training = partial(
+                fit_table,
+                prepared,
+                recipe,
+                seed=seed,
+                dtype=dtype,
+                balanced=balanced,
+                checkpoint=partial(_kept_for_replay, path),
+                keep_every=keep_every,
+                resumable=keeping,
+            )
+        about = _about(seed, dtype, n_train or len(prepared.split.train))
+        _train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -203,60 +264,57 @@ def main() -> None:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
             raise
-        _fail("interrupted; nothing is written", 130)
+        _fail("interrupted", 130)
 
 
-def _fail(error: object, code: int) -> None:
+def _fail(error: object, code: int) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"chainrule: {error}", err=True)
     sys.exit(code)
 
 
 def _train_and_write(
-    source: Source,
-    sql: str | None,
+    training: Callable[..., Fit],
+    command: dict[str, Any],
     test: Source | None,
     prepared: Prepared,
     recipe: Recipe,
-    plan: Plan,
+    about: dict[str, Any],
+    plan: Plan | None,
     path: Path,
-    keep_every: int | None,
-    show_parameters: bool,
-    quiet: bool,
-    as_json: bool,
+    shown: Shown,
 ) -> None:
     from chainrule import console
     from chainrule.explaining.report import Reported, report_html
     from chainrule.explaining.story import Course
-    from chainrule.tables.fitting import fit_table, model_of, score_table
+    from chainrule.outcome import DivergedError, Terminated
+    from chainrule.tables.fitting import model_of, score_table
     from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import write_run
-    from chainrule.training import DivergedError
+    from chainrule.tables.runs import finish_run
 
     use_compilation_cache()
-    diverged, checkpoints = None, []
-    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress:
+    show_parameters, quiet, as_json = shown
+    diverged = None
+    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():
         try:
-            fit = fit_table(
-                prepared,
-                recipe,
-                seed=plan.seed,
-                dtype=plan.dtype,
-                balanced=plan.balanced,
-                progress=progress,
-                checkpoint=checkpoints.append,
-                keep_every=keep_every,
-            )
+            fit = training(progress=progress)
         except DivergedError as error:
             fit, diverged = error.fit, error
-    model = model_of(prepared, recipe, fit, _about(plan.seed, plan.dtype, len(prepared.split.train)))
+        except Terminated as error:
+            _fail(f"terminated after epoch {error.epoch:,}; {_to_go_on(path)}", int(error.code or 0))
+        except KeyboardInterrupt:
+            _fail(f"interrupted; {_to_go_on(path)}", 130)
+    model = model_of(prepared, recipe, fit, about)
     which, X, table = _scored_rows(model, prepared, test)
     scores = score_table(model, X, table)
-    metrics, command = _metrics_document(fit, which, scores), _command_document(source, sql)
+    metrics, command = _metrics_document(fit, which, scores), {**command, "finished": _now()}
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
-    importance = importance_of(model, X, table, plan.seed)
+    importance = importance_of(model, X, table, about["seed"])
     told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
-    write_run(path, model, fit, metrics, command, plan, checkpoints, report_html(told))
+    try:
+        finish_run(path, model, fit, metrics, command, plan, report_html(told))
+    except InputError as error:
+        raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
     say = nothing if quiet or as_json else print_lines
     say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
     if show_parameters:
@@ -264,6 +322,77 @@ def _train_and_write(
     answer({"run": str(path), **metrics}, as_json, [str(path)] if quiet else _next_lines(path))
     if diverged:
         raise InputError(f"{diverged}; they are in {path}")
+
+
+def _go_on(run: str) -> None:
+    """Call the run's own command again, with what was said beside --resume added to it."""
+    import os
+
+    from chainrule.tables.runs import is_finished, read_command, read_metrics
+
+    place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
+    added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
+    made = read_command(run)
+    if is_finished(run):
+        ended = read_metrics(run)
+        told = f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"
+        if set(added) - {"--json", "-q", "--quiet"}:
+            raise UsageError(f"{told}; it cannot go on: train another")
+        answer({"run": run, **ended}, "--json" in added, [told])
+        return
+    recorded, folder = made["command"][1:], Path(made["folder"])
+    if recorded[:1] != ["train"] or any(word.startswith("--resume") for word in recorded):
+        raise InputError(f"{run}: its command cannot be called again: {' '.join(made['command'])}")
+    if not folder.is_dir():
+        raise InputError(f"{run}: was begun in {folder}, which is no longer there: its files cannot be found")
+    path = run if folder.samefile(Path.cwd()) else str(Path(run).absolute())
+    os.chdir(folder)
+    if not {"--stream", "--no-stream"} & {*recorded, *added}:
+        added.append("--stream" if made.get("streamed") else "--no-stream")
+    end = recorded.index("--") if "--" in recorded else len(recorded)
+    words = [*recorded[:end], *added, *recorded[end:]]
+    sys.argv = ["chainrule", *(word for word in words if word != "--changed-data")]  # what command.json will tell
+    token = GOING_ON.set(path)
+    try:
+        app(args=words, prog_name="chainrule", standalone_mode=False)
+    finally:
+        GOING_ON.reset(token)
+
+
+def _save_every(given: str | None) -> int | float | None:
+    """Epochs, or seconds with an s."""
+    if given is None:
+        return None
+    try:
+        every = float(given[:-1]) if given.endswith("s") else int(given)
+    except ValueError:
+        every = 0
+    if not every > 0:
+        raise UsageError(f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {given!r}")
+    return every
+
+
+def _to_go_on(path: Path) -> str:
+    return f"go on with: chainrule train --resume {path}"
+
+
+def _kept_for_replay(path: Path, state: State) -> None:
+    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
+    from chainrule.tables.runs import write_checkpoint
+
+    try:
+        write_checkpoint(path, state)
+    except InputError as error:
+        warnings.warn(str(error), stacklevel=2)
+
+
+@contextmanager
+def _warning_in_lines() -> Iterator[None]:
+    """Warnings of the training as lines on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: typer.echo(f"chainrule: {message}", err=True)
+        yield
 
 
 def _next_lines(path: Path) -> list[str]:
@@ -297,21 +426,27 @@ def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _command_document(source: Source, sql: str | None) -> dict[str, Any]:
+def _command_document(source: Source, sql: str | None, streams: bool) -> dict[str, Any]:
     """How this run was made: to read, and to make it again."""
     import platform
-    from datetime import UTC, datetime
 
     stats = [(path, Path(path).stat()) for path in source.files]
     return {
         "command": ["chainrule", *sys.argv[1:]],
         "sql": sql,
+        "streamed": streams,
         "folder": str(Path.cwd()),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "began": _now(),
         "python": platform.python_version(),
         "versions": _versions(),
         "files": [{"path": path, "bytes": s.st_size, "modified": int(s.st_mtime)} for path, s in stats],
     }
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _about(seed: int, dtype: str, rows: int) -> dict[str, Any]:
@@ -324,11 +459,11 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("chainrule", "jax", "numpy")}
 
 
-def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str) -> Recipe:
+def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str, n_train: int | None = None) -> Recipe:
     from chainrule.tables.recipe import recipe_for
 
     with wrong_use():
-        return recipe_for(prepared, wishes, seed, dtype)
+        return recipe_for(prepared, wishes, seed, dtype, n_train)
 
 
 def _check_test_file(prepared: Prepared, test: Source) -> None:

@@ -11,13 +11,14 @@ from chainrule.trace import names_of
 
 if TYPE_CHECKING:
     from chainrule.network import Network, Params
+    from chainrule.outcome import Fit, Progress
     from chainrule.tables.encoding import Encoding, InputColumn
     from chainrule.tables.fitting import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe
-    from chainrule.training import Fit, Progress
+    from chainrule.tables.streamed import Streamed
 
 MOST_CLASSES_SHOWN = 12
 MOST_INPUTS_SHOWN = 8
@@ -36,21 +37,37 @@ SENTENCES = {
 
 def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
     """The table, the target, the inputs, what was dropped, and how the rows are split."""
-    encoding, target, split = prepared.encoding, prepared.target, prepared.split
-    lines = [f"{source.name}: {prepared.n_rows:,} rows, {len(source.types)} columns"]
-    lines.append(_field("target", _target_words(prepared)))
-    lines.append(
-        _field("inputs", f"{counted(len(encoding.columns), 'column')} as {counted(len(encoding.inputs), 'input')}")
-    )
-    lines += [_field("dropped", f"{name}: {why}") for name, why in encoding.dropped]
+    split, lines = prepared.split, _table_lines(source, prepared, prepared.n_rows)
     without = prepared.n_rows - len(prepared.X)
     if without:
-        lines.append(_field("dropped", f"{counted(without, 'row')} without a value in {', '.join(target.names)}"))
+        names = ", ".join(prepared.target.names)
+        lines.append(_field("dropped", f"{counted(without, 'row')} without a value in {names}"))
     parts = [f"{len(split.train):,} to train on"]
     parts += [f"{len(split.validation):,} to choose the epoch (validation)"] if len(split.validation) else []
     parts += [f"{len(split.test):,} to score (test)"] if len(split.test) else []
     lines.append(_field("rows", ", ".join(parts)))
     return lines + [_field("hint", hint) for hint in prepared.hints]
+
+
+def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
+    """The same of a table that stays on disk, of which a sample is scored."""
+    sample, held = streamed.prepared, streamed.held.n if streamed.held else 0
+    lines = _table_lines(source, sample, streamed.n_rows)
+    lines.append(_field("streamed", f"{streamed.rows.n:,} rows to train on, {held:,} to choose the epoch (validation)"))
+    tested = f", of which {len(sample.split.test):,} to score (test)" if len(sample.split.test) else ""
+    lines.append(_field("sample", f"{len(sample.X):,} rows for words, ranks and classes{tested}"))
+    return lines + [_field("hint", hint) for hint in sample.hints]
+
+
+def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
+    """The table, the target, the inputs, and the columns that were dropped."""
+    encoding = prepared.encoding
+    lines = [f"{source.name}: {n_rows:,} rows, {len(source.types)} columns"]
+    lines.append(_field("target", _target_words(prepared)))
+    lines.append(
+        _field("inputs", f"{counted(len(encoding.columns), 'column')} as {counted(len(encoding.inputs), 'input')}")
+    )
+    return lines + [_field("dropped", f"{name}: {why}") for name, why in encoding.dropped]
 
 
 def export_lines(model: TableModel, out: str) -> list[str]:

@@ -105,7 +105,7 @@ def program(
     import jax
     import jax.numpy as jnp
 
-    measures = any(not isinstance(goal, BLIND_TO_GRADIENTS) for goal in stops)
+    measures = measures_gradients(stops)
     whole = batch is None
     one_epoch = _whole_table_epoch(dropout, average) if whole else _mini_batch_epoch(batch, dropout, average, measures)
 
@@ -119,21 +119,8 @@ def program(
             old, block = carry
             i = old.epoch - first
             new, C, norm = one_epoch(network, rule, old, data, slots[i], n_rows)
-            change = _largest_change(new.params, old.params)
-            new = new._replace(epoch=old.epoch + 1)
-            held_cost, metric = _validated(network, new.answering, held) if held else [jnp.array(jnp.nan)] * 2
-            best = _better(old.best, new, held_cost) if old.best else old.best
-            since = new.epoch - best.epoch if best else jnp.zeros_like(new.epoch)
-            new = new._replace(best=best)
-            by_sum, by_mean = (C, C / total) if network.reduction == "sum" else (C * total, C)
-            record = Record(new.epoch, C, by_sum, by_mean, held_cost, norm, change, since)
-            reason = jnp.zeros_like(old.reason)
-            for place, goal in reversed(list(enumerate(stops))):
-                reason = jnp.where(goal.reached(record), 1 + place, reason)
-            new = new._replace(reason=reason)
-            row = jnp.stack([jnp.asarray(x, C.dtype) for x in (C, held_cost, metric, norm, _rate(rule, new))])
-            good = jnp.isfinite(C) & jnp.isfinite(change)
-            kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old._replace(reason=old.reason + DIVERGED))
+            validated = _validated(network, new.answering, held) if held else [jnp.array(jnp.nan)] * 2
+            kept, row = judged(network, rule, stops, old, new, C, norm, total, *validated)
             return kept, block.at[i].set(row)
 
         def goes_on(carry: tuple[State, Array]) -> Array:
@@ -144,6 +131,47 @@ def program(
         return jax.lax.while_loop(goes_on, epoch, (state, block))
 
     return one_kernel(run) if tiny else jax.jit(run, donate_argnums=0)
+
+
+def measures_gradients(stops: tuple[Stop, ...]) -> bool:
+    """Whether a goal may look at the gradient's norm."""
+    return any(not isinstance(goal, BLIND_TO_GRADIENTS) for goal in stops)
+
+
+def judged(
+    network: Network,
+    rule: Rule,
+    stops: tuple[Stop, ...],
+    old: State,
+    new: State,
+    C: Array,
+    norm: Array,
+    total: Array,
+    held_cost: Array,
+    metric: Array,
+) -> tuple[State, Array]:
+    """The state after an epoch and its row of the history; or the state before it, where the cost is no number.
+
+    `total` is the weight of all rows, `held_cost` and `metric` those of the validation rows.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    change = _largest_change(new.params, old.params)
+    new = new._replace(epoch=old.epoch + 1)
+    best = _better(old.best, new, held_cost) if old.best else old.best
+    since = new.epoch - best.epoch if best else jnp.zeros_like(new.epoch)
+    new = new._replace(best=best)
+    by_sum, by_mean = (C, C / total) if network.reduction == "sum" else (C * total, C)
+    record = Record(new.epoch, C, by_sum, by_mean, held_cost, norm, change, since)
+    reason = jnp.zeros_like(old.reason)
+    for place, goal in reversed(list(enumerate(stops))):
+        reason = jnp.where(goal.reached(record), 1 + place, reason)
+    new = new._replace(reason=reason)
+    row = jnp.stack([jnp.asarray(x, C.dtype) for x in (C, held_cost, metric, norm, _rate(rule, new))])
+    good = jnp.isfinite(C) & jnp.isfinite(change)
+    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old._replace(reason=old.reason + DIVERGED))
+    return kept, row
 
 
 def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
@@ -180,33 +208,69 @@ def _mini_batch_epoch(
         import jax.numpy as jnp
         from jax import lax
 
-        plain = replace(network, l2=0.0)
         weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
         at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and network.n_weights <= NARROW
         ordered = (data.X[order], data.Y[order]) if at_once else ()
 
-        def step(i: Array, carry: Any) -> Any:
-            params, rule_state, mean, costs, squares = carry
+        def step(i: Array, now: Learning) -> Learning:
             rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
             sliced = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in ordered)
             X, Y = sliced if at_once else (data.X[rows], data.Y[rows])
-            fwd = forward(network, params, X, keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype))
-            C, gradient = cost(plain, fwd, Y, w), backward(network, params, fwd, Y, w).gradient
-            params, rule_state = update(rule, params, gradient, rule_state)
-            mean = averaged(mean, params, decay) if mean else mean
-            costs += C * jnp.sum(w) if network.reduction == "mean" else C
-            squares += norm_of(gradient) ** 2 if measures else jnp.nan
-            return params, rule_state, mean, costs, squares
+            kept = keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype)
+            return learnt(network, rule, decay, measures, now, Table(X, Y, w), kept)
 
         n_steps = (n_rows + batch - 1) // batch
-        zero = jnp.zeros((), data.X.dtype)
-        begin = (state.params, state.rule_state, state.average, zero, zero)
-        params, rule_state, mean, costs, squares = lax.fori_loop(0, n_steps, step, begin)
-        C = costs / jnp.sum(weights) if network.reduction == "mean" else costs
-        C = C + penalty(network, params) if network.l2 else C
-        return state._replace(params=params, rule_state=rule_state, average=mean), C, jnp.sqrt(squares / n_steps)
+        now = lax.fori_loop(0, n_steps, step, about_to_learn(state))
+        return ended_epoch(network, state, now, jnp.sum(weights), n_steps)
 
     return epoch
+
+
+class Learning(NamedTuple):
+    """In the middle of an epoch of mini-batches: what the updates change, and the sums of costs and squared norms."""
+
+    params: Params
+    rule_state: Any
+    average: Average | tuple[()]
+    costs: Array
+    squares: Array
+
+
+def about_to_learn(state: State) -> Learning:
+    """Before the first batch of an epoch."""
+    import jax.numpy as jnp
+
+    zero = jnp.zeros((), state.params[0].W.dtype)
+    return Learning(state.params, state.rule_state, state.average, zero, zero)
+
+
+def learnt(
+    network: Network, rule: Rule, decay: float, measures: bool, now: Learning, rows: Table, kept: Any
+) -> Learning:
+    """After one more update, with the rows of its batch."""
+    import jax.numpy as jnp
+
+    params, rule_state, mean, costs, squares = now
+    fwd = forward(network, params, rows.X, kept)
+    C = cost(replace(network, l2=0.0), fwd, rows.Y, rows.weights)
+    gradient = backward(network, params, fwd, rows.Y, rows.weights).gradient
+    params, rule_state = update(rule, params, gradient, rule_state)
+    mean = averaged(mean, params, decay) if mean else mean
+    costs += C * jnp.sum(rows.weights) if network.reduction == "mean" else C
+    squares += norm_of(gradient) ** 2 if measures else jnp.nan
+    return Learning(params, rule_state, mean, costs, squares)
+
+
+def ended_epoch(
+    network: Network, state: State, now: Learning, total: Array, n_steps: Array
+) -> tuple[State, Array, Array]:
+    """The state after the last batch, the average cost of the epoch's batches, and the norm of their gradients."""
+    import jax.numpy as jnp
+
+    C = now.costs / total if network.reduction == "mean" else now.costs
+    C = C + penalty(network, now.params) if network.l2 else C
+    new = state._replace(params=now.params, rule_state=now.rule_state, average=now.average)
+    return new, C, jnp.sqrt(now.squares / n_steps)
 
 
 @lru_cache(maxsize=1)
@@ -228,16 +292,20 @@ def metric_name(network: Network) -> str:
 
 
 def _validated(network: Network, params: Params, held: Table) -> tuple[Array, Array]:
-    fwd = forward(network, params, held.X)
-    y_hat, xp = fwd.a[-1], namespace(fwd.a[-1])
-    if metric_name(network) == "rmse":
-        metric = xp.sqrt(xp.sum(held.weights[:, None] * (y_hat - held.Y) ** 2) / xp.sum(held.weights) / y_hat.shape[1])
-    else:
-        softmax = network.activations[-1].name == "softmax"
-        told, true = (xp.argmax(x, axis=1) if softmax else (x > 0.5) for x in (y_hat, held.Y))
-        right = told == true if softmax else xp.all(told == true, axis=1)
-        metric = xp.sum(held.weights * right) / xp.sum(held.weights)
+    fwd, xp = forward(network, params, held.X), namespace(held.X)
+    mean = xp.sum(held.weights * per_row_metric(network, fwd.a[-1], held.Y)) / xp.sum(held.weights)
+    metric = xp.sqrt(mean) if metric_name(network) == "rmse" else mean
     return cost(replace(network, l2=0.0), fwd, held.Y, held.weights), metric
+
+
+def per_row_metric(network: Network, y_hat: Array, Y: Array) -> Array:
+    """Of each row the mean squared error, or whether its class was told right: (rows,)."""
+    xp = namespace(y_hat)
+    if metric_name(network) == "rmse":
+        return xp.mean((y_hat - Y) ** 2, axis=1)
+    if network.activations[-1].name == "softmax":
+        return xp.argmax(y_hat, axis=1) == xp.argmax(Y, axis=1)
+    return xp.all((y_hat > 0.5) == (Y > 0.5), axis=1)
 
 
 def _better(best: Any, new: State, held_cost: Array) -> Best:

@@ -7,8 +7,10 @@ the seed and the epoch alone.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,13 +21,18 @@ from chainrule.arrays import Array
 from chainrule.averaging import check_decay
 from chainrule.batches import bucket, checked_table, on_device, order_of
 from chainrule.dropout import check_rate, keep
+from chainrule.history import NO_ROWS, appended
 from chainrule.keyboard import Keyboard, interruptible
-from chainrule.loop import DIVERGED, RUNNING, State, first_state, metric_name, program
+from chainrule.loop import RUNNING, State, first_state, program
 from chainrule.network import Network, Params
+from chainrule.outcome import Fit, Progress, Terminated, checked, finished, reason_name
+from chainrule.resuming import Resumable, Safe, as_numpy, data_digest, design_digest, resumed, safe_in
 from chainrule.rules import Rule
 from chainrule.stopping import MaxSeconds, NoImprovement, Stop
+from chainrule.streaming import is_names, train_batches
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from jaxtyping import Float
 
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
@@ -33,59 +40,6 @@ ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
 TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one
-
-
-class History(NamedTuple):
-    """One row an epoch; every column an array of the same length, NaN where it was not measured."""
-
-    epoch: np.ndarray
-    cost: np.ndarray
-    validation_cost: np.ndarray
-    validation_metric: np.ndarray
-    gradient_norm: np.ndarray
-    learning_rate: np.ndarray
-    seconds: np.ndarray
-
-
-class Fit(NamedTuple):
-    """A finished training.
-
-    Attributes
-    ----------
-    params : Params          the best on validation rows if there were any, else the last
-    history : History
-    stopped_by : str         "epochs", the name of a goal, "interrupted" or "diverged"
-    epochs, best_epoch       epochs trained, and the epoch that `params` come from
-    cost_is, metric          what the columns cost (and gradient_norm) and validation_metric hold, in words
-    rule_state               the rule's state after the last epoch
-    """
-
-    params: Params
-    history: History
-    stopped_by: str
-    epochs: int
-    best_epoch: int
-    cost_is: str
-    metric: str
-    rule_state: Any
-
-
-class Progress(NamedTuple):
-    """What a progress bar is told, a few times a second."""
-
-    epoch: int
-    epochs: int
-    cost: float
-    validation_cost: float
-    seconds: float
-
-
-class DivergedError(ArithmeticError):
-    """The cost became NaN or infinite; `fit` holds the last good parameters."""
-
-    def __init__(self, message: str, fit: Fit):
-        super().__init__(message)
-        self.fit = fit
 
 
 class Setting(NamedTuple):
@@ -111,8 +65,8 @@ class Setting(NamedTuple):
 def train(
     network: Network,
     params: Params,
-    X: Float[Array, "n n_in"],
-    Y: Float[Array, "n n_out"],
+    X: Float[Array, "n n_in"] | Iterable[pa.RecordBatch],
+    Y: Float[Array, "n n_out"] | Sequence[str],
     *,
     rule: Rule,
     batch_size: int | None = None,
@@ -120,7 +74,7 @@ def train(
     stop: Sequence[Stop] = (),
     seed: int = 0,
     dtype: str = "float32",
-    weights: Float[Array, " n"] | None = None,
+    weights: Float[Array, " n"] | str | None = None,
     validation: tuple[Array, ...] | None = None,
     sample: str = "permutation",
     order: Callable[[int], np.ndarray] | None = None,
@@ -129,6 +83,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Callable[[State], None] | None = None,
     keep_every: int | None = None,
+    resumable: Resumable | str | os.PathLike[str] | None = None,
 ) -> Fit:
     """Train until a goal is met.
 
@@ -137,7 +92,9 @@ def train(
     network, params
         The design and the first parameters, from `initialize`.
     X, Y, weights
-        Inputs, targets, and optional observation weights.
+        Inputs, targets, and optional observation weights. Or Arrow record batches, any iterable of them, the names
+        of their target columns, and the name of the column of weights: the other columns are the inputs. They may be
+        more than memory holds: see `chainrule.streaming`.
     rule
         From `gradient_descent`, `optax_rule`, or any optax transformation.
     batch_size
@@ -167,6 +124,10 @@ def train(
     checkpoint, keep_every
         Called with the state (as NumPy arrays) before the first epoch, after epochs 1, 2, 4, 8 ..., every
         `keep_every` epochs, and the last; `replay` goes on from the nearest.
+    resumable
+        A folder in which the state is kept, or a `Resumable`, which says how often. The same call, after it was cut
+        off, goes on from there and ends with the same numbers, bit for bit; it may ask for more `epochs`. SIGTERM
+        finishes the epoch, keeps the state and raises `Terminated`, a SystemExit.
 
     Returns
     -------
@@ -181,7 +142,8 @@ def train(
     DivergedError
         If the cost turns NaN or infinite; its `fit` has the last good parameters.
     ValueError
-        If shapes, values or settings do not fit.
+        If shapes, values or settings do not fit; an `InputError`, which is one, if `resumable` holds the states of
+        another training, or if another process is training there.
 
     Examples
     --------
@@ -196,17 +158,37 @@ def train(
     'cost_goal'
     """
     _check_kinds(rule, stop, validation)
+    if is_names(Y):
+        _check_streamable(batch_size, sample, order, checkpoint)
+        return train_batches(
+            network,
+            params,
+            X,  # pyright: ignore[reportArgumentType]
+            Y,  # pyright: ignore[reportArgumentType]
+            rule=rule,
+            batch_size=batch_size,  # pyright: ignore[reportArgumentType]
+            epochs=epochs,
+            stop=stop,
+            seed=seed,
+            dtype=dtype,
+            weights=weights,  # pyright: ignore[reportArgumentType]
+            validation=validation,
+            dropout=dropout,
+            average=average,
+            progress=progress,
+            resumable=resumable,
+        )
     setting = Setting(
         network,
         params,
-        X,
-        Y,
+        X,  # pyright: ignore[reportArgumentType]
+        Y,  # pyright: ignore[reportArgumentType]
         rule,
         batch_size,
         tuple(stop),
         seed,
         dtype,
-        weights,
+        weights,  # pyright: ignore[reportArgumentType]
         validation,
         sample,
         order,
@@ -217,8 +199,18 @@ def train(
         raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
     import jax
 
-    with jax.enable_x64(dtype == "float64"), interruptible() as keyboard:
-        return _drive(ready_for(setting), epochs, stop, keyboard, progress, checkpoint, keep_every)
+    with jax.enable_x64(dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:
+        ready = ready_for(setting)
+        with nullcontext() if resumable is None else safe_in(resumable, digests_of(setting)) as safe:
+            return _drive(ready, epochs, stop, keyboard, progress, checkpoint, keep_every, safe)
+
+
+def digests_of(setting: Setting) -> dict[str, str]:
+    """What tells a training from others: its design, and its data."""
+    of = setting
+    how = (of.batch_size, of.stop, of.seed, of.dtype, of.sample, of.dropout, of.average)
+    design = design_digest(of.network, of.params, of.rule, *how)
+    return {"design": design, "data": data_digest((of.X, of.Y, of.weights, *(of.validation or ())))}
 
 
 class Before(NamedTuple):
@@ -314,81 +306,48 @@ def _drive(
     progress: Callable[[Progress], None] | None,
     checkpoint: Callable[[State], None] | None,
     keep_every: int | None,
+    safe: Safe | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
-    run, state, network, n, batch, order = ready
-    if checkpoint:
-        checkpoint(_as_numpy(state))
-    began, slots = time.perf_counter(), _order_slots(n, batch)
+    run, first, network, n, batch, order = ready
+    state, rows = resumed(safe, first) if safe else (first, NO_ROWS)
+    done, reason, seconds = int(state.epoch), int(state.reason), rows[-1, -1] if len(rows) else 0.0
+    if checkpoint and not done:
+        checkpoint(as_numpy(state))
+    began, kept, slots = time.perf_counter() - seconds, done, _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    records, times, done, kept, reason = [], [0.0], 0, 0, RUNNING
     k = max(1, int(FIRST_DISPATCH / (3 * n * network.n_weights))) if limit == np.inf else 1
-    while done < epochs and reason == RUNNING and not keyboard.pressed and times[-1] < limit:
+    while done < epochs and reason == RUNNING and not keyboard.pressed and seconds < limit:
         k = min(k, len(slots), epochs - done, _next_kept(done, keep_every) - done if checkpoint else epochs)
+        k = min(k, safe.epochs_left(done)) if safe else k
         for i in range(k if batch else 0):
             slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
         state, block = run(state, slots=slots, n_rows=n, n_epochs=k)
         block, reason = np.asarray(block, np.float64), int(state.reason)
         ran = int(state.epoch) - done
-        done, spent = done + ran, time.perf_counter() - started
-        records.append(block[:ran])
-        times.extend(np.linspace(times[-1], time.perf_counter() - began, ran + 1)[1:])
+        spent, now = time.perf_counter() - started, time.perf_counter() - began
+        numbers, times = np.arange(done + 1, done + ran + 1), np.linspace(seconds, now, ran + 1)[1:]
+        rows = appended(rows, np.column_stack([numbers, block[:ran], times]))
+        done, seconds = done + ran, now
         if checkpoint and ran and done == _next_kept(done - 1, keep_every):
-            checkpoint(_as_numpy(state))
+            checkpoint(as_numpy(state))
             kept = done
-        k = _next_count(k, spent, limit - times[-1])
+        if safe and safe.is_due(done):
+            safe.keep(as_numpy(state), rows)
+        k = _next_count(k, spent, limit - seconds)
         if progress and ran:
-            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], times[-1]))
+            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
 
     if checkpoint and kept < done:
-        checkpoint(_as_numpy(state))
-    stopped_by = _reason_name(reason, stop, times[-1] >= limit, keyboard.pressed and done < epochs)
-    fit = _finished(state, np.concatenate([*records, np.empty((0, 5))]), times[1:], stopped_by, network, batch)
-    if reason == DIVERGED:
-        raise DivergedError(
-            f"the cost became NaN or infinite in epoch {done + 1}: try a smaller learning rate"
-            f" (the parameters of epoch {fit.best_epoch} are kept)",
-            fit,
-        )
-    return fit
-
-
-def _finished(
-    state: State, rows: np.ndarray, times: Sequence[float], stopped_by: str, network: Network, batch: int | None
-) -> Fit:
-    import jax
-
-    epochs = len(rows)
-    params, best_epoch = state.answering, epochs
-    if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
-        params, best_epoch = state.best.params, int(state.best.epoch)
-    return Fit(
-        params=jax.tree.map(np.array, params),
-        history=History(np.arange(1, epochs + 1), *rows.T, seconds=np.array(times)),
-        stopped_by=stopped_by,
-        epochs=epochs,
-        best_epoch=best_epoch,
-        cost_is="at the end of the epoch" if batch is None else "average over the epoch's batches",
-        metric=metric_name(network),
-        rule_state=jax.tree.map(lambda x: np.array(x), state.rule_state),
-    )
-
-
-def _as_numpy(state: State) -> State:
-    import jax
-
-    return jax.tree.map(np.array, state)
-
-
-def _reason_name(reason: int, stop: Sequence[Stop], out_of_time: bool, interrupted: bool) -> str:
-    if reason == DIVERGED:
-        return "diverged"
-    if reason != RUNNING:
-        return stop[reason - 1].name
-    if out_of_time:
-        return MaxSeconds.name
-    return "interrupted" if interrupted else "epochs"
+        checkpoint(as_numpy(state))
+    if safe and safe.epoch < done:
+        safe.keep(as_numpy(state), rows)
+    if keyboard.terminated and done < epochs and reason == RUNNING:
+        raise Terminated(safe.epoch if safe else 0)
+    stopped_by = reason_name(reason, stop, seconds >= limit, keyboard.pressed and done < epochs)
+    fit = finished(state, rows, stopped_by, network, batch)
+    return checked(fit)
 
 
 def _checked_order(order: np.ndarray, n: int) -> np.ndarray:
@@ -431,6 +390,14 @@ def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
         raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
+
+
+def _check_streamable(batch_size: Any, sample: str, order: Any, checkpoint: Any) -> None:
+    if batch_size is None:
+        raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+    given = {"sample": sample != "permutation", "order": order is not None, "checkpoint": checkpoint is not None}
+    for name in (name for name, there in given.items() if there):
+        raise ValueError(f"{name}: cannot be given for rows that are streamed")
 
 
 def _check_settings(batch_size: int | None, sample: str, dtype: str, stop: Sequence[Stop], validation: Any) -> None:

@@ -118,3 +118,17 @@ def test_check_passes_on_a_run(chainrule, penguins_run):
     shown = chainrule("check", penguins_run, PENGUINS)
     assert shown.code == 0
     assert "passed" in shown.out
+
+
+def test_a_table_is_evaluated_a_piece_at_a_time(chainrule, penguins_run, table, monkeypatch):
+    from chainrule.tables import reading
+
+    whole = chainrule("evaluate", penguins_run, PENGUINS, "--json").out
+    monkeypatch.setattr(reading, "ROWS_PER_BATCH", 50)
+    assert chainrule("evaluate", penguins_run, PENGUINS, "--json").out == whole
+    lines = PENGUINS.read_text().splitlines()
+    wrong = table("\n".join([*lines, lines[-1].replace("Chinstrap", "Emperor")]) + "\n", "wrong.csv")
+    result = chainrule("evaluate", penguins_run, wrong)
+    assert result.code == 1
+    assert "row 345 of those with a target" in result.err
+    assert "'Emperor'" in result.err

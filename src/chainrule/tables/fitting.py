@@ -10,12 +10,14 @@ import numpy as np
 from chainrule.errors import UsageError
 from chainrule.loop import State
 from chainrule.network import Network, Params, forward
+from chainrule.outcome import Fit, Progress
+from chainrule.resuming import Resumable
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.metrics import Scores, score_classes, score_numbers
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.target import Target, class_places, decode, truth_of
-from chainrule.training import Fit, Progress, train
+from chainrule.training import train
 
 ROWS_AT_ONCE = 50_000
 
@@ -41,6 +43,7 @@ def fit_table(
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Callable[[State], None] | None = None,
     keep_every: int | None = None,
+    resumable: Resumable | None = None,
 ) -> Fit:
     """Train the recipe's network on the training rows, watching the validation rows if there are any.
 
@@ -70,6 +73,7 @@ def fit_table(
         progress=progress,
         checkpoint=checkpoint,
         keep_every=keep_every,
+        resumable=resumable,
     )
 
 
@@ -104,8 +108,12 @@ def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
 
 def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
     """Scores on rows with known targets; `table` has their target columns."""
-    _, answers = decode(model.target, outputs(model, X))
-    truth = truth_of(model.target, table)
+    return score_outputs(model, outputs(model, X), truth_of(model.target, table))
+
+
+def score_outputs(model: TableModel, told: np.ndarray, truth: np.ndarray) -> Scores:
+    """Scores of the network's outputs: (rows, n_outputs), against `truth_of` the same rows."""
+    _, answers = decode(model.target, told)
     if model.target.task == "regression":
         return score_numbers(model.target, answers, truth)
     return score_classes(model.target, answers, truth, np.array(model.frequencies))

@@ -17,11 +17,11 @@ import numpy as np
 from chainrule.artifacts import written_aside
 from chainrule.errors import InputError, UsageError
 from chainrule.names import nearest
-from chainrule.tables.fitting import TableModel, outputs, score_table
+from chainrule.tables.fitting import TableModel, outputs, score_outputs
 from chainrule.tables.kinds import check_values, value_sql
 from chainrule.tables.metrics import Scores
 from chainrule.tables.reading import Source, batches, fetch, quoted
-from chainrule.tables.target import decode, encode_target
+from chainrule.tables.target import decode, encode_target, truth_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,9 +60,23 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
 
 
 def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
-    """Scores on the rows that have a target, and the number of rows that have none."""
-    X, table, without = rows_with_targets(model, source)
-    return score_table(model, X, table), without
+    """Scores on the rows that have a target, and the number of rows that have none.
+
+    A table of any size: of each row only the outputs and the target are kept.
+    """
+    import pyarrow as pa
+
+    check_source(model, source, with_target=True)
+    told, truth, n = [], [], 0
+    for batch in batches(source, _read(model, source)):
+        n += batch.num_rows
+        table = _having_targets(model, pa.Table.from_batches([batch]))
+        truth.append(truth_of(model.target, table, before=sum(map(len, truth))))
+        told.append(outputs(model, model.encoding.encode(table)))
+    answered = np.concatenate(told) if told else np.empty((0, model.target.n_outputs))
+    if not len(answered):
+        raise _no_targets(model, source)
+    return score_outputs(model, answered, np.concatenate(truth)), n - len(answered)
 
 
 def rows_with_targets(model: TableModel, source: Source) -> tuple[np.ndarray, pa.Table, int]:
@@ -80,14 +94,27 @@ def encoded_rows(model: TableModel, source: Source) -> tuple[np.ndarray, np.ndar
 def _with_targets(model: TableModel, source: Source) -> tuple[pa.Table, int]:
     """The model's columns in the rows that have a target, and the number of rows that have none."""
     check_source(model, source, with_target=True)
+    table = fetch(source, _read(model, source))
+    there = _having_targets(model, table)
+    if not there.num_rows:
+        raise _no_targets(model, source)
+    return there, table.num_rows - there.num_rows
+
+
+def _read(model: TableModel, source: Source) -> list[tuple[str, str]]:
+    """The model's columns and the SQL that reads them."""
     columns = [*model.encoding.read_as, *model.target.columns]
-    table = fetch(source, [(column.name, value_sql(source, column)) for column in columns])
-    n = table.num_rows
+    return [(column.name, value_sql(source, column)) for column in columns]
+
+
+def _having_targets(model: TableModel, table: pa.Table) -> pa.Table:
     for name in model.target.names:
         table = table.filter(table.column(name).is_valid())
-    if not table.num_rows:
-        raise InputError(f"{source.name}: no row has a value in {', '.join(map(repr, model.target.names))}")
-    return table, n - table.num_rows
+    return table
+
+
+def _no_targets(model: TableModel, source: Source) -> InputError:
+    return InputError(f"{source.name}: no row has a value in {', '.join(map(repr, model.target.names))}")
 
 
 def check_source(model: TableModel, source: Source, with_target: bool = False) -> None:

@@ -11,7 +11,7 @@ from chainrule import preset
 from chainrule.errors import InputError, UsageError
 from chainrule.tables.encoding import Encoding, fit_encoding
 from chainrule.tables.kinds import Column, check_values, kinds_of, strays, value_sql
-from chainrule.tables.reading import Source, check_columns, count_rows, fetch
+from chainrule.tables.reading import Source, check_columns, count_rows, fetch, quoted
 from chainrule.tables.splitting import Split, split_rows
 from chainrule.tables.target import Target, class_places, encode_target, fit_scale, task_of
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST_LABELS = 20_000
 LABELS = "the target\n as text"  # a name that no column has
 
 
@@ -55,8 +56,13 @@ def prepare(
     validation_size: float = 0.2,
     seed: int = 0,
     dtype: str = "float32",
+    whole: Source | None = None,
+    part: str | None = None,
 ) -> Prepared:
     """Read the source, find the task, split the rows, fit the encoding on the training rows and encode all.
+
+    Where the source is a sample, `whole` is what it is taken from, which has all kinds and classes, and `part` its
+    column with the part of each row: 0 to train on, 1 to validate, 2 to test.
 
     Raises
     ------
@@ -64,26 +70,33 @@ def prepare(
         For wrong columns, values or sizes, with what was expected, what arrived and the likely fix.
     """
     _check_sizes(test_size, validation_size)
-    names = list(source.types)
+    whole = whole or source
+    names = list(whole.types)
     check_columns(targets, names, "--target")
     check_columns(drop, names, "--drop")
     n_rows = count_rows(source)
     if n_rows == 0:
         raise InputError(f"{source.name}: there is a header but no row of data")
-    columns = kinds_of(source, [name for name in names if name not in drop])
+    columns = kinds_of(whole, [name for name in names if name not in drop])
     used = [column for column in columns if column.kind not in ("empty", "other")]
-    check_values(source, used)
+    check_values(whole, used)
     chosen = sorted((c for c in columns if c.name in targets), key=lambda c: list(targets).index(c.name))
     labels = (LABELS, value_sql(source, Column(chosen[0].name, "text")))
-    table = fetch(source, [*((column.name, value_sql(source, column)) for column in used), labels])
+    read = [*((column.name, value_sql(source, column)) for column in used), labels]
+    table = fetch(source, [*read, (part, quoted(part))] if part else read)
     there = _with_target(table, chosen, source)
     table, numbers = table.filter(there), np.flatnonzero(there) + 1
-    target = task_of(chosen, table, task, table.column(LABELS))
+    target = task_of(chosen, table, task, table.column(LABELS) if whole is source else _all_labels(whole, labels[1]))
     if target.task != "regression":
         table = table.set_column(table.column_names.index(chosen[0].name), chosen[0].name, table.column(LABELS))
     table = table.drop_columns([LABELS])
     strata = None if target.task == "regression" else class_places(target, table)
-    split = split_rows(table.num_rows, test_size, validation_size, seed, strata)
+    if part:
+        parts = table.column(part).to_numpy()
+        split = Split(*(np.flatnonzero(parts == k) for k in range(3)))
+        table = table.drop_columns([part])
+    else:
+        split = split_rows(table.num_rows, test_size, validation_size, seed, strata)
     _check_split(split, test_size, validation_size)
     training = table.take(split.train)
     inputs = [column for column in columns if column.name not in targets]
@@ -97,8 +110,15 @@ def prepare(
     target = fit_scale(target, training, normalize and normalize_target)
     X = encoding.encode(table, dtype)
     Y = encode_target(target, table).astype(dtype)
-    hints = (*strays(source, inputs), *_hints(training, encoding))
+    hints = (*strays(whole, inputs), *_hints(training, encoding))
     return Prepared(encoding, target, split, X, Y, table, numbers, n_rows, hints)
+
+
+def _all_labels(source: Source, sql: str) -> pa.ChunkedArray:
+    """The different values of a target; of more than could be classes, some."""
+    distinct = f"(SELECT DISTINCT {sql} AS {quoted(LABELS)} FROM {source.sql} LIMIT {MOST_LABELS})"
+    different = source._replace(sql=distinct)
+    return fetch(different, [(LABELS, quoted(LABELS))]).column(LABELS)
 
 
 def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> np.ndarray:

@@ -78,15 +78,17 @@ class Recipe(NamedTuple):
     average: float
 
 
-def recipe_for(prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "float32") -> Recipe:
-    """The network, its first parameters and the training for a prepared table.
+def recipe_for(
+    prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "float32", n_train: int | None = None
+) -> Recipe:
+    """The network, its first parameters and the training for a prepared table, of `n_train` rows if it is a sample.
 
     Raises
     ------
     InputError
         For settings out of range or unknown names.
     """
-    n_train = len(prepared.split.train)
+    n_train = n_train or len(prepared.split.train)
     if wishes.cost in BOUNDED_COSTS:
         low, high = BOUNDED_COSTS[wishes.cost]
         outside = prepared.Y[(low > prepared.Y) | (high < prepared.Y)]

@@ -1,4 +1,4 @@
-"""The run folder: model, history, metrics and the command, written beside its place and renamed into it."""
+"""The run folder: the command and the states to go on from while it trains; model, history and metrics at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,19 @@ import numpy as np
 
 from chainrule.artifacts import Stored, read_model, read_tensors, save_json, write_model, write_tensors, write_text
 from chainrule.errors import InputError
+from chainrule.history import History
 from chainrule.loop import State
+from chainrule.outcome import Fit
+from chainrule.resuming import LOCK, locked
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
 from chainrule.tables.plan import Plan, plan_from_json
 from chainrule.tables.reading import Source
 from chainrule.tables.target import target_from_json
-from chainrule.training import Fit, History
 
 MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
 PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
-REPORT = "report.html"
+REPORT, RESUME, ROWS = "report.html", "resume", "rows"
 
 
 def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
@@ -50,6 +52,8 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     """
     path = Path(path)
     if path.is_dir():
+        if (path / RESUME).is_dir() and not is_finished(path):
+            raise InputError(f"{path}: its training was cut off; go on with: chainrule train --resume {path}")
         if not (path / MODEL).is_file():
             raise InputError(f"{path}: not a run folder: there is no {MODEL} in it")
         path = path / MODEL
@@ -98,45 +102,75 @@ def free_run_path(wanted: str | None, name: str) -> Path:
     else:
         path = Path(wanted)
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise InputError(f"--out {path}: is already there; name another folder, or remove it first")
+            raise _taken(path)
     parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise InputError(f"--out {path}: cannot be written: {parent} is not a folder that you may write to")
     return path
 
 
-def write_run(
+def _taken(path: Path) -> InputError:
+    return InputError(f"--out {path}: is already there; name another folder, or remove it first")
+
+
+@contextmanager
+def claimed(path: Path, going_on: bool) -> Iterator[None]:
+    """The folder, held against other processes until the run is finished, and removed if nothing was kept in it.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or has written to it since it was found to be free.
+    """
+    with locked(path):
+        if not going_on and any(p.name != LOCK for p in path.iterdir()):
+            raise _taken(path)
+        try:
+            yield
+        finally:
+            if is_finished(path):
+                (path / LOCK).unlink(missing_ok=True)
+            elif not going_on and not any((path / RESUME).glob("epoch-*")):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def begin_run(path: Path, command: dict[str, Any]) -> None:
+    """Make the folder, with how it was called: all that `--resume` needs beside the states, and no run yet."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        save_json(path / COMMAND, command)
+        (path / CHECKPOINTS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def is_finished(run: str | os.PathLike[str]) -> bool:
+    """Whether a run was trained to its end: the metrics are written last."""
+    return (Path(run) / METRICS).is_file()
+
+
+def finish_run(
     path: Path,
     model: TableModel,
     fit: Fit,
     metrics: dict[str, Any],
     command: dict[str, Any],
-    plan: Plan,
-    checkpoints: Sequence[State],
+    plan: Plan | None,
     report: str,
 ) -> None:
-    """Write the whole folder aside, then rename it into place."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        aside.chmod(0o755)
-        save_table_model(aside / MODEL, model)
-        write_text(aside / HISTORY, lambda file: _write_history(file, fit))
-        save_json(aside / METRICS, metrics)
-        save_json(aside / COMMAND, command)
-        save_json(aside / PLAN, plan.to_json())
-        write_text(aside / REPORT, lambda file: file.write(report))
-        (aside / CHECKPOINTS).mkdir()
-        for state in checkpoints:
-            _write_checkpoint(aside / CHECKPOINTS, state)
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    """Write what came out, each file whole or not at all, the metrics last; then forget what the training needed.
+
+    Without a plan, which a streamed training has none of, its updates cannot be replayed.
+    """
+    save_table_model(path / MODEL, model)
+    write_text(path / HISTORY, lambda file: _write_history(file, fit))
+    save_json(path / COMMAND, command)
+    if plan:
+        save_json(path / PLAN, plan.to_json())
+    write_text(path / REPORT, lambda file: file.write(report))
+    save_json(path / METRICS, metrics)
+    for folder in (RESUME, ROWS):
+        shutil.rmtree(path / folder, ignore_errors=True)
 
 
 def read_plan(run: str | os.PathLike[str]) -> Plan:
@@ -149,7 +183,10 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
     """
     path = Path(run) / PLAN
     if not path.is_file():
-        raise InputError(f"{run}: there is no {PLAN} in it, so its training cannot be replayed: train it again")
+        raise InputError(
+            f"{run}: there is no {PLAN} in it, so its training cannot be replayed (a streamed run has none): train it "
+            "again, not streamed"
+        )
     try:
         return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -159,9 +196,12 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
 def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
     """How the run was called, and on which files."""
     path = Path(run) / COMMAND
+    if not Path(run).is_dir():
+        raise InputError(f"{run}: no such run folder")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return {**read, "command": [str(word) for word in read["command"]], "folder": str(read["folder"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
@@ -231,11 +271,12 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
     return jax.tree.unflatten(structure, found)
 
 
-def _write_checkpoint(folder: Path, state: State) -> None:
+def write_checkpoint(run: Path, state: State) -> None:
+    """Write a state that updates can be replayed from."""
     import jax
 
     tensors = {str(i): x for i, x in enumerate(jax.tree.leaves(state))}
-    write_tensors(_checkpoint_path(folder, int(state.epoch)), {}, tensors, CHECKPOINT_FORMAT)
+    write_tensors(_checkpoint_path(run / CHECKPOINTS, int(state.epoch)), {}, tensors, CHECKPOINT_FORMAT)
 
 
 def _checkpoint_path(folder: Path, epoch: int) -> Path:

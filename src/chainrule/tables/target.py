@@ -121,13 +121,13 @@ def encode_target(target: Target, table: pa.Table) -> np.ndarray:
     return place[:, None].astype(float) if target.task == "binary" else np.eye(len(target.classes))[place]
 
 
-def truth_of(target: Target, table: pa.Table) -> np.ndarray:
+def truth_of(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
     """What predictions are held against: the places of the classes (rows,), or the numbers (rows, targets)."""
-    return _numbers_of(target, table) if target.task == "regression" else class_places(target, table)
+    return _numbers_of(target, table) if target.task == "regression" else class_places(target, table, before)
 
 
-def class_places(target: Target, table: pa.Table) -> np.ndarray:
-    """For each row the place of its label among `target.classes`.
+def class_places(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
+    """For each row the place of its label among `target.classes`; `before` is how many rows came before these.
 
     Raises
     ------
@@ -145,8 +145,8 @@ def class_places(target: Target, table: pa.Table) -> np.ndarray:
         row = int(np.argmax(found < 0))
         got = table.column(column.name)[row].as_py()
         raise InputError(
-            f"target {column.name!r}, row {row + 1} of those with a target: expected one of {_some(target.classes)}, "
-            f"got {got!r}"
+            f"target {column.name!r}, row {before + row + 1} of those with a target: "
+            f"expected one of {_some(target.classes)}, got {got!r}"
         )
     return found
 

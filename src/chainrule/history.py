@@ -1,0 +1,54 @@
+"""The course of a training: one row an epoch, thinned where there are very many, so that no run outgrows its memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+MOST_ROWS = 2**17
+VALIDATION_COST = 2  # its place in a row
+
+
+class History(NamedTuple):
+    """One row an epoch; every column an array of the same length, NaN where it was not measured.
+
+    Of more than 131,072 epochs every second, fourth, eighth ... is kept, and the last, and that of the lowest
+    validation cost.
+    """
+
+    epoch: np.ndarray
+    cost: np.ndarray
+    validation_cost: np.ndarray
+    validation_metric: np.ndarray
+    gradient_norm: np.ndarray
+    learning_rate: np.ndarray
+    seconds: np.ndarray
+
+
+NO_ROWS = np.empty((0, len(History._fields)))
+
+
+def appended(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """The rows (epochs, 7) and those of the next epochs; which are kept depends on the last epoch alone.
+
+    >>> rows = np.column_stack([np.arange(1.0, 2**18 + 2), np.zeros((2**18 + 1, 6))])
+    >>> appended(rows[:10], rows[10:])[:3, 0].tolist()
+    [1.0, 4.0, 8.0]
+    """
+    rows = np.concatenate([rows, more])
+    if not len(rows) or rows[-1, 0] <= MOST_ROWS:
+        return rows
+    stride = 1
+    while rows[-1, 0] / stride > MOST_ROWS:
+        stride *= 2
+    kept = rows[:, 0] % stride == 0
+    kept[-1] = True
+    kept[np.argmin(np.nan_to_num(rows[:, VALIDATION_COST], nan=np.inf))] = True
+    return rows[kept]
+
+
+def history_of(rows: np.ndarray) -> History:
+    """The rows as named columns."""
+    epoch, *columns = rows.T
+    return History(epoch.astype(int), *columns)

@@ -1,0 +1,216 @@
+"""A table that stays on disk: its encoding from a sample and from sums over all rows, its rows scattered over files.
+
+Which part a row belongs to (training, validation, test) and whether it is in the sample are hashes of its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.artifacts import written_aside
+from chainrule.batches import Table
+from chainrule.errors import InputError, UsageError
+from chainrule.outcome import Fit, Progress
+from chainrule.resuming import Resumable
+from chainrule.shards import Shards, ShardWriter, shards_for
+from chainrule.streaming import train_shards
+from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
+from chainrule.tables.kinds import Column, value_sql
+from chainrule.tables.preparing import Prepared, prepare
+from chainrule.tables.reading import Source, batches, count_rows, first_row, literal, open_table, quoted
+from chainrule.tables.recipe import Recipe
+from chainrule.tables.target import Target, encode_target
+
+SAMPLE = 200_000  # rows, about, of all parts together
+NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
+TRAIN, VALIDATION, TEST = 0, 1, 2
+PURPOSES = ("test", "validation", "sample")
+SHARE_OF_MEMORY = 0.5  # that a table may take, read and encoded, before it is streamed
+COPIES = 4  # of a row's numbers, as doubles, while a table is prepared in memory
+MEMORY_OF_DUCKDB = "400MB"
+
+
+class Sample(NamedTuple):
+    """Rows by which the others are encoded and which are scored; all rows with their numbers and parts; how many."""
+
+    prepared: Prepared
+    numbered: Source
+    n_rows: int
+
+
+class Streamed(NamedTuple):
+    """A sample, prepared; and the files of all rows to train on and of those that choose the epoch."""
+
+    prepared: Prepared
+    rows: Shards
+    held: Shards | None
+    n_rows: int
+
+
+def would_not_fit(source: Source) -> bool:
+    """Whether the table, prepared in memory, would take more than its share of what is free."""
+    free = _free_memory()
+    return free is not None and count_rows(source) * len(source.types) * 8 * COPIES > SHARE_OF_MEMORY * free
+
+
+def _free_memory() -> int | None:
+    """Bytes, as far as the system says."""
+    try:
+        told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return 1024 * int(told["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **preparing: Any) -> Sample:
+    """The encoding, from a sample and from sums over all training rows; `preparing` are the arguments of `prepare`.
+
+    Raises
+    ------
+    InputError
+        As `prepare`, and for weights that the sample cannot tell.
+    """
+    source.connection.execute(f"SET memory_limit = '{MEMORY_OF_DUCKDB}'")
+    seed, n = preparing["seed"], count_rows(source)
+    if n == 0:
+        raise InputError(f"{source.name}: there is a header but no row of data")
+    numbered = _numbered(source, seed, preparing["test_size"], preparing["validation_size"])
+    some = numbered._replace(sql=f"(SELECT * FROM {numbered.sql} WHERE {_hashed(seed, 'sample')} < {SAMPLE / n})")
+    prepared = prepare(some, targets, whole=source, part=PART, **preparing)
+    if balanced:
+        _check_balance(prepared)
+    if preparing["normalize"]:
+        encoding = _exact(prepared.encoding, prepared.target, numbered)
+        prepared = prepared._replace(encoding=encoding, X=encoding.encode(prepared.table, preparing["dtype"]))
+    return Sample(prepared, numbered, n)
+
+
+def _check_balance(prepared: Prepared) -> None:
+    if prepared.target.task == "regression":
+        raise UsageError("--balanced weighs classes; this target is a number")
+    for label, share in zip(prepared.target.classes, prepared.frequencies, strict=True):
+        if not share:
+            raise InputError(f"--balanced: class {label!r} has no training row in the sample that weighs the classes")
+
+
+def kept_query(source: Source, folder: Path) -> Source:
+    """A query's rows in a file, because it may give them in another order each time; files as they are."""
+    if source.files:
+        return source
+    path = folder / "query.parquet"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as aside:
+            source.connection.execute(f"COPY {source.sql} TO {literal(str(aside))} (FORMAT parquet)")
+    return open_table([str(path)])._replace(name=source.name)
+
+
+def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:
+    """The rows, encoded, in files under `folder`."""
+    prepared, numbered, n = sample
+    rows, held = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
+    return Streamed(prepared, rows, held, n)
+
+
+def _numbered(source: Source, seed: int, test: float, validation: float) -> Source:
+    """The source with the number and the part of each row."""
+    u, v = _hashed(seed, "test"), _hashed(seed, "validation")
+    part = f"CASE WHEN {u} < {test} THEN {TEST} WHEN {v} < {validation} THEN {VALIDATION} ELSE {TRAIN} END"
+    inner = f"(SELECT *, row_number() OVER () AS {quoted(NUMBER)} FROM {source.sql})"
+    return source._replace(
+        sql=f"(SELECT *, {part} AS {quoted(PART)} FROM {inner})",
+        types={**source.types, NUMBER: "BIGINT", PART: "INTEGER"},
+    )
+
+
+def _hashed(seed: int, what: str) -> str:
+    """A number from 0 to 1 that the row's number, the seed and the purpose decide.
+
+    Of one integer: DuckDB's hashes of several values depend on each other.
+    """
+    begin = (seed % 2**20) * 2**42 + PURPOSES.index(what)
+    return f"(hash({quoted(NUMBER)} * {len(PURPOSES)} + {begin}) / 18446744073709551616.0)"
+
+
+def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
+    """Means, deviations and what is missing from all training rows, not from the sample alone."""
+    scaled = [c for c in encoding.columns if isinstance(c, NumberColumn | TimeColumn)]
+    if not scaled:
+        return encoding
+    values = [value_sql(numbered, Column(c.name, c.kind, c.date_format)) for c in scaled]
+    sums = ", ".join(f"avg({v}), stddev_samp({v}), count(*) - count({v})" for v in values)
+    there = "".join(f" AND {value_sql(numbered, column)} IS NOT NULL" for column in target.columns)
+    told = first_row(numbered, f"SELECT {sums} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}")
+    exact = {}
+    for column, mean, std, missing in zip(scaled, told[::3], told[1::3], told[2::3], strict=True):
+        exact[column.name] = replace(column, mean=mean, std=std or column.std, missing=missing > 0)
+    return encoding._replace(columns=tuple(exact.get(c.name, c) for c in encoding.columns))
+
+
+def _scattered(
+    prepared: Prepared, numbered: Source, folder: Path, n: int, seed: int, dtype: str, balanced: bool
+) -> tuple[Shards, Shards | None]:
+    """All rows with a target, encoded, in files: those to train on, and those that choose the epoch."""
+    n_in, n_out = len(prepared.encoding.inputs), prepared.target.n_outputs
+    files = shards_for(n, n_in + n_out + 1, dtype)
+    with (
+        ShardWriter(folder / "train", files, seed, n_in, n_out, dtype) as train,
+        ShardWriter(folder / "validation", files, seed, n_in, n_out, dtype) as validation,
+    ):
+        for part, table in _encoded(prepared, numbered, dtype, balanced):
+            for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
+                writer.add(Table(*(x[of] for x in table)))
+    rows, held = train.shards(), validation.shards()
+    return rows, held if held.n else None
+
+
+def _encoded(prepared: Prepared, numbered: Source, dtype: str, balanced: bool) -> Iterator[tuple[np.ndarray, Table]]:
+    """The rows with a target, some at a time: their parts, and what the network is given."""
+    import pyarrow as pa
+
+    target = prepared.target
+    wanted = [*prepared.encoding.read_as, *target.columns]
+    columns = [(c.name, value_sql(numbered, c)) for c in wanted] + [(PART, quoted(PART))]
+    weight = 1 / (prepared.frequencies * len(prepared.frequencies)) if balanced else None
+    for batch in batches(numbered, columns):
+        table = pa.Table.from_batches([batch])
+        for name in target.names:
+            table = table.filter(table.column(name).is_valid())
+        X, Y = prepared.encoding.encode(table, dtype), encode_target(target, table).astype(dtype)
+        w = np.ones(len(X), dtype)
+        if weight is not None:
+            w = weight[(Y[:, 0] > 0.5).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)].astype(dtype)
+        yield table.column(PART).to_numpy(), Table(X, Y, w)
+
+
+def fit_streamed(
+    streamed: Streamed,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    resumable: Resumable | None = None,
+) -> Fit:
+    """Train the recipe's network on the files, watching the validation rows if there are any."""
+    if recipe.batch_size is None:
+        raise InputError("--batch-size all: rows that are streamed are learnt in mini-batches; give a number")
+    return train_shards(
+        recipe.network,
+        recipe.params,
+        streamed.rows,
+        rule=recipe.rule,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        stop=recipe.stop,
+        seed=seed,
+        validation=streamed.held,
+        dropout=recipe.dropout,
+        average=recipe.average,
+        progress=progress,
+        resumable=resumable,
+    )

@@ -1,0 +1,108 @@
+"""Training on rows that stay on disk, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from chainrule.tables import streamed
+
+
+@pytest.fixture
+def sorted_table(table):
+    """3,000 rows, sorted by the target."""
+    rng = np.random.default_rng(0)
+    x, colour = rng.normal(size=3000), rng.choice(["red", "blue"], 3000)
+    y = np.where(x + (colour == "red") + 0.3 * rng.normal(size=3000) > 0.5, "yes", "no")
+    rows = sorted(zip(y, x, colour, strict=True))
+    return table("y,x,colour\n" + "".join(f"{y},{x:.4f},{colour}\n" for y, x, colour in rows), "sorted.csv")
+
+
+def test_a_streamed_run_learns_what_one_in_memory_learns(chainrule, sorted_table):
+    scores = {}
+    for way in ("--stream", "--no-stream"):
+        result = chainrule("train", sorted_table, "-t", "y", way, "-o", f"run{way}", "--epochs", "15", "--json")
+        assert result.code == 0, result.err
+        scores[way] = json.loads(result.out)["test_scores"]["network"]
+    assert scores["--stream"]["roc_auc"] > 0.95
+    assert scores["--stream"]["log_loss"] == pytest.approx(scores["--no-stream"]["log_loss"], abs=0.06)
+
+
+def test_what_a_streamed_run_says_and_leaves(chainrule, sorted_table, tmp_path):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "-o", "run", "--epochs", "2")
+    assert result.code == 0, result.err
+    assert "streamed 1,9" in result.out
+    assert "to choose the epoch (validation)" in result.out
+    left = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert left == [
+        "checkpoints",
+        "command.json",
+        "history.csv",
+        "metrics.json",
+        "model.safetensors",
+        "report.html",
+    ]
+    assert chainrule("predict", "run", sorted_table, "-o", "out.csv").code == 0
+    assert chainrule("evaluate", "run", sorted_table).code == 0
+    result = chainrule("explain", "run", "--epoch", "1")
+    assert result.code == 1
+    assert "a streamed run has none" in result.err
+
+
+def test_it_is_chosen_by_itself_where_memory_is_short(chainrule, sorted_table, monkeypatch):
+    monkeypatch.setattr(streamed, "SHARE_OF_MEMORY", 1e-9)
+    result = chainrule("train", sorted_table, "-t", "y", "-o", "run", "--epochs", "1")
+    assert "streamed " in result.out
+
+
+def test_a_streamed_run_is_resumed_bit_for_bit(chainrule, sorted_table, tmp_path, monkeypatch):
+    from chainrule.resuming import Safe
+
+    words = ["train", sorted_table, "-t", "y", "--stream", "--epochs", "6", "--patience", "9", "--save-every", "1"]
+    assert chainrule(*words, "-o", "whole").code == 0
+    real = Safe.keep
+
+    def keep(safe, state, rows):
+        real(safe, state, rows)
+        if int(state.epoch) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Safe, "keep", keep)
+        assert chainrule(*words, "-o", "cut").code == 130
+    result = chainrule("train", "--resume", "cut")
+    assert result.code == 0, result.err
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert models[0] == models[1]
+
+
+def test_all_rows_at_once_are_refused(chainrule, sorted_table, tmp_path):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "--batch-size", "all", "-o", "run")
+    assert result.code == 1
+    assert "--batch-size all" in result.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_writes_nothing(chainrule, sorted_table, tmp_path):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "--dry-run", "-o", "run")
+    assert result.code == 0, result.err
+    assert "one-hot" in result.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_needs_all_updates_is_refused(chainrule, sorted_table):
+    result = chainrule("train", sorted_table, "-t", "y", "--stream", "--keep-every", "3")
+    assert result.code == 2
+    assert "--keep-every" in result.err
+
+
+def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table, tmp_path):
+    """Its rows above all: they are locked before they are written."""
+    from chainrule.resuming import locked
+
+    words = ["train", sorted_table, "-t", "y", "--stream", "--epochs", "3", "-o", "run"]
+    with locked(tmp_path / "run"):
+        result = chainrule(*words)
+        assert result.code == 1
+        assert "already there" in result.err or "another process is training there" in result.err
+    assert (tmp_path / "run" / "lock").exists()
