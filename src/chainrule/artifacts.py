@@ -23,6 +23,7 @@ from chainrule.network import Layer, Network, Params
 
 FORMAT = "chainrule-model"
 FORMAT_VERSION = 1
+ASIDE = ".aside"  # how the name of a file ends that is not whole yet
 METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
 
 
@@ -48,7 +49,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
     os.close(handle)
@@ -62,6 +63,12 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
+        aside.unlink(missing_ok=True)
+
+
+def remove_left_aside(folder: str | os.PathLike[str]) -> None:
+    """Remove what a process that was killed had begun to write in `folder`; no other may be writing there."""
+    for aside in Path(folder).glob(f".*{ASIDE}"):
         aside.unlink(missing_ok=True)
 
 

@@ -328,13 +328,14 @@ def _go_on(run: str) -> None:
     """Call the run's own command again, with what was said beside --resume added to it."""
     import os
 
-    from chainrule.tables.runs import is_finished, read_command, read_metrics
+    from chainrule.tables.runs import forget_how_to_resume, is_finished, read_command, read_metrics
 
     place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
     added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
     made = read_command(run)
     if is_finished(run):
         ended = read_metrics(run)
+        forget_how_to_resume(Path(run))  # it may have been killed before it did
         told = f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"
         if set(added) - {"--json", "-q", "--quiet"}:
             raise UsageError(f"{told}; it cannot go on: train another")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.artifacts import read_tensors, write_tensors
+from chainrule.artifacts import read_tensors, remove_left_aside, write_tensors
 from chainrule.errors import InputError
 from chainrule.history import NO_ROWS
 from chainrule.loop import State
@@ -117,6 +117,7 @@ def safe_in(resumable: Resumable | str | os.PathLike[str], digests: dict[str, st
     if wanted.every is not None and not wanted.every > 0:
         raise InputError(f"every: expected a number of epochs (int) or seconds (float) above 0, got {wanted.every!r}")
     with locked(Path(wanted.folder)):
+        remove_left_aside(wanted.folder)
         yield Safe(Path(wanted.folder), digests, wanted.every, wanted.changed_data)
 
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from chainrule.artifacts import written_aside
 from tests.cli.conftest import PENGUINS
 
 COMMAND = [sys.executable, "-m", "chainrule.cli", "train"]
@@ -73,6 +74,22 @@ def test_kill_9_at_random_moments(whole, tmp_path):
         assert_same_run(run, whole)
         assert json.loads((run / "command.json").read_text())["command"][1] == "train"
         shutil.rmtree(run)
+
+
+def test_what_a_killed_process_had_begun_to_write_goes(chainrule, cut_off, whole, tmp_path):
+    cut = tmp_path / cut_off()
+    for folder in (cut, cut / "checkpoints", cut / "resume"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pathlib.Path.unlink", lambda *a, **k: None)
+            with contextlib.suppress(RuntimeError), written_aside(folder / "plan.json") as aside:
+                raise RuntimeError("killed")
+        assert aside.exists()
+    assert chainrule("train", "--resume", "cut").code == 0
+    assert_same_run(cut, whole)
+    (cut / "resume").mkdir()  # as if killed between the metrics and the last tidying
+    (cut / "lock").touch()
+    assert chainrule("train", "--resume", "cut").code == 0
+    assert_same_run(cut, whole)
 
 
 def test_sigterm_then_resume(whole, tmp_path):

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.artifacts import Stored, read_model, read_tensors, save_json, write_model, write_tensors, write_text
+from chainrule.artifacts import (
+    Stored,
+    read_model,
+    read_tensors,
+    remove_left_aside,
+    save_json,
+    write_model,
+    write_tensors,
+    write_text,
+)
 from chainrule.errors import InputError
 from chainrule.history import History
 from chainrule.loop import State
@@ -125,12 +134,12 @@ def claimed(path: Path, going_on: bool) -> Iterator[None]:
     with locked(path):
         if not going_on and any(p.name != LOCK for p in path.iterdir()):
             raise _taken(path)
+        for folder in (path, path / CHECKPOINTS):
+            remove_left_aside(folder)
         try:
             yield
         finally:
-            if is_finished(path):
-                (path / LOCK).unlink(missing_ok=True)
-            elif not going_on and not any((path / RESUME).glob("epoch-*")):
+            if not is_finished(path) and not going_on and not any((path / RESUME).glob("epoch-*")):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -169,8 +178,14 @@ def finish_run(
         save_json(path / PLAN, plan.to_json())
     write_text(path / REPORT, lambda file: file.write(report))
     save_json(path / METRICS, metrics)
+    forget_how_to_resume(path)
+
+
+def forget_how_to_resume(path: Path) -> None:
+    """Remove what only the training needed from a finished run."""
     for folder in (RESUME, ROWS):
         shutil.rmtree(path / folder, ignore_errors=True)
+    (path / LOCK).unlink(missing_ok=True)
 
 
 def read_plan(run: str | os.PathLike[str]) -> Plan:
