@@ -78,6 +78,12 @@ def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, d
     return Table(X, Y, w)
 
 
+def no_rows(network: Network, dtype: str) -> Table:
+    """A table without rows."""
+    n_in, n_out = network.layers[0], network.layers[-1]
+    return Table(np.empty((0, n_in), dtype), np.empty((0, n_out), dtype), np.empty(0, dtype))
+
+
 def _all_finite(x: np.ndarray) -> bool:
     """Whether all are; their sum tells at a quarter of the time, unless finite numbers are too large to add up."""
     with np.errstate(over="ignore", invalid="ignore"):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any
 
 import typer
 
+from chainrule.cli_together import MAX_RESTARTS, Among, supervised, train_together
+from chainrule.cli_training import (
+    Shown,
+    about_of,
+    check_test_file,
+    command_document,
+    fail,
+    kept_for_replay,
+    recipe_of,
+    train_and_write,
+)
 from chainrule.command_line import (
     Files,
     Json,
@@ -24,29 +34,8 @@ from chainrule.command_line import (
     nothing,
     option,
     print_lines,
-    use_compilation_cache,
-    wrong_use,
 )
 from chainrule.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from chainrule.loop import State
-    from chainrule.outcome import Fit
-    from chainrule.tables.fitting import TableModel
-    from chainrule.tables.metrics import Scores
-    from chainrule.tables.plan import Plan
-    from chainrule.tables.preparing import Prepared
-    from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Recipe, Wishes
-
-
-class Shown(NamedTuple):
-    """What is printed when a run has ended."""
-
-    parameters: bool
-    quiet: bool
-    as_json: bool
-
 
 GOING_ON: ContextVar[str | None] = ContextVar("GOING_ON", default=None)  # the run that --resume names
 
@@ -92,6 +81,11 @@ def train(
     resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
     save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
     changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False,  # the refusal tells of it
+    processes: Annotated[int | None, option("--processes", "N", "Train on so many (on hosts: README).")] = None,
+    coordinator: Annotated[str | None, typer.Option("--coordinator", hidden=True)] = None,
+    num_processes: Annotated[int | None, typer.Option("--num-processes", hidden=True)] = None,
+    process_id: Annotated[int | None, typer.Option("--process-id", hidden=True)] = None,
+    max_restarts: Annotated[int, typer.Option("--max-restarts", hidden=True)] = MAX_RESTARTS,
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64 [float32].")] = "float32",
     seed: Annotated[int, option("--seed", "N", "Of split, parameters and order [0].")] = 0,
     show_parameters: Annotated[bool, flag("--show-parameters", "Print weights and biases.")] = False,
@@ -102,6 +96,7 @@ def train(
     """Train a network on a table and write a run folder."""
     from chainrule import console
     from chainrule.resuming import Resumable
+    from chainrule.supervising import told_by_supervisor
     from chainrule.tables.fitting import fit_table
     from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
@@ -114,12 +109,6 @@ def train(
         _go_on(resume)
         return
     _check_flags(target, task, drop, seed, dtype)
-    say = nothing if quiet or as_json else print_lines
-    source = open_table(data or [], sql)
-    test = None if test_file is None else open_table([test_file])
-    going_on = GOING_ON.get()
-    path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
-    keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
     wishes = Wishes(
         hidden=_whole_numbers("--hidden", hidden),
         activation=activation.replace("-", "_").split(",") if activation else None,
@@ -147,17 +136,32 @@ def train(
         "normalize": normalize,
         "quantiles": quantiles,
         "normalize_target": wishes.cost not in BOUNDED_COSTS,
-        "test_size": 0.0 if test else test_size,
+        "test_size": 0.0 if test_file else test_size,
         "validation_size": validation_size,
         "seed": seed,
         "dtype": dtype,
     }
+    shown = Shown(show_parameters, quiet, as_json)
+    going_on, told = GOING_ON.get(), None if dry_run else told_by_supervisor()
+    among = Among(processes, coordinator, num_processes, process_id, max_restarts)
+    if told or (not dry_run and among.is_asked_for()):
+        _check_shared(stream, keep_every)
+        if told is None:
+            run = Path(going_on or (free_run_path(out, _run_name(data, target or [])) if among.is_first() else "."))
+            supervised(among, run, going_on is not None)
+        keeping = Resumable(Path(told.run) / RESUME, _save_every(save_every), changed_data)
+        train_together(told, data or [], sql, test_file, wishes, preparing, balanced, keeping, shown)
+        return
+    say = nothing if quiet or as_json else print_lines
+    source = open_table(data or [], sql)
+    test = None if test_file is None else open_table([test_file])
+    path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
+    keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
     streams = would_not_fit(source) if stream is None else stream
     if streams and keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
-    shown = Shown(show_parameters, quiet, as_json)
     with nullcontext() if dry_run else claimed(path, going_on is not None):
-        command = _command_document(source, sql, streams)
+        command = command_document(source, sql, streams)
         if not dry_run:
             begin_run(path, command)
         streamed = None
@@ -174,14 +178,14 @@ def train(
         else:
             prepared, n_train = prepare(source, **preparing), None
             lines = console.preparation_lines(source, prepared)
-        recipe = _recipe(prepared, wishes, seed, dtype, n_train)
+        recipe = recipe_of(prepared, wishes, seed, dtype, n_train)
         say([*lines, *console.recipe_lines(recipe, seed)])
         if dry_run:
             encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
             answer(encoding, as_json, ["", *console.encoding_lines(prepared.encoding)])
             return
         if test:
-            _check_test_file(prepared, test)
+            check_test_file(prepared, test)
         if streamed is not None:
             plan, training = None, partial(fit_streamed, streamed, recipe, seed=seed, resumable=keeping)
         else:
@@ -193,12 +197,12 @@ def train(
                 seed=seed,
                 dtype=dtype,
                 balanced=balanced,
-                checkpoint=partial(_kept_for_replay, path),
+                checkpoint=partial(kept_for_replay, path),
                 keep_every=keep_every,
                 resumable=keeping,
             )
-        about = _about(seed, dtype, n_train or len(prepared.split.train))
-        _train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
+        about = about_of(seed, dtype, n_train or len(prepared.split.train))
+        train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -251,77 +255,20 @@ def main() -> None:
     try:
         app(prog_name="chainrule")
     except UsageError as error:
-        _fail(error, 2)
+        fail(error, 2)
     except InputError as error:
-        _fail(error, 1)
+        fail(error, 1)
     except MemoryError as error:
-        _fail(error or "out of memory: train on fewer rows", 1)
+        fail(error or "out of memory: train on fewer rows", 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough
         sys.exit(1)
     except OSError as error:
-        _fail(error, 1)
+        fail(error, 1)
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
             raise
-        _fail("interrupted", 130)
-
-
-def _fail(error: object, code: int) -> NoReturn:
-    sys.stdout.flush()
-    typer.echo(f"chainrule: {error}", err=True)
-    sys.exit(code)
-
-
-def _train_and_write(
-    training: Callable[..., Fit],
-    command: dict[str, Any],
-    test: Source | None,
-    prepared: Prepared,
-    recipe: Recipe,
-    about: dict[str, Any],
-    plan: Plan | None,
-    path: Path,
-    shown: Shown,
-) -> None:
-    from chainrule import console
-    from chainrule.explaining.report import Reported, report_html
-    from chainrule.explaining.story import Course
-    from chainrule.outcome import DivergedError, Terminated
-    from chainrule.tables.fitting import model_of, score_table
-    from chainrule.tables.importance import importance_of
-    from chainrule.tables.runs import finish_run
-
-    use_compilation_cache()
-    show_parameters, quiet, as_json = shown
-    diverged = None
-    with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():
-        try:
-            fit = training(progress=progress)
-        except DivergedError as error:
-            fit, diverged = error.fit, error
-        except Terminated as error:
-            _fail(f"terminated after epoch {error.epoch:,}; {_to_go_on(path)}", int(error.code or 0))
-        except KeyboardInterrupt:
-            _fail(f"interrupted; {_to_go_on(path)}", 130)
-    model = model_of(prepared, recipe, fit, about)
-    which, X, table = _scored_rows(model, prepared, test)
-    scores = score_table(model, X, table)
-    metrics, command = _metrics_document(fit, which, scores), {**command, "finished": _now()}
-    course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
-    importance = importance_of(model, X, table, about["seed"])
-    told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, command)
-    try:
-        finish_run(path, model, fit, metrics, command, plan, report_html(told))
-    except InputError as error:
-        raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
-    say = nothing if quiet or as_json else print_lines
-    say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
-    if show_parameters:
-        say(["", *console.parameter_lines(model.network, model.params)])
-    answer({"run": str(path), **metrics}, as_json, [str(path)] if quiet else _next_lines(path))
-    if diverged:
-        raise InputError(f"{diverged}; they are in {path}")
+        fail("interrupted", 130)
 
 
 def _go_on(run: str) -> None:
@@ -373,112 +320,11 @@ def _save_every(given: str | None) -> int | float | None:
     return every
 
 
-def _to_go_on(path: Path) -> str:
-    return f"go on with: chainrule train --resume {path}"
-
-
-def _kept_for_replay(path: Path, state: State) -> None:
-    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
-    from chainrule.tables.runs import write_checkpoint
-
-    try:
-        write_checkpoint(path, state)
-    except InputError as error:
-        warnings.warn(str(error), stacklevel=2)
-
-
-@contextmanager
-def _warning_in_lines() -> Iterator[None]:
-    """Warnings of the training as lines on standard error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: typer.echo(f"chainrule: {message}", err=True)
-        yield
-
-
-def _next_lines(path: Path) -> list[str]:
-    return [
-        "",
-        f"run folder: {path} (report.html, model.safetensors, history.csv, metrics.json, ...)",
-        f"next: chainrule predict {path} NEW.csv -o predictions.csv",
-    ]
-
-
-def _scored_rows(model: TableModel, prepared: Prepared, test: Source | None) -> tuple[str, Any, Any]:
-    """The held-out rows, or the training rows if none were held out: what they are, X, and their columns."""
-    from chainrule.tables.predicting import rows_with_targets
-
-    if test:
-        return "test", *rows_with_targets(model, test)[:2]
-    rows = prepared.split.test if len(prepared.split.test) else prepared.split.train
-    which = "test" if len(prepared.split.test) else "training"
-    return which, prepared.X[rows], prepared.table.take(rows)
-
-
-def _metrics_document(fit: Fit, which: str, scores: Scores) -> dict[str, Any]:
-    return {
-        "stopped_by": fit.stopped_by,
-        "epochs": fit.epochs,
-        "best_epoch": fit.best_epoch,
-        "seconds": float(fit.history.seconds[-1]) if fit.epochs else 0.0,
-        "history_cost_is": fit.cost_is,
-        "history_validation_metric_is": fit.metric,
-        f"{which}_scores": scores.to_json(),
-    }
-
-
-def _command_document(source: Source, sql: str | None, streams: bool) -> dict[str, Any]:
-    """How this run was made: to read, and to make it again."""
-    import platform
-
-    stats = [(path, Path(path).stat()) for path in source.files]
-    return {
-        "command": ["chainrule", *sys.argv[1:]],
-        "sql": sql,
-        "streamed": streams,
-        "folder": str(Path.cwd()),
-        "began": _now(),
-        "python": platform.python_version(),
-        "versions": _versions(),
-        "files": [{"path": path, "bytes": s.st_size, "modified": int(s.st_mtime)} for path, s in stats],
-    }
-
-
-def _now() -> str:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _about(seed: int, dtype: str, rows: int) -> dict[str, Any]:
-    return {"versions": _versions(), "seed": seed, "dtype": dtype, "training_rows": rows}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("chainrule", "jax", "numpy")}
-
-
-def _recipe(prepared: Prepared, wishes: Wishes, seed: int, dtype: str, n_train: int | None = None) -> Recipe:
-    from chainrule.tables.recipe import recipe_for
-
-    with wrong_use():
-        return recipe_for(prepared, wishes, seed, dtype, n_train)
-
-
-def _check_test_file(prepared: Prepared, test: Source) -> None:
-    """Before training, not after it: the test file has all columns, readable."""
-    from chainrule.tables.kinds import check_values, value_sql
-    from chainrule.tables.reading import check_columns, fetch
-    from chainrule.tables.target import class_places
-
-    needed = [*prepared.encoding.read_as, *prepared.target.columns]
-    check_columns([column.name for column in needed], list(test.types), f"{test.name}: the model needs")
-    check_values(test, needed)
-    if prepared.target.task != "regression":
-        answers = fetch(test, [(column.name, value_sql(test, column)) for column in prepared.target.columns])
-        class_places(prepared.target, answers.drop_null())
+def _check_shared(stream: bool | None, keep_every: int | None) -> None:
+    if stream:
+        raise UsageError("--stream: each of several processes has its rows in memory: use more of them, or one")
+    if keep_every is not None:
+        raise UsageError("--keep-every: updates of several processes cannot be replayed; leave it out")
 
 
 def _check_flags(target: list[str] | None, task: str | None, drop: list[str] | None, seed: int, dtype: str) -> None:

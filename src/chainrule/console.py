@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chainrule.tables.preparing import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recipe import Recipe
+    from chainrule.tables.shared import Shared
     from chainrule.tables.streamed import Streamed
 
 MOST_CLASSES_SHOWN = 12
@@ -51,9 +52,19 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
 
 def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
     """The same of a table that stays on disk, of which a sample is scored."""
-    sample, held = streamed.prepared, streamed.held.n if streamed.held else 0
-    lines = _table_lines(source, sample, streamed.n_rows)
-    lines.append(_field("streamed", f"{streamed.rows.n:,} rows to train on, {held:,} to choose the epoch (validation)"))
+    held = streamed.held.n if streamed.held else 0
+    told = f"{streamed.rows.n:,} rows to train on, {held:,} to choose the epoch (validation)"
+    return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", told))
+
+
+def shared_lines(source: Source, shared: Shared, processes: int) -> list[str]:
+    """The same of a table that several processes have read."""
+    told = f"{'1 process' if processes == 1 else f'{processes} processes'}, {shared.n_train:,} rows to train on"
+    return _sampled_lines(source, shared.prepared, shared.n_rows, _field("shared", told))
+
+
+def _sampled_lines(source: Source, sample: Prepared, n_rows: int, told: str) -> list[str]:
+    lines = [*_table_lines(source, sample, n_rows), told]
     tested = f", of which {len(sample.split.test):,} to score (test)" if len(sample.split.test) else ""
     lines.append(_field("sample", f"{len(sample.X):,} rows for words, ranks and classes{tested}"))
     return lines + [_field("hint", hint) for hint in sample.hints]

@@ -12,7 +12,7 @@ with observation weights w, and g the identity for all but RMSE, where it is the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -68,6 +68,13 @@ class Cost:
         if self.derivative is not None:
             return apply(self.derivative, y_hat, y)
         return pull_back(self.f, namespace(y_hat).ones((), dtype=y_hat.dtype), y_hat, y)
+
+
+def rows_alone(cost: Cost) -> Cost:
+    """The cost without what is made of the mean over observations: the squared error, of RMSE."""
+    return (
+        cost if cost.outer is _same else replace(cost, name=f"rows of {cost.name}", outer=_same, outer_derivative=_one)
+    )
 
 
 def _half_squared(y_hat: Array, y: Array) -> Array:

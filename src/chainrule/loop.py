@@ -5,7 +5,7 @@ The program takes the order of the data, it never makes it. Equal designs share 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from chainrule.rules import Rule, norm_of, rate_at, update
 from chainrule.stopping import CostGoal, MaxSeconds, NoImprovement, Record, Stop, Unchanged
 
 RUNNING, DIVERGED = 0, -1
+EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
 NARROW = 100_000  # and weights of a network; beyond, the rows of each update are gathered when it comes
 BLIND_TO_GRADIENTS = (CostGoal, Unchanged, NoImprovement, MaxSeconds)
@@ -106,31 +107,59 @@ def program(
     import jax.numpy as jnp
 
     measures = measures_gradients(stops)
-    whole = batch is None
-    one_epoch = _whole_table_epoch(dropout, average) if whole else _mini_batch_epoch(batch, dropout, average, measures)
 
     def run(
         state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
     ) -> tuple[State, Array]:
-        first = state.epoch
+        def evaluate(params: Params, epoch: Array) -> Evaluated:
+            kept = keep(network, dropout, state.seed, epoch, 0, len(data.X), data.X.dtype)
+            return _evaluate(network, params, data, kept)
+
+        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
+            if batch is None:
+                return whole_table_epoch(network, rule, average, evaluate, old)
+            rows = _batches_of(network, dropout, old, data, slots[i], n_rows, batch)
+            return mini_batch_epoch(network, rule, average, measures, rows, (n_rows + batch - 1) // batch, old)
+
+        def validated(params: Params) -> Sequence[Array]:
+            return _validated(network, params, held) if held else [jnp.array(jnp.nan)] * 2
+
         total = jnp.sum(data.weights)
-
-        def epoch(carry: tuple[State, Any]) -> tuple[State, Array]:
-            old, block = carry
-            i = old.epoch - first
-            new, C, norm = one_epoch(network, rule, old, data, slots[i], n_rows)
-            validated = _validated(network, new.answering, held) if held else [jnp.array(jnp.nan)] * 2
-            kept, row = judged(network, rule, stops, old, new, C, norm, total, *validated)
-            return kept, block.at[i].set(row)
-
-        def goes_on(carry: tuple[State, Array]) -> Array:
-            now = carry[0]
-            return (now.epoch - first < n_epochs) & (now.reason == RUNNING)
-
-        block: Any = jnp.zeros((len(slots), 5), data.X.dtype)
-        return jax.lax.while_loop(goes_on, epoch, (state, block))
+        return looped(network, rule, stops, one_epoch, validated, state, total, len(slots), n_epochs)
 
     return one_kernel(run) if tiny else jax.jit(run, donate_argnums=0)
+
+
+def looped(
+    network: Network,
+    rule: Rule,
+    stops: tuple[Stop, ...],
+    one_epoch: Callable[[State, Array], tuple[State, Array, Array]],
+    validated: Callable[[Params], Sequence[Array]],
+    state: State,
+    total: Array,
+    room: int,
+    n_epochs: Array,
+) -> tuple[State, Array]:
+    """`n_epochs` epochs, `room` at most, or until a goal is reached: the state, and their rows of the history."""
+    import jax
+    import jax.numpy as jnp
+
+    first = state.epoch
+
+    def epoch(carry: tuple[State, Any]) -> tuple[State, Array]:
+        old, block = carry
+        i = old.epoch - first
+        new, C, norm = one_epoch(old, i)
+        kept, row = judged(network, rule, stops, old, new, C, norm, total, *validated(new.answering))
+        return kept, block.at[i].set(row)
+
+    def goes_on(carry: tuple[State, Array]) -> Array:
+        now = carry[0]
+        return (now.epoch - first < n_epochs) & (now.reason == RUNNING)
+
+    block: Any = jnp.zeros((room, 5), state.params[0].W.dtype)
+    return jax.lax.while_loop(goes_on, epoch, (state, block))
 
 
 def measures_gradients(stops: tuple[Stop, ...]) -> bool:
@@ -174,56 +203,60 @@ def judged(
     return kept, row
 
 
-def _whole_table_epoch(dropout: float, decay: float) -> Callable[..., tuple[State, Array, Array]]:
+def whole_table_epoch(
+    network: Network, rule: Rule, decay: float, evaluate: Callable[[Params, Array], Evaluated], state: State
+) -> tuple[State, Array, Array]:
     """One update with the gradient at the current parameters, then cost and gradient at the new ones.
 
     Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
     """
-
-    def epoch(
-        network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
-    ) -> tuple[State, Array, Array]:
-        assert isinstance(state.here, Evaluated)
-        params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
-        next_keep = keep(network, dropout, state.seed, state.epoch + 2, 0, len(data.X), data.X.dtype)
-        here = _evaluate(network, params, data, next_keep)
-        new = state._replace(params=params, rule_state=rule_state, here=here)
-        new = new._replace(average=averaged(state.average, params, decay)) if state.average else new
-        return new, here.cost, norm_of(here.gradient)
-
-    return epoch
+    assert isinstance(state.here, Evaluated)
+    params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
+    here = evaluate(params, state.epoch + 2)
+    new = state._replace(params=params, rule_state=rule_state, here=here)
+    new = new._replace(average=averaged(state.average, params, decay)) if state.average else new
+    return new, here.cost, norm_of(here.gradient)
 
 
-def _mini_batch_epoch(
-    batch: int, dropout: float, decay: float, measures: bool
-) -> Callable[..., tuple[State, Array, Array]]:
-    """One pass over the table in the given order, an update for every `batch` rows.
+class Batches(NamedTuple):
+    """An epoch's: a function of a batch's place and of the parameters to what `learnt` needs; the rows' weight."""
 
-    The gradient's norm is taken only if someone looks at it: to measure a gradient costs as much as to apply it.
-    """
+    evaluated: Callable[[Array, Params], tuple[Evaluated, Array]]
+    total: Array
 
-    def epoch(
-        network: Network, rule: Rule, state: State, data: Table, order: Array, n_rows: Array
-    ) -> tuple[State, Array, Array]:
-        import jax.numpy as jnp
-        from jax import lax
 
-        weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
-        at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and network.n_weights <= NARROW
-        ordered = (data.X[order], data.Y[order]) if at_once else ()
+def _batches_of(
+    network: Network, dropout: float, state: State, data: Table, order: Array, n_rows: Array, batch: int
+) -> Batches:
+    """Those of a table whose rows are taken in the given order."""
+    import jax.numpy as jnp
+    from jax import lax
 
-        def step(i: Array, now: Learning) -> Learning:
-            rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
-            sliced = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in ordered)
-            X, Y = sliced if at_once else (data.X[rows], data.Y[rows])
-            kept = keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype)
-            return learnt(network, rule, decay, measures, now, Table(X, Y, w), kept)
+    weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
+    at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and network.n_weights <= NARROW
+    ordered = (data.X[order], data.Y[order]) if at_once else ()
 
-        n_steps = (n_rows + batch - 1) // batch
-        now = lax.fori_loop(0, n_steps, step, about_to_learn(state))
-        return ended_epoch(network, state, now, jnp.sum(weights), n_steps)
+    def evaluated(i: Array, params: Params) -> tuple[Evaluated, Array]:
+        rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
+        sliced = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in ordered)
+        X, Y = sliced if at_once else (data.X[rows], data.Y[rows])
+        kept = keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype)
+        return evaluated_batch(network, params, Table(X, Y, w), kept)
 
-    return epoch
+    return Batches(evaluated, jnp.sum(weights))
+
+
+def mini_batch_epoch(
+    network: Network, rule: Rule, decay: float, measures: bool, batches: Batches, n_steps: Array, state: State
+) -> tuple[State, Array, Array]:
+    """One pass over the batches, an update for each."""
+    from jax import lax
+
+    def step(i: Array, now: Learning) -> Learning:
+        return learnt(network, rule, decay, measures, now, *batches.evaluated(i, now.params))
+
+    now = lax.fori_loop(0, n_steps, step, about_to_learn(state))
+    return ended_epoch(network, state, now, batches.total, n_steps)
 
 
 class Learning(NamedTuple):
@@ -244,20 +277,28 @@ def about_to_learn(state: State) -> Learning:
     return Learning(state.params, state.rule_state, state.average, zero, zero)
 
 
-def learnt(
-    network: Network, rule: Rule, decay: float, measures: bool, now: Learning, rows: Table, kept: Any
-) -> Learning:
-    """After one more update, with the rows of its batch."""
-    import jax.numpy as jnp
-
-    params, rule_state, mean, costs, squares = now
+def evaluated_batch(network: Network, params: Params, rows: Table, kept: Any) -> tuple[Evaluated, Array]:
+    """Cost, without the penalty, and gradient of a batch; and the weight of its rows."""
     fwd = forward(network, params, rows.X, kept)
     C = cost(replace(network, l2=0.0), fwd, rows.Y, rows.weights)
     gradient = backward(network, params, fwd, rows.Y, rows.weights).gradient
-    params, rule_state = update(rule, params, gradient, rule_state)
+    return Evaluated(C, gradient), namespace(rows.weights).sum(rows.weights)
+
+
+def learnt(
+    network: Network, rule: Rule, decay: float, measures: bool, now: Learning, here: Evaluated, weight: Array
+) -> Learning:
+    """After one more update, with the cost and the gradient of a batch of so much weight.
+
+    The gradient's norm is taken only if someone looks at it: to measure a gradient costs as much as to apply it.
+    """
+    import jax.numpy as jnp
+
+    params, rule_state, mean, costs, squares = now
+    params, rule_state = update(rule, params, here.gradient, rule_state)
     mean = averaged(mean, params, decay) if mean else mean
-    costs += C * jnp.sum(rows.weights) if network.reduction == "mean" else C
-    squares += norm_of(gradient) ** 2 if measures else jnp.nan
+    costs += here.cost * weight if network.reduction == "mean" else here.cost
+    squares += norm_of(here.gradient) ** 2 if measures else jnp.nan
     return Learning(params, rule_state, mean, costs, squares)
 
 

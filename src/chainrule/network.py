@@ -108,7 +108,7 @@ def initialize(network: Network, scheme: Any = "uniform", seed: int = 0, dtype: 
         drawn = list(scheme)
     params = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in drawn)
     shapes.check_params(network.layers, params)
-    return tuple(Layer(_masked(W, network.masks[i]), b) for i, (W, b) in enumerate(params))
+    return tuple(Layer(masked(W, network.masks[i]), b) for i, (W, b) in enumerate(params))
 
 
 class Forward(NamedTuple):
@@ -128,7 +128,7 @@ def forward(network: Network, params: Params, X: Float[Array, "batch n_in"], kee
     shapes.check_inputs(network.layers, X)
     a, z, keep = [X], [], keep or (None,) * len(params)
     for i, (W, b) in enumerate(params):
-        z.append(_masked(a[i], keep[i]) @ _masked(W, network.masks[i]) + b)
+        z.append(masked(a[i], keep[i]) @ masked(W, network.masks[i]) + b)
         a.append(network.activations[i](z[i]))
     return Forward(tuple(a), tuple(z), keep)
 
@@ -147,7 +147,7 @@ def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None,
 
 def penalty(network: Network, params: Params) -> Array | float:
     """l2/2 times the sum of the squared weights; biases are left alone."""
-    connected = [_masked(W, network.masks[i]) for i, (W, _) in enumerate(params)]
+    connected = [masked(W, network.masks[i]) for i, (W, _) in enumerate(params)]
     return network.l2 / 2 * sum(namespace(W).sum(W**2) for W in connected)
 
 
@@ -179,15 +179,16 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
             delta.append(per_row * network.fused.delta(fwd.a[-1], Y))
         else:
             delta.append(network.activations[i].delta(error[-1], fwd.z[i], fwd.a[i + 1]))
-        W = _masked(params[i].W, network.masks[i])
-        dW = _masked(transposed_product(_masked(fwd.a[i], fwd.keep[i]), delta[-1]), network.masks[i])
+        W = masked(params[i].W, network.masks[i])
+        dW = masked(transposed_product(masked(fwd.a[i], fwd.keep[i]), delta[-1]), network.masks[i])
         gradient.append(Layer(dW + network.l2 * W if network.l2 else dW, namespace(W).sum(delta[-1], axis=0)))
         if i:
-            error.append(_masked(delta[-1] @ W.T, fwd.keep[i]))
+            error.append(masked(delta[-1] @ W.T, fwd.keep[i]))
     return Backward(tuple(error[::-1]), tuple(delta[::-1]), tuple(gradient[::-1]))
 
 
-def _masked(x: Array, mask: Any) -> Array:
+def masked(x: Array, mask: Any) -> Array:
+    """x where the mask is 1, and 0 where it is 0; None is a mask of ones."""
     return x if mask is None else x * namespace(x).asarray(mask, dtype=x.dtype)
 
 

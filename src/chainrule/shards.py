@@ -96,20 +96,26 @@ def scatter(tables: Iterable[Table], writer: ShardWriter) -> Shards:
 
 
 def shard_of(rows: np.ndarray, seed: int, n_shards: int) -> np.ndarray:
-    """The file of each row number: a hash (SplitMix64), so that it depends on nothing else.
-
-    References
-    ----------
-    Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators".
+    """The file of each row number: a hash, so that it depends on nothing else.
 
     >>> np.bincount(shard_of(np.arange(30_000), seed=0, n_shards=3)).round(-3).tolist()
     [10000, 10000, 10000]
     """
     z = rows.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64)
+    return (mixed(z) % np.uint64(n_shards)).astype(int)
+
+
+def mixed(z: np.ndarray) -> np.ndarray:
+    """A hash of whole numbers of 64 bits: SplitMix64.
+
+    References
+    ----------
+    Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators".
+    """
     z = z * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((z ^ (z >> np.uint64(31))) % np.uint64(n_shards)).astype(int)
+    return z ^ (z >> np.uint64(31))
 
 
 def shuffled_blocks(shards: Shards, rows: int, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -21,7 +21,7 @@ import numpy as np
 from chainrule import shapes
 from chainrule.arrays import Array
 from chainrule.averaging import check_decay
-from chainrule.batches import Table, checked_table
+from chainrule.batches import Table, checked_table, no_rows
 from chainrule.dropout import check_rate, keep
 from chainrule.history import NO_ROWS, appended
 from chainrule.keyboard import Keyboard, interruptible
@@ -32,6 +32,7 @@ from chainrule.loop import (
     State,
     about_to_learn,
     ended_epoch,
+    evaluated_batch,
     first_state,
     judged,
     learnt,
@@ -121,12 +122,7 @@ def _table_of(
 
     X, Y = columns(name for name in names if name not in apart), columns(targets)
     w = None if weights is None else batch.column(weights).to_numpy(zero_copy_only=False)
-    return checked_table(network, X, Y, w, dtype, "record batches") if batch.num_rows else _no_rows(network, dtype)
-
-
-def _no_rows(network: Network, dtype: str) -> Table:
-    n_in, n_out = network.layers[0], network.layers[-1]
-    return Table(np.empty((0, n_in), dtype), np.empty((0, n_out), dtype), np.empty(0, dtype))
+    return checked_table(network, X, Y, w, dtype, "record batches") if batch.num_rows else no_rows(network, dtype)
 
 
 def train_shards(
@@ -235,7 +231,7 @@ def block_program(
             packed = lax.dynamic_slice_in_dim(block, i * batch, batch)
             some = Table(packed[:, :n_in], packed[:, n_in:-1], packed[:, -1])
             kept = keep(network, dropout, seed, epoch, before + i, batch, block.dtype)
-            return learnt(network, rule, average, measures, now, some, kept)
+            return learnt(network, rule, average, measures, now, *evaluated_batch(network, now.params, some, kept))
 
         return lax.fori_loop(0, (there + batch - 1) // batch, step, now)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,13 +19,15 @@ import numpy as np
 from chainrule import shapes
 from chainrule.arrays import Array
 from chainrule.averaging import check_decay
-from chainrule.batches import bucket, checked_table, on_device, order_of
+from chainrule.batches import bucket, checked_table, no_rows, on_device, order_of
 from chainrule.dropout import check_rate, keep
 from chainrule.history import NO_ROWS, appended
 from chainrule.keyboard import Keyboard, interruptible
-from chainrule.loop import RUNNING, State, first_state, program
+from chainrule.loop import EPOCHS_PER_DISPATCH, RUNNING, State, first_state, program
 from chainrule.network import Network, Params
 from chainrule.outcome import Fit, Progress, Terminated, checked, finished, reason_name
+from chainrule.parallel import check_same, data_digest_together, of_first, ready_together
+from chainrule.processes import is_first, one_fate, told
 from chainrule.resuming import Resumable, Safe, as_numpy, data_digest, design_digest, resumed, safe_in
 from chainrule.rules import Rule
 from chainrule.stopping import MaxSeconds, NoImprovement, Stop
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from jaxtyping import Float
 
-EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
@@ -60,6 +61,7 @@ class Setting(NamedTuple):
     order: Callable[[int], np.ndarray] | None = None
     dropout: float = 0.0
     average: float = 0.0
+    together: bool = False
 
 
 def train(
@@ -84,6 +86,7 @@ def train(
     checkpoint: Callable[[State], None] | None = None,
     keep_every: int | None = None,
     resumable: Resumable | str | os.PathLike[str] | None = None,
+    together: bool = False,
 ) -> Fit:
     """Train until a goal is met.
 
@@ -128,6 +131,11 @@ def train(
         A folder in which the state is kept, or a `Resumable`, which says how often. The same call, after it was cut
         off, goes on from there and ends with the same numbers, bit for bit; it may ask for more `epochs`. SIGTERM
         finishes the epoch, keeps the state and raises `Terminated`, a SystemExit.
+    together
+        Whether the processes of `jax.distributed` train one network, each with its own rows: all their rows, in the
+        order of the processes, are the table, and so are the validation rows. All call `train` with the same
+        arguments but for the rows, and all get the same fit, that of one process with the whole table but for
+        rounding: see `chainrule.parallel`. Also for several devices of one process.
 
     Returns
     -------
@@ -159,7 +167,7 @@ def train(
     """
     _check_kinds(rule, stop, validation)
     if is_names(Y):
-        _check_streamable(batch_size, sample, order, checkpoint)
+        _check_streamable(batch_size, sample, order, checkpoint, together)
         return train_batches(
             network,
             params,
@@ -194,6 +202,7 @@ def train(
         order,
         dropout,
         average,
+        together,
     )
     if epochs < 1 or int(epochs) != epochs:
         raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
@@ -201,16 +210,23 @@ def train(
 
     with jax.enable_x64(dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:
         ready = ready_for(setting)
-        with nullcontext() if resumable is None else safe_in(resumable, digests_of(setting)) as safe:
-            return _drive(ready, epochs, stop, keyboard, progress, checkpoint, keep_every, safe)
+        if together:
+            check_same(f"{design_of(setting)} {epochs}")
+        digests = {} if resumable is None else {"design": design_of(setting), "data": ready.digest()}
+        with ExitStack() as stack:
+            with one_fate() if together else nullcontext():
+                keeps = resumable is not None and (not together or is_first())
+                safe = stack.enter_context(safe_in(resumable, digests)) if keeps else None  # pyright: ignore
+                begun = resumed(safe, ready.state) if safe else (ready.state, NO_ROWS)
+            begun = of_first(*begun) if together and resumable is not None else begun
+            return _drive(ready, begun, epochs, stop, keyboard, progress, checkpoint, keep_every, safe)
 
 
-def digests_of(setting: Setting) -> dict[str, str]:
-    """What tells a training from others: its design, and its data."""
+def design_of(setting: Setting) -> str:
+    """What tells a training from others, but for its data."""
     of = setting
     how = (of.batch_size, of.stop, of.seed, of.dtype, of.sample, of.dropout, of.average)
-    design = design_digest(of.network, of.params, of.rule, *how)
-    return {"design": design, "data": data_digest((of.X, of.Y, of.weights, *(of.validation or ())))}
+    return design_digest(of.network, of.params, of.rule, *how)
 
 
 class Before(NamedTuple):
@@ -272,6 +288,18 @@ class Ready(NamedTuple):
     n: int
     batch: int | None
     order: Callable[[int], np.ndarray]
+    digest: Callable[[], str]  # of the data
+    agreed: Callable[[Looked], Looked]
+
+
+class Looked(NamedTuple):
+    """What Python sees and decides between two dispatches; of several processes, all the same."""
+
+    epochs: int  # to dispatch next
+    seconds: float
+    is_due: bool  # the state is to be kept
+    pressed: bool
+    terminated: bool
 
 
 def ready_for(setting: Setting) -> Ready:
@@ -280,9 +308,11 @@ def ready_for(setting: Setting) -> Ready:
     _check_settings(batch_size, of.sample, of.dtype, stop, of.validation)
     check_rate(of.dropout)
     check_decay(of.average)
+    shapes.check_params(network.layers, of.params)
+    if setting.together:
+        return _ready_together(setting)
     table = checked_table(network, of.X, of.Y, of.weights, of.dtype, "training")
     held = None if of.validation is None else checked_table(network, *_three(of.validation), of.dtype, "validation")
-    shapes.check_params(network.layers, of.params)
     n = len(table.X)
     batch = None if batch_size is None else min(int(batch_size), n)
     data, validating = (None if t is None else on_device(t) for t in (table, held))
@@ -291,7 +321,41 @@ def ready_for(setting: Setting) -> Ready:
     tiny = (batch or n) * network.n_weights <= TINY
     run = program(network, rule, tuple(stop), batch, of.dropout, of.average, tiny)
     run = partial(run, data=data, held=validating)
-    return Ready(run, state, network, n, batch, of.order or partial(_order, of.seed, n, of.sample))
+    order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(_data_of, setting)
+    return Ready(run, state, network, n, batch, order, digest, _alone)
+
+
+def _data_of(setting: Setting) -> str:
+    return data_digest((setting.X, setting.Y, setting.weights, *(setting.validation or ())))
+
+
+def _alone(looked: Looked) -> Looked:
+    return looked
+
+
+def _ready_together(setting: Setting) -> Ready:
+    """The same, of what all processes have."""
+    of, network = setting, setting.network
+    with one_fate():
+        table = checked_table(network, of.X, of.Y, of.weights, of.dtype, "training")
+        held = None
+        if of.validation is not None:
+            X, Y, w = _three(of.validation)
+            some = len(X) > 0  # this process may have none
+            held = checked_table(network, X, Y, w, of.dtype, "validation") if some else no_rows(network, of.dtype)
+    how = (of.batch_size, of.stop, of.seed, of.dropout, of.average)
+    run, state, n = ready_together(network, of.rule, of.params, table, held, *how)
+    batch = None if of.batch_size is None else min(int(of.batch_size), n)
+    order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(data_digest_together, (table, held))
+    return Ready(run, state, network, n, batch, order, digest, _agreed)
+
+
+def _agreed(looked: Looked) -> Looked:
+    """The first process says how long, anyone says that it was interrupted."""
+    everyones = told(np.array(looked, np.float64))
+    epochs, seconds, is_due, _, _ = everyones[0].tolist()
+    pressed, terminated = (bool(column.any()) for column in everyones.T[-2:])
+    return Looked(int(epochs), seconds, bool(is_due), pressed, terminated)
 
 
 def _order(seed: int, n: int, sample: str, epoch: int) -> np.ndarray:
@@ -300,6 +364,7 @@ def _order(seed: int, n: int, sample: str, epoch: int) -> np.ndarray:
 
 def _drive(
     ready: Ready,
+    begun: tuple[State, np.ndarray],
     epochs: int,
     stop: Sequence[Stop],
     keyboard: Keyboard,
@@ -309,17 +374,24 @@ def _drive(
     safe: Safe | None,
 ) -> Fit:
     """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
-    run, first, network, n, batch, order = ready
-    state, rows = resumed(safe, first) if safe else (first, NO_ROWS)
+    run, _, network, n, batch, order, _, agreed = ready
+    state, rows = begun
     done, reason, seconds = int(state.epoch), int(state.reason), rows[-1, -1] if len(rows) else 0.0
     if checkpoint and not done:
         checkpoint(as_numpy(state))
     began, kept, slots = time.perf_counter() - seconds, done, _order_slots(n, batch)
     limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
     k = max(1, int(FIRST_DISPATCH / (3 * n * network.n_weights))) if limit == np.inf else 1
-    while done < epochs and reason == RUNNING and not keyboard.pressed and seconds < limit:
-        k = min(k, len(slots), epochs - done, _next_kept(done, keep_every) - done if checkpoint else epochs)
+
+    def look(k: int, now: float) -> Looked:
         k = min(k, safe.epochs_left(done)) if safe else k
+        is_due = safe is not None and safe.is_due(done)
+        return agreed(Looked(k, now, is_due, keyboard.pressed, keyboard.terminated))
+
+    looked = look(k, seconds)
+    while done < epochs and reason == RUNNING and not looked.pressed and seconds < limit:
+        k = min(looked.epochs, len(slots), epochs - done)
+        k = min(k, _next_kept(done, keep_every) - done) if checkpoint else k
         for i in range(k if batch else 0):
             slots[i, :n] = _checked_order(order(done + i + 1), n)
         started = time.perf_counter()
@@ -333,9 +405,10 @@ def _drive(
         if checkpoint and ran and done == _next_kept(done - 1, keep_every):
             checkpoint(as_numpy(state))
             kept = done
-        if safe and safe.is_due(done):
+        looked = look(_next_count(k, spent, limit - seconds), seconds)
+        seconds = looked.seconds
+        if safe and looked.is_due:
             safe.keep(as_numpy(state), rows)
-        k = _next_count(k, spent, limit - seconds)
         if progress and ran:
             progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
 
@@ -343,9 +416,9 @@ def _drive(
         checkpoint(as_numpy(state))
     if safe and safe.epoch < done:
         safe.keep(as_numpy(state), rows)
-    if keyboard.terminated and done < epochs and reason == RUNNING:
+    if looked.terminated and done < epochs and reason == RUNNING:
         raise Terminated(safe.epoch if safe else 0)
-    stopped_by = reason_name(reason, stop, seconds >= limit, keyboard.pressed and done < epochs)
+    stopped_by = reason_name(reason, stop, seconds >= limit, looked.pressed and done < epochs)
     fit = finished(state, rows, stopped_by, network, batch)
     return checked(fit)
 
@@ -392,10 +465,11 @@ def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 
 
-def _check_streamable(batch_size: Any, sample: str, order: Any, checkpoint: Any) -> None:
+def _check_streamable(batch_size: Any, sample: str, order: Any, checkpoint: Any, together: bool) -> None:
     if batch_size is None:
         raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
     given = {"sample": sample != "permutation", "order": order is not None, "checkpoint": checkpoint is not None}
+    given["together"] = together
     for name in (name for name, there in given.items() if there):
         raise ValueError(f"{name}: cannot be given for rows that are streamed")
 

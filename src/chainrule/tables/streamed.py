@@ -79,7 +79,7 @@ def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **
     seed, n = preparing["seed"], count_rows(source)
     if n == 0:
         raise InputError(f"{source.name}: there is a header but no row of data")
-    numbered = _numbered(source, seed, preparing["test_size"], preparing["validation_size"])
+    numbered = with_parts(_numbered(source), seed, preparing["test_size"], preparing["validation_size"])
     some = numbered._replace(sql=f"(SELECT * FROM {numbered.sql} WHERE {_hashed(seed, 'sample')} < {SAMPLE / n})")
     prepared = prepare(some, targets, whole=source, part=PART, **preparing)
     if balanced:
@@ -117,15 +117,18 @@ def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int,
     return Streamed(prepared, rows, held, n)
 
 
-def _numbered(source: Source, seed: int, test: float, validation: float) -> Source:
-    """The source with the number and the part of each row."""
+def _numbered(source: Source) -> Source:
+    """The source with the number of each row, from 1."""
+    sql = f"(SELECT *, row_number() OVER () AS {quoted(NUMBER)} FROM {source.sql})"
+    return source._replace(sql=sql, types={**source.types, NUMBER: "BIGINT"})
+
+
+def with_parts(numbered: Source, seed: int, test: float, validation: float) -> Source:
+    """The numbered rows with the part of each."""
     u, v = _hashed(seed, "test"), _hashed(seed, "validation")
     part = f"CASE WHEN {u} < {test} THEN {TEST} WHEN {v} < {validation} THEN {VALIDATION} ELSE {TRAIN} END"
-    inner = f"(SELECT *, row_number() OVER () AS {quoted(NUMBER)} FROM {source.sql})"
-    return source._replace(
-        sql=f"(SELECT *, {part} AS {quoted(PART)} FROM {inner})",
-        types={**source.types, NUMBER: "BIGINT", PART: "INTEGER"},
-    )
+    sql = f"(SELECT *, {part} AS {quoted(PART)} FROM {numbered.sql})"
+    return numbered._replace(sql=sql, types={**numbered.types, PART: "INTEGER"})
 
 
 def _hashed(seed: int, what: str) -> str:
@@ -162,29 +165,35 @@ def _scattered(
         ShardWriter(folder / "train", files, seed, n_in, n_out, dtype) as train,
         ShardWriter(folder / "validation", files, seed, n_in, n_out, dtype) as validation,
     ):
-        for part, table in _encoded(prepared, numbered, dtype, balanced):
+        class_weights = class_weights_of(prepared) if balanced else None
+        for part, table in encoded(prepared.encoding, prepared.target, numbered, dtype, class_weights):
             for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
                 writer.add(Table(*(x[of] for x in table)))
     rows, held = train.shards(), validation.shards()
     return rows, held if held.n else None
 
 
-def _encoded(prepared: Prepared, numbered: Source, dtype: str, balanced: bool) -> Iterator[tuple[np.ndarray, Table]]:
+def class_weights_of(prepared: Prepared) -> np.ndarray:
+    """The weight of a row of each class such that the classes weigh the same in all, and a row 1 on average."""
+    return 1 / (prepared.frequencies * len(prepared.frequencies))
+
+
+def encoded(
+    encoding: Encoding, target: Target, numbered: Source, dtype: str, class_weights: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, Table]]:
     """The rows with a target, some at a time: their parts, and what the network is given."""
     import pyarrow as pa
 
-    target = prepared.target
-    wanted = [*prepared.encoding.read_as, *target.columns]
+    wanted = [*encoding.read_as, *target.columns]
     columns = [(c.name, value_sql(numbered, c)) for c in wanted] + [(PART, quoted(PART))]
-    weight = 1 / (prepared.frequencies * len(prepared.frequencies)) if balanced else None
     for batch in batches(numbered, columns):
         table = pa.Table.from_batches([batch])
         for name in target.names:
             table = table.filter(table.column(name).is_valid())
-        X, Y = prepared.encoding.encode(table, dtype), encode_target(target, table).astype(dtype)
+        X, Y = encoding.encode(table, dtype), encode_target(target, table).astype(dtype)
         w = np.ones(len(X), dtype)
-        if weight is not None:
-            w = weight[(Y[:, 0] > 0.5).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)].astype(dtype)
+        if class_weights is not None:
+            w = class_weights[(Y[:, 0] > 0.5).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)].astype(dtype)
         yield table.column(PART).to_numpy(), Table(X, Y, w)
 
 

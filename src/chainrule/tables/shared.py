@@ -1,0 +1,168 @@
+"""A table that several processes train on together: one prepares it, each reads the rows that are its own.
+
+The rows of the source, in their order, are cut into as many ranges as there are processes. Which part a row belongs to
+(training, validation, test) is a hash of its number, as it is of rows that are streamed, so that it does not depend on
+how many processes there are. The encoding comes from a sample and from sums over all training rows.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.batches import Table
+from chainrule.errors import InputError
+from chainrule.outcome import Fit, Progress
+from chainrule.processes import first_tells, is_first, one_fate, told
+from chainrule.resuming import Resumable
+from chainrule.tables.encoding import encoding_from_json
+from chainrule.tables.preparing import Prepared
+from chainrule.tables.reading import PARQUET_SUFFIXES, Source, first_row, literal, quoted
+from chainrule.tables.recipe import Recipe
+from chainrule.tables.splitting import Split
+from chainrule.tables.streamed import (
+    NUMBER,
+    TRAIN,
+    VALIDATION,
+    class_weights_of,
+    encoded,
+    prepare_sample,
+    with_parts,
+)
+from chainrule.tables.target import target_from_json
+from chainrule.training import train
+
+
+class Shared(NamedTuple):
+    """The rows of this process, and what all know; the sample, prepared, has rows in the first process alone."""
+
+    prepared: Prepared
+    rows: Table
+    held: Table | None  # None where no process has any
+    n_rows: int  # of all processes: in the source,
+    n_train: int  # and to train on
+
+
+def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Shared:
+    """Prepare in the first process, then read in all; `preparing` are the arguments of `prepare`.
+
+    Raises
+    ------
+    InputError
+        As `prepare`, in all processes.
+    """
+    import jax
+
+    sample, known = None, b""
+    with one_fate():
+        if not source.files:
+            raise InputError("--sql: processes read files: write the rows to one, COPY (...) TO 'rows.parquet'")
+        if is_first():
+            sample = prepare_sample(source, balanced=balanced, **preparing)
+            weights = class_weights_of(sample.prepared).tolist() if balanced else None
+            known = json.dumps(_to_json(sample.prepared, sample.n_rows, weights)).encode()
+    known = json.loads(first_tells(known))
+    prepared = sample.prepared if sample else _from_json(known, preparing["dtype"])
+    n, me, processes = known["n_rows"], jax.process_index(), jax.process_count()
+    with one_fate():
+        begin, end = (n * k // processes for k in (me, me + 1))
+        chances = preparing["seed"], preparing["test_size"], preparing["validation_size"]
+        mine = with_parts(rows_between(source, begin, end), *chances)
+        weights = None if known["class_weights"] is None else np.array(known["class_weights"])
+        rows, held = _read(prepared, mine, preparing["dtype"], weights)
+        if not len(rows.X):
+            raise InputError(f"rows {begin + 1:,} to {end:,}: none of them is to train on; use fewer processes")
+    n_train, n_held = told(np.array([len(rows.X), len(held.X)])).sum(axis=0).tolist()
+    return Shared(prepared, rows, held if n_held else None, n, n_train)
+
+
+def _to_json(prepared: Prepared, n_rows: int, class_weights: list[float] | None) -> dict[str, Any]:
+    return {
+        "encoding": prepared.encoding.to_json(),
+        "target": prepared.target.to_json(),
+        "sample": [len(rows) for rows in prepared.split],
+        "n_rows": n_rows,
+        "class_weights": class_weights,
+    }
+
+
+def _from_json(known: dict[str, Any], dtype: str) -> Prepared:
+    """What the first process prepared, without the rows of its sample."""
+    import pyarrow as pa
+
+    encoding, target = encoding_from_json(known["encoding"]), target_from_json(known["target"])
+    X, Y = np.empty((0, len(encoding.inputs)), dtype), np.empty((0, target.n_outputs), dtype)
+    split = Split(*map(np.arange, known["sample"]))
+    return Prepared(encoding, target, split, X, Y, pa.table({}), np.empty(0, int), known["n_rows"], ())
+
+
+def rows_between(source: Source, begin: int, end: int) -> Source:
+    """The rows numbered `begin` + 1 to `end`, with their numbers; of Parquet files no others are read."""
+    if all(path.lower().endswith(PARQUET_SUFFIXES) for path in source.files):
+        sql = (
+            " UNION ALL ".join(_of_parquet(source, begin, end)) or f"SELECT *, 0 AS {quoted(NUMBER)} FROM {source.sql}"
+        )
+    else:
+        some = f"(SELECT * FROM {source.sql} LIMIT {end - begin} OFFSET {begin})"
+        sql = f"SELECT *, {begin} + row_number() OVER () AS {quoted(NUMBER)} FROM {some}"
+    return source._replace(sql=f"({sql})", types={**source.types, NUMBER: "BIGINT"})
+
+
+def _of_parquet(source: Source, begin: int, end: int) -> Iterator[str]:
+    """A query for each file that has rows of the range; numbers of rows are in the files' own footers."""
+    before = 0
+    for path in source.files:
+        file = f"[{literal(glob.escape(path))}]"
+        (n,) = first_row(source, f"SELECT num_rows FROM parquet_file_metadata({file})")
+        low, high = max(begin - before, 0), min(end - before, n)
+        if low < high:
+            yield (
+                f"SELECT * EXCLUDE (file_row_number), {before + 1} + file_row_number AS {quoted(NUMBER)} "
+                f"FROM read_parquet({file}, file_row_number = true) "
+                f"WHERE file_row_number BETWEEN {low} AND {high - 1}"
+            )
+        before += n
+
+
+def _read(prepared: Prepared, mine: Source, dtype: str, class_weights: np.ndarray | None) -> tuple[Table, Table]:
+    """The rows of this process, encoded: those to train on, and those that choose the epoch."""
+    pieces = list(encoded(prepared.encoding, prepared.target, mine, dtype, class_weights))
+    parts = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, int)
+    whole = [np.concatenate(columns) for columns in zip(*(table for _, table in pieces), strict=True)]
+    rows, held = (Table(*(x[parts == part] for x in whole)) for part in (TRAIN, VALIDATION))
+    return rows, held
+
+
+def fit_shared(
+    shared: Shared,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    dtype: str = "float32",
+    progress: Callable[[Progress], None] | None = None,
+    resumable: Resumable | None = None,
+) -> Fit:
+    """Train the recipe's network on the rows of all processes, watching the validation rows if there are any."""
+    return train(
+        recipe.network,
+        recipe.params,
+        shared.rows.X,
+        shared.rows.Y,
+        rule=recipe.rule,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        stop=recipe.stop,
+        seed=seed,
+        dtype=dtype,
+        weights=shared.rows.weights,
+        validation=shared.held,
+        dropout=recipe.dropout,
+        average=recipe.average,
+        progress=progress,
+        resumable=resumable,
+        together=True,
+    )

@@ -1,0 +1,99 @@
+"""However many processes or devices train together, the result is that of one, to rounding."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import parallel
+from tests.contract.together import CASES, fitted, numbers
+
+SCRIPT = Path(__file__).parent / "together.py"
+ALL = tuple(CASES)
+SOME = ("rmse", "rmse of whole tables", "weighted", "early stopping", "dropout and averages")
+FEW = ("rmse", "early stopping")
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def run_all(folder, processes, devices, cases):
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    words = [sys.executable, str(SCRIPT), f"127.0.0.1:{free_port()}", str(processes)]
+    out = folder / f"{processes}-{devices}.npz"
+    running = [
+        subprocess.Popen([*words, str(i), str(out), *cases], env=environment, stderr=subprocess.PIPE, text=True)
+        for i in range(processes)
+    ]
+    told = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, told
+    return dict(np.load(out))
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return {case: numbers(fitted(case, lambda rows: rows, False)) for case in CASES}
+
+
+@pytest.mark.xdist_group("processes")
+@pytest.mark.parametrize(("processes", "devices", "cases"), [(1, 3, ALL), (2, 1, SOME), (4, 1, FEW), (2, 2, FEW)])
+def test_the_same_as_alone(alone, tmp_path, processes, devices, cases):
+    found = run_all(tmp_path, processes, devices, cases)
+    assert list(found) == list(cases)
+    for case in cases:
+        np.testing.assert_allclose(found[case], alone[case], rtol=1e-5, atol=1e-6, err_msg=case)
+
+
+@pytest.mark.xdist_group("processes")
+def test_the_cases_are_different(alone):
+    seen = {tuple(some.round(9).tolist()) for some in alone.values()}
+    assert len(seen) == len(CASES)
+
+
+def test_one_reduction_a_step():
+    """The program has one all-reduce in the update, one for the rows of epochs and table, and one to validate."""
+    import jax
+
+    network = cr.Network([5, 12, 1], ["tanh", "identity"])
+    rng = np.random.default_rng(0)
+    table = parallel.Table(*(x.astype("float32") for x in (rng.normal(size=(8, 5)), np.ones((8, 1)), np.ones(8))))
+    rule = cr.optax_rule("adam", 1e-3)
+    params = cr.initialize(network, seed=0, dtype="float32")
+    together = parallel.ready_together(network, rule, params, table, table, 4, (), 0, 0.0, 0.0)
+    seen = []
+    program = parallel.batch_program(network, rule, (), 4, 0.0, 0.0)
+
+    def spy(*arguments):
+        seen.append(jax.make_jaxpr(program)(*arguments))
+        return program(*arguments)
+
+    together.run.keywords  # noqa: B018  it is a partial, whose first argument is the program
+    parallel._run(spy, *together.run.args[1:], together.state, np.arange(8)[None], 8, 1)
+    assert str(seen[0]).count("psum") == 4
+
+
+def test_rows_have_the_same_digest_in_whatever_hands(monkeypatch):
+    rng = np.random.default_rng(0)
+    table = parallel.Table(rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), np.ones(11))
+    cut = [parallel.Table(*(x[some] for x in table)) for some in (slice(4), slice(4, None))]
+    parts = parallel.digest_sum(cut[0], 0), parallel.digest_sum(cut[1], 4)
+    whole = parallel.digest_sum(table, 0)
+    assert sum(parts) % 2**64 == whole
+    swapped = parallel.Table(*(x[[1, 0, *range(2, 11)]] for x in table))
+    assert parallel.digest_sum(swapped, 0) != whole
+    table.X[3, 1] = np.nextafter(table.X[3, 1], 9)
+    assert parallel.digest_sum(table, 0) != whole
+
+
+def test_rows_that_are_streamed_are_refused():
+    network = cr.Network([2, 1])
+    with pytest.raises(ValueError, match="together: cannot be given for rows that are streamed"):
+        cr.train(network, cr.initialize(network), [], ["y"], rule=cr.gradient_descent(0.1), batch_size=2, together=True)
