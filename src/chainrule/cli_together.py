@@ -106,17 +106,15 @@ def train_together(
     shown: Shown,
 ) -> None:
     """What one of several processes does; the first one writes and speaks."""
-    from jax.errors import JaxRuntimeError
-
-    from chainrule.processes import join
+    from chainrule.processes import has_lost_others, join
     from chainrule.supervising import LOST_OTHERS
 
     try:
         join(told.place)
         use_compilation_cache()
         _train_among_others(told, data, sql, test_file, wishes, preparing, balanced, keeping, shown)
-    except JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
+    except (RuntimeError, ValueError) as error:
+        if not has_lost_others(error):
             raise
         print(error, file=sys.__stderr__, flush=True)
         os._exit(LOST_OTHERS)  # at once: to part from the others in good order is no longer possible

@@ -96,6 +96,12 @@ def leave() -> None:
     jax.distributed.shutdown()
 
 
+def has_lost_others(error: Exception) -> bool:
+    """Whether an error of JAX says that another process could not be reached any more."""
+    text = str(error)
+    return any(word in text for word in ("Gloo ", "NCCL ", "coordination service", "heartbeat")) and ": " in text
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks."""
     import jax

@@ -43,7 +43,6 @@ def alone():
     return {case: numbers(fitted(case, lambda rows: rows, False)) for case in CASES}
 
 
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize(("processes", "devices", "cases"), [(1, 3, ALL), (2, 1, SOME), (4, 1, FEW), (2, 2, FEW)])
 def test_the_same_as_alone(alone, tmp_path, processes, devices, cases):
     found = run_all(tmp_path, processes, devices, cases)
@@ -52,7 +51,6 @@ def test_the_same_as_alone(alone, tmp_path, processes, devices, cases):
         np.testing.assert_allclose(found[case], alone[case], rtol=1e-5, atol=1e-6, err_msg=case)
 
 
-@pytest.mark.xdist_group("processes")
 def test_the_cases_are_different(alone):
     seen = {tuple(some.round(9).tolist()) for some in alone.values()}
     assert len(seen) == len(CASES)

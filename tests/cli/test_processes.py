@@ -1,0 +1,182 @@
+"""Several processes: the same run, and the same again when one of them is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import PENGUINS
+from tests.contract.test_processes import free_port
+
+COMMAND = [sys.executable, "-m", "chainrule.cli", "train"]
+SETTINGS = [PENGUINS, "--target", "species", "--hidden", "4", "--dropout", "0", "--epochs", "90", "--patience", "99"]
+RUN = [*map(str, SETTINGS), "--batch-size", "32", "--save-every", "1", "-q", "-o", "run"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_programs(tmp_path_factory):
+    """One cache for all the runs, which are of one design."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "CACHE", str(tmp_path_factory.getbasetemp().parent / "programs"))
+        yield
+
+
+CACHE = ""
+
+
+def start(*words, cwd, **more):
+    cache = {"JAX_COMPILATION_CACHE_DIR": CACHE, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    environment = {**os.environ, **cache, **more}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*COMMAND, *words], cwd=cwd, env=environment, **pipes)
+
+
+def trained(*words, cwd, code=0):
+    with start(*words, cwd=cwd) as process:
+        out, err = process.communicate()
+    assert process.returncode == code, err
+    return out, err
+
+
+def history(run):
+    return np.genfromtxt(run / "history.csv", delimiter=",", names=True)
+
+
+def model(run):
+    return (run / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A run of two processes that nothing happened to."""
+    folder = tmp_path_factory.mktemp("two")
+    trained(*RUN, "--processes", "2", cwd=folder)
+    return folder / "run"
+
+
+def test_one_process_does_the_same(two, tmp_path):
+    trained(*RUN, "--processes", "1", cwd=tmp_path)
+    for name in ("epoch", "cost", "validation_cost", "validation_metric"):
+        np.testing.assert_allclose(history(tmp_path / "run")[name], history(two)[name], rtol=1e-4, err_msg=name)
+    scores = [json.loads((run / "metrics.json").read_text())["test_scores"] for run in (two, tmp_path / "run")]
+    assert scores[0]["network"].keys() == scores[1]["network"].keys()
+    assert scores[0]["network"]["accuracy"] == scores[1]["network"]["accuracy"]
+
+
+def process_of(supervisor, number):
+    """The pid of one of the processes that a supervisor has started, when it has."""
+    for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        told = [x for x in Path(f"/proc/{child}/environ").read_text().split("\0") if x.startswith("CHAINRULE_PROCESS=")]
+        if told and json.loads(told[0].partition("=")[2])[0][2] == number:
+            return int(child)
+    raise AssertionError(f"process {number} is not there")
+
+
+def wait_for_a_state(process, folder, epoch=3):
+    until = time.monotonic() + 120
+    while not any(int(p.stem.removeprefix("epoch-")) >= epoch for p in folder.glob("run/resume/epoch-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "lost", "told"),
+    [
+        (signal.SIGKILL, 0, "process 0 was ended by SIGKILL"),
+        (signal.SIGKILL, 1, "process 1 was ended by SIGKILL"),
+        (signal.SIGSTOP, 1, "process 1 stood still"),
+    ],
+)
+def test_a_lost_process_changes_nothing(two, tmp_path, number, lost, told):
+    with start(*RUN, "--processes", "2", cwd=tmp_path) as process:
+        wait_for_a_state(process, tmp_path)
+        os.kill(process_of(process.pid, lost), number)
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert err == f"chainrule: {told}; all start anew from the last state kept (1 of 3 times)\n"
+    assert model(tmp_path / "run") == model(two)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(p.name for p in two.iterdir())
+
+
+def test_sigterm_then_more_processes(two, tmp_path):
+    with start(*RUN, "--processes", "2", cwd=tmp_path) as process:
+        wait_for_a_state(process, tmp_path)
+        process.terminate()
+        _, err = process.communicate()
+    assert process.returncode == 143
+    assert "go on with: chainrule train --resume run" in err
+    trained("--resume", "run", "--processes", "3", cwd=tmp_path)
+    np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
+
+
+def test_so_many_restarts_and_no_more(tmp_path):
+    with start(*RUN, "--processes", "2", "--max-restarts", "0", cwd=tmp_path) as process:
+        wait_for_a_state(process, tmp_path)
+        os.kill(process_of(process.pid, 1), signal.SIGKILL)
+        _, err = process.communicate()
+    assert process.returncode == 75
+    assert "and that was the last start; go on with: chainrule train --resume run" in err
+    trained("--resume", "run", cwd=tmp_path)
+
+
+def test_by_hand_at_a_coordinator(two, tmp_path):
+    place = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id"]
+    with start(*RUN, *place, "1", cwd=tmp_path) as other, start(*RUN, *place, "0", cwd=tmp_path) as first:
+        told = first.communicate(), other.communicate()
+    assert (first.returncode, other.returncode) == (0, 0), told
+    assert told == (("run\n", ""), ("", ""))
+    assert model(tmp_path / "run") == model(two)
+
+
+SLURM = {"SLURM_JOB_ID": "77", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+
+
+def test_under_slurm(two, tmp_path):
+    of = [{**SLURM, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
+    with start(*RUN, cwd=tmp_path, **of[0]) as first, start(*RUN, cwd=tmp_path, **of[1]) as other:
+        told = first.communicate(), other.communicate()
+    assert (first.returncode, other.returncode) == (0, 0), told
+    assert model(tmp_path / "run") == model(two)
+
+
+def test_what_one_refuses_all_refuse(tmp_path):
+    _, err = trained("nowhere.csv", "--target", "y", "--processes", "2", "-o", "run", cwd=tmp_path, code=1)
+    assert err == "chainrule: nowhere.csv: no such file\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_settings_elsewhere(tmp_path):
+    place = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id"]
+    with (
+        start(*RUN, *place, "1", "--learning-rate", "0.5", cwd=tmp_path) as other,
+        start(*RUN, *place, "0", cwd=tmp_path) as first,
+    ):
+        told = first.communicate()[1], other.communicate()[1]
+    assert first.returncode == other.returncode == 1
+    assert "process 1 would train another network, from other parameters or in another way" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--processes", "0"], "--processes: expected 1 or more"),
+        (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: 0 or more"),
+        (["--processes", "2", "--process-id", "1"], "leave --coordinator and its like out"),
+        (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
+        (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
+        (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "--process-id: expected 0 to 1"),
+        (["--processes", "2", "--stream"], "--stream: each of several processes"),
+        (["--processes", "2", "--keep-every", "5"], "--keep-every: updates of several"),
+    ],
+)
+def test_wrong_use(chainrule, words, why):
+    result = chainrule("train", PENGUINS, "--target", "species", *words)
+    assert result.code == 2
+    assert why in result.err
