@@ -32,3 +32,12 @@ def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
     if name not in known:
         raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
     return known[name]
+
+
+def shortened(text: str) -> str:
+    """At most 60 characters of it, for messages.
+
+    >>> len(shortened("x" * 1000))
+    60
+    """
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -405,12 +405,12 @@ def _drive(
         if checkpoint and ran and done == _next_kept(done - 1, keep_every):
             checkpoint(as_numpy(state))
             kept = done
+        if progress and ran:
+            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
         looked = look(_next_count(k, spent, limit - seconds), seconds)
         seconds = looked.seconds
         if safe and looked.is_due:
             safe.keep(as_numpy(state), rows)
-        if progress and ran:
-            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
 
     if checkpoint and kept < done:
         checkpoint(as_numpy(state))

@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = ["train", "predict", "evaluate", "explain", "export", "check", "count", "examples"]
 HEAVY = ["jax", "sklearn", "scipy", "duckdb", "pyarrow", "optax", "numpy", "rich", "safetensors"]
-SCREEN = (50, 80)
+SCREEN = (51, 80)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

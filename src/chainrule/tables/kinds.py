@@ -6,11 +6,12 @@ there reads as a number is a column of numbers, and so on: the same file means t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from chainrule.errors import InputError
-from chainrule.tables.reading import Source, first_row, literal, quoted
+from chainrule.names import shortened
+from chainrule.tables.reading import COLUMNS_AT_ONCE, Source, first_row, literal, quoted
 
 Kind = Literal["number", "boolean", "date", "timestamp", "time", "text", "empty", "other"]
 
@@ -42,10 +43,17 @@ def kinds_of(source: Source, names: Sequence[str]) -> list[Column]:
     """The kind of each column, from all of its values."""
     if not names:
         return []
-    tests = [test for name in names for test in _tests(source, name)]
-    row = first_row(source, f"SELECT {', '.join(tests)} FROM {source.sql}")
-    per_column = len(tests) // len(names)
-    return [_kind(source, name, row[i * per_column : (i + 1) * per_column]) for i, name in enumerate(names)]
+    answers = _answers(source, [_tests(source, name) for name in names])
+    return [_kind(source, name, answer) for name, answer in zip(names, answers, strict=True)]
+
+
+def _answers(source: Source, tests: Sequence[Sequence[str]]) -> Iterator[Sequence[Any]]:
+    """What the tests of each column give over all rows; of some columns at a time."""
+    for start in range(0, len(tests), COLUMNS_AT_ONCE):
+        some = tests[start : start + COLUMNS_AT_ONCE]
+        row = iter(first_row(source, f"SELECT {', '.join(test for of in some for test in of)} FROM {source.sql}"))
+        for of in some:
+            yield [next(row) for _ in of]
 
 
 def strays(source: Source, columns: Sequence[Column]) -> list[str]:
@@ -53,10 +61,9 @@ def strays(source: Source, columns: Sequence[Column]) -> list[str]:
     texts = [column.name for column in columns if column.kind == "text" and _family(source, column.name) == "text"]
     if not texts:
         return []
-    tests = [f"count({x}), count(TRY_CAST({x} AS DOUBLE))" for x in (_present(source, name) for name in texts)]
-    counts = first_row(source, f"SELECT {', '.join(tests)} FROM {source.sql}")
+    tests = [[f"count({x})", f"count(TRY_CAST({x} AS DOUBLE))"] for x in (_present(source, name) for name in texts)]
     lines = []
-    for name, present, numbers in zip(texts, counts[::2], counts[1::2], strict=True):
+    for name, (present, numbers) in zip(texts, _answers(source, tests), strict=True):
         if 0.9 * present <= numbers < present:
             row, value = _first_bad(source, Column(name, "number"))
             lines.append(
@@ -89,9 +96,8 @@ def check_values(source: Source, columns: Sequence[Column]) -> None:
     checked = [c for c in columns if c.kind != "text"]
     if not checked:
         return
-    counts = [f"count(*) FILTER ({_is_bad(source, column)})" for column in checked]
-    row = first_row(source, f"SELECT {', '.join(counts)} FROM {source.sql}")
-    for column, bad in zip(checked, row, strict=True):
+    counts = [[f"count(*) FILTER ({_is_bad(source, column)})"] for column in checked]
+    for column, (bad,) in zip(checked, _answers(source, counts), strict=True):
         if bad:
             number, value = _first_bad(source, column)
             more = f" ({bad:,} such values)" if bad > 1 else ""
@@ -103,7 +109,7 @@ def check_values(source: Source, columns: Sequence[Column]) -> None:
             )
             raise InputError(
                 f"{source.name}: column {column.name!r}, row {number}: expected {WORDS[column.kind]}, "
-                f"got {value!r}{more}; {fix}"
+                f"got {shortened(value)!r}{more}; {fix}"
             )
 
 

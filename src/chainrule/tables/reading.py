@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError
-from chainrule.names import nearest
+from chainrule.names import nearest, shortened
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,6 +29,9 @@ JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t", "|")
 ROWS_PER_BATCH = 50_000
+MOST_COLUMNS = 10_000
+COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
+LONGEST_HEADER = 2**20  # characters
 
 
 class Source(NamedTuple):
@@ -85,8 +88,16 @@ def first_row(source: Source, sql: str) -> tuple[Any, ...]:
 
 def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
     """A whole Arrow table of (name, SQL expression) columns, rows in the order of the files."""
+    at_once = COLUMNS_AT_ONCE if source.files else len(columns)  # a query may give its rows in another order each time
     with _explaining(source):
-        return source.connection.sql(select(source, columns)).to_arrow_table()
+        read = [
+            source.connection.sql(select(source, columns[i : i + at_once])).to_arrow_table()
+            for i in range(0, len(columns), at_once)
+        ]
+    table = read[0]
+    for name, column in ((name, more.column(name)) for more in read[1:] for name in more.column_names):
+        table = table.append_column(name, column)
+    return table
 
 
 def batches(source: Source, columns: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
@@ -122,7 +133,7 @@ def check_columns(names: Sequence[str], known: Sequence[str], flag: str) -> None
     """Every name is a column; else an InputError with the nearest one."""
     for name in names:
         if name not in known:
-            listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
+            listed = ", ".join(map(shortened, list(known)[:20])) + (", ..." if len(known) > 20 else "")
             raise InputError(f"{flag} {name!r}: no such column{nearest(name, known)} (columns: {listed})")
 
 
@@ -187,7 +198,7 @@ def _header(path: str) -> tuple[list[str], str]:
     """The names in a text file's first line, and the delimiter that splits it into most of them."""
     try:
         with _text(path) as file:
-            start = file.read(2**20)
+            start = file.read(LONGEST_HEADER)
     except UnicodeDecodeError as error:
         if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(f"{path}: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
@@ -196,6 +207,10 @@ def _header(path: str) -> tuple[list[str], str]:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not start.strip():
         raise InputError(f"{path}: the file is empty")
+    if len(start) == LONGEST_HEADER and not {"\n", "\r"} & set(start):
+        raise InputError(
+            f"{path}: its first line, which names the columns, has more than {LONGEST_HEADER:,} characters"
+        )
     split = {delimiter: _first_record(start, delimiter) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda d: len(split[d]))
     names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter])]
@@ -209,7 +224,10 @@ def _text(path: str) -> IO[str]:
 
 
 def _first_record(start: str, delimiter: str) -> list[str]:
-    return next(csv.reader(start.splitlines(keepends=True), delimiter=delimiter))
+    try:
+        return next(csv.reader(start.splitlines(keepends=True), delimiter=delimiter))
+    except csv.Error:  # a name of more than 131,072 characters: split by another delimiter it may be shorter
+        return [""]
 
 
 def _check_repeats(names: Sequence[str], where: str) -> None:
@@ -228,6 +246,11 @@ def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dic
     except duckdb.Error as error:
         raise InputError(f"{where}: {_first_line(error)}") from error
     _check_repeats([column[0] for column in described or ()], where)
+    if len(rows) > MOST_COLUMNS:
+        raise InputError(
+            f"{where}: {len(rows):,} columns, and {MOST_COLUMNS:,} can be read at most; choose some of them, such as "
+            "with --sql \"SELECT a, b FROM 'FILE'\""
+        )
     return {row[0]: row[1] for row in rows}
 
 
@@ -254,6 +277,11 @@ def _explained(error: Exception, source: Source) -> str:
         )
     if "unterminated quote" in text:
         return f"{where}: a quote is opened and never closed"
+    if "reached an invalid state" in text:
+        return (
+            f"{where}: the text cannot be split into lines; where some end in \\r\\n and others in \\n, make them one: "
+            "sed -i 's/\\r$//' FILE"
+        )
     if "utf-8" in text.lower():
         return _not_utf8(file.group(1) if file else source.name, line.group(1) if line else None)
     return f"{where}: {_first_line(error)}"

@@ -76,7 +76,7 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
     network, params, document, _ = stored
     kind = document.get("kind", "table")
     if kind != "table":
-        what = {"estimator": "an estimator", "network": "a bare network"}.get(kind, repr(kind))
+        what = {"estimator": "an estimator", "network": "a bare network"}.get(str(kind), repr(kind))
         raise InputError(f"{path}: holds {what}, not the model of a table; in Python cr.load reads it")
     try:
         encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])

@@ -1,0 +1,218 @@
+"""Several processes: time of an update beside their number and the batch, the reduction's cost, many hosts on paper.
+
+    python benchmarks/scale.py            some 5 minutes; writes benchmarks/results/scale.json and docs/scale.md's tables
+    python benchmarks/scale.py --paper    computes the tables anew from what was measured
+
+Each process has a core of its own while there are cores. The model of many hosts is in `on_paper`, its numbers measured
+here but for the networks' bandwidth and latency, which are assumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+RESULTS, PAGE = HERE / "results" / "scale.json", HERE.parent / "docs" / "scale.md"
+NETWORKS = {"narrow": (20, 64, 32, 1), "wide": (1024, 2048, 2048, 100)}
+BATCHES = {"narrow": (256, 4096, 65_536), "wide": (128, 512, 2048)}
+PROCESSES = (1, 2, 4)
+FLOATS = (1_000, 100_000, 1_000_000, 6_500_000)
+ROUNDS = 5
+SECONDS = 1.0  # that one timing takes, about
+HOSTS = (1, 8, 64, 512)
+LINKS = {"10 Gbit/s": (10e9 / 8, 30e-6), "100 Gbit/s": (100e9 / 8, 10e-6)}  # bytes a second, seconds a message
+ON_PAPER = {"narrow": (256, 65_536), "wide": (512, 8192)}  # batches: of all hosts (strong), or of each (weak)
+
+
+def main() -> None:
+    """Measure, or only compute; print the tables and put them into the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--child", nargs=4, metavar=("COORDINATOR", "PROCESSES", "PROCESS", "OUT"))
+    options = parser.parse_args()
+    if options.child:
+        where, n, i, out = options.child
+        child(where, int(n), int(i), Path(out))
+        return
+    if not options.paper:
+        RESULTS.write_text(json.dumps({str(n): measured(n) for n in PROCESSES}, indent=1) + "\n")
+    told = json.loads(RESULTS.read_text())
+    page = PAGE.read_text()
+    for name, lines in {"measured": measured_table(told), "paper": paper_tables(told)}.items():
+        print("\n".join(lines), end="\n\n")
+        marks = f"<!-- {name} -->"
+        page = re.sub(f"{marks}.*?{marks}", "\n".join([marks, *lines, marks]), page, flags=re.S)
+    PAGE.write_text(page)
+
+
+def measured(n: int) -> dict[str, Any]:
+    """What n processes measured."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{one.getsockname()[1]}"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "told.json")
+        words = [sys.executable, __file__, "--child", where, str(n)]
+        running = [subprocess.Popen([*words, str(i), str(out)], stdout=subprocess.DEVNULL) for i in range(n)]
+        if max(process.wait() for process in running):
+            raise SystemExit("a process failed")
+        return json.loads(out.read_text())
+
+
+def child(where: str, n: int, process: int, out: Path) -> None:
+    """One of n processes: all updates, all reductions; the first one writes the medians, in seconds."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[process % len(cores)]})
+
+    from chainrule.processes import Place, join
+
+    join(Place(where, n, process))
+    updates = {
+        f"{name} {batch}": update_seconds(layers, batch, n, process)
+        for name, layers in NETWORKS.items()
+        for batch in BATCHES[name]
+    }
+    reductions = {str(k): reduction_seconds(k) for k in FLOATS}
+    if process == 0:
+        out.write_text(json.dumps({"update": updates, "reduction": reductions}))
+
+
+def update_seconds(layers: tuple[int, ...], batch: int, n: int, process: int) -> float:
+    """Of one update with `batch` rows of all processes together."""
+    import chainrule as cr
+
+    rng = np.random.default_rng(process)
+    rows = batch // n
+    X, Y = rng.normal(size=(rows, layers[0])), rng.normal(size=(rows, layers[-1]))
+    network = cr.Network(layers, ["relu"] * (len(layers) - 2) + ["identity"])
+    params = cr.initialize(network, "he", seed=0)
+
+    def updates(count: int) -> None:
+        rule = cr.gradient_descent(1e-4)
+        cr.train(network, params, X, Y, rule=rule, batch_size=batch, epochs=count, order=order, together=True)
+
+    def order(epoch: int) -> np.ndarray:
+        return np.arange(batch)
+
+    return _per_run(updates)
+
+
+def reduction_seconds(floats: int) -> float:
+    """Of one sum of so many float32 numbers over all processes."""
+    import jax
+    from jax.sharding import PartitionSpec
+
+    from chainrule.parallel import on_all
+    from chainrule.processes import AXIS, mesh
+
+    def sums(x: Any, count: Any) -> Any:
+        return jax.lax.fori_loop(0, count, lambda i, x: jax.lax.psum(x, AXIS) * 0.5, x)
+
+    same = PartitionSpec()
+    program = jax.jit(jax.shard_map(sums, mesh=mesh(), in_specs=(same, same), out_specs=same))
+    x = on_all(np.ones(floats, np.float32))
+    return _per_run(lambda count: jax.block_until_ready(program(x, np.int32(count))))
+
+
+def _per_run(run: Callable[[int], Any]) -> float:
+    """Seconds of one more of what `run` does so many of: the median difference of two counts."""
+    from chainrule.processes import told
+
+    run(1)
+    run(9)
+    began = time.perf_counter()
+    run(9)
+    each = float(told(np.array((time.perf_counter() - began) / 9))[0])
+    few, many = 8, 8 + max(8, min(4000, int(SECONDS / each)))
+    slopes = []
+    for _ in range(ROUNDS):
+        taken = []
+        for count in (few, many):
+            began = time.perf_counter()
+            run(count)
+            taken.append(time.perf_counter() - began)
+        slopes.append((taken[1] - taken[0]) / (many - few))
+    return statistics.median(slopes)
+
+
+def measured_table(told: dict[str, Any]) -> list[str]:
+    """Milliseconds of an update, and of the reduction alone."""
+    counts = [int(n) for n in told]
+    lines = ["| | " + " | ".join(f"{n} process{'es' if n > 1 else ''}" for n in counts) + " |"]
+    lines += ["|---|" + "---|" * len(counts)]
+    for kind, words in (("update", "{} rows"), ("reduction", "sum of {:,} numbers")):
+        for key in told["1"][kind]:
+            name = words.format(int(key)) if kind == "reduction" else words.format(key.replace(" ", ", "))
+            lines.append(
+                f"| {name} | " + " | ".join(f"{1000 * told[str(n)][kind][key]:,.3g} ms" for n in counts) + " |"
+            )
+    return lines
+
+
+def compute_seconds(told: dict[str, Any], name: str) -> tuple[float, float]:
+    """An update of one process as a + b rows: least squares of relative errors."""
+    rows = np.array(BATCHES[name], float)
+    seconds = np.array([told["1"]["update"][f"{name} {b}"] for b in BATCHES[name]])
+    a, b = np.linalg.lstsq(np.column_stack([1 / seconds, rows / seconds]), np.ones(len(rows)), rcond=None)[0]
+    return max(a, 0.0), b
+
+
+def on_paper(told: dict[str, Any], name: str, hosts: int, batch: int, link: tuple[float, float]) -> float:
+    """Seconds of an update of `batch` rows on so many hosts of one core each.
+
+    Each host computes its share, with room for the unevenness of shares; then the gradients go round a ring, as 2 (hosts - 1)
+    messages of a part each, at the link's rate or at that at which this machine adds up, whichever is slower.
+    """
+    a, b = compute_seconds(told, name)
+    share = batch / hosts
+    room = min(batch, share + 4 * math.sqrt(share * (1 - 1 / hosts)))
+    if hosts == 1:
+        return a + b * batch
+    layers = NETWORKS[name]
+    size = 4 * sum((m + 1) * k for m, k in pairwise(layers))
+    rate, latency = link
+    most, least = max(FLOATS), min(FLOATS)
+    here = told["2"]["reduction"]
+    own_rate = 4 * (most - least) / (here[str(most)] - here[str(least)])
+    own_latency = here[str(least)] / 2  # two messages
+    messages = 2 * (hosts - 1)
+    return a + b * room + messages * (latency + own_latency) + 2 * size * (1 - 1 / hosts) / min(rate, own_rate)
+
+
+def paper_tables(told: dict[str, Any]) -> list[str]:
+    """Speed beside one host: strong and weak scaling of both networks, over both links."""
+    lines = ["| | link | " + " | ".join(f"{n} host{'s' if n > 1 else ''}" for n in HOSTS) + " |"]
+    lines += ["|---|---|" + "---|" * len(HOSTS)]
+    for name, batches in ON_PAPER.items():
+        for batch in batches:
+            for way in ("strong", "weak"):
+                for link, numbers in LINKS.items():
+                    cells = []
+                    for n in HOSTS:
+                        rows = batch * n if way == "weak" else batch
+                        seconds = on_paper(told, name, n, rows, numbers)
+                        gain = on_paper(told, name, 1, rows, numbers) / seconds
+                        cells.append(f"{1000 * seconds:,.3g} ms, {gain:,.2g} x")
+                    of = "each" if way == "weak" else "in all"
+                    lines.append(f"| {name}, {way}: {batch:,} rows {of} | {link} | " + " | ".join(cells) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

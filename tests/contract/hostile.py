@@ -1,0 +1,278 @@
+"""Files that mean harm, or were harmed: made from good ones, and read in every way that Chainrule reads a file.
+
+    python tests/contract/hostile.py SECONDS [atheris]
+
+tries as many as there is time for, by chance or led by atheris where that is installed, and prints how many of what.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.artifacts import FORMAT, read_tensors, write_tensors
+from chainrule.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+PENGUINS = ROOT / "examples" / "penguins.csv"
+MODEL, CHECKPOINT = "model.safetensors", "checkpoints/epoch-00000002.safetensors"
+TEXTS = ("plan.json", "command.json", "metrics.json", "history.csv")
+Choose = Callable[[int], int]  # a number from 0 to below the one given
+ANYTHING: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 7, 10**12, 2**63, -(2**70), 0.5, -0.0, 1e-320, 1e308, "", "x", "0",
+    "number", "text", "relu", "float32", "\0", "\ud7ff", "\u202e" * 3, "9" * 400, [], {}, [[]], [None], [1, 2], ["a", "b"],
+    {"is": "Adam"}, {"": {}}, [10**12] * 3,
+]  # fmt: skip
+BYTES = (b"", b"\0", b"\xff", b'"', b"[", b"{", b"}", b",", b"\n", b"1e999", b"NaN", b"\xf0\x9f\x92\xa5", b"\0" * 64)
+
+
+class Good(NamedTuple):
+    """A finished run and an estimator's file to begin with, and the state of the run's training."""
+
+    run: Path
+    estimator: Path
+    like: Any
+
+
+def good(folder: Path) -> Good:
+    """Trained once, a small network."""
+    import subprocess
+
+    import chainrule as cr
+    from chainrule.tables.plan import plan_from_json, setting_of
+    from chainrule.tables.preparing import prepare
+    from chainrule.tables.reading import open_table
+    from chainrule.training import ready_for
+
+    words = [
+        "train",
+        str(PENGUINS),
+        "--target",
+        "species",
+        "--hidden",
+        "3",
+        "--epochs",
+        "2",
+        "-q",
+        "-o",
+        str(folder / "run"),
+    ]
+    subprocess.run([sys.executable, "-m", "chainrule.cli", *words], check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    model = cr.MLPClassifier(hidden_layer_sizes=(3,), max_iter=2, solver="adam", early_stopping=True)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cr.save(model.fit(X, (X[:, 0] > 0).astype(int)), folder / "estimator.safetensors")
+    plan = plan_from_json(json.loads((folder / "run" / "plan.json").read_text()))
+    prepared = prepare(open_table([str(PENGUINS)]), **plan.preparing)
+    from chainrule.network import initialize
+    from chainrule.tables.runs import load_table_model
+
+    network = load_table_model(folder / "run").network
+    state = ready_for(setting_of(plan, prepared, network, initialize(network, seed=0))).state
+    import jax
+
+    return Good(folder / "run", folder / "estimator.safetensors", jax.tree.map(np.asarray, state))
+
+
+def read_all(of: Good, what: str, path: Path) -> str:
+    """Read the file at `path` as what it is said to be, and use it; how that went."""
+    from chainrule.saving import load
+    from chainrule.tables import runs
+    from chainrule.tables.predicting import predict_to
+    from chainrule.tables.reading import open_table
+
+    try:
+        if what == "model":
+            model = runs.load_table_model(path)
+            predict_to(model, open_table([str(PENGUINS)]), str(path.parent / "told.csv"))
+        elif what == "estimator":
+            load(path).predict(np.zeros((2, 3)))
+        elif what == "checkpoint":
+            runs.read_checkpoint(path.parent.parent, 2, of.like)
+        else:
+            reader = {
+                "plan.json": runs.read_plan,
+                "command.json": runs.read_command,
+                "metrics.json": runs.read_metrics,
+                "history.csv": runs.read_history,
+            }[what]
+            reader(path.parent)
+    except InputError as error:
+        return "refused" if str(error) else "refused without a word"
+    except ValueError as error:  # what an estimator says of wrong inputs, as scikit-learn's do
+        if what == "estimator" and "features" in str(error):
+            return "refused"
+        raise
+    return "read"
+
+
+def places_of(tree: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something could be changed in a JSON document."""
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [place, *(p for key, value in inner for p in places_of(value, (*place, key)))]
+
+
+def changed_document(document: Any, choose: Choose) -> Any:
+    """The document with something in it replaced, left out, or put where something else was."""
+    document = json.loads(json.dumps(document))
+    for _ in range(1 + choose(3)):
+        places = places_of(document)[1:]
+        if not places:
+            return document
+        *way, last = places[choose(len(places))]
+        parent = document
+        for key in way:
+            parent = parent[key]
+        kind = choose(4)
+        if kind == 0:
+            del parent[last]
+        elif kind == 1:
+            *other, end = places[choose(len(places))]
+            found = document
+            try:
+                for key in (*other, end):
+                    found = found[key]
+                parent[last] = json.loads(json.dumps(found))
+            except (KeyError, IndexError, TypeError):
+                pass  # it was what is gone now
+        else:
+            parent[last] = ANYTHING[choose(len(ANYTHING))]
+    return document
+
+
+def changed_bytes(data: bytes, choose: Choose) -> bytes:
+    """The bytes cut, flipped, doubled, or with others between them."""
+    for _ in range(1 + choose(4)):
+        at = choose(min(len(data), 2000) + 1) if choose(2) else choose(len(data) + 1)
+        kind = choose(4)
+        if kind == 0:
+            data = data[:at]
+        elif kind == 1 and at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << choose(8)]) + data[at + 1 :]
+        elif kind == 2:
+            data = data[:at] + BYTES[choose(len(BYTES))] + data[at + choose(3) :]
+        else:
+            data = data[:at] + data[at : at + 50] + data[at:]
+    return data
+
+
+def changed_tensors(tensors: dict[str, np.ndarray], choose: Choose) -> dict[str, np.ndarray]:
+    """One of them left out, of another shape or dtype, or with numbers that are none."""
+    name = sorted(tensors)[choose(len(tensors))]
+    x, kind = tensors[name], choose(5)
+    others = {key: value for key, value in tensors.items() if key != name}
+    if kind == 0:
+        return others
+    if kind == 1:
+        return {**others, name: x.reshape(-1)[: choose(4)]}
+    if kind == 2:
+        return {**others, name: x.astype([np.int64, np.float16, np.uint8, np.float64][choose(4)])}
+    if kind == 3:
+        return {**others, name + "'": x}
+    return {
+        **others,
+        name: np.full_like(x, [0, 1, 2][choose(3)] if x.dtype.kind in "iub" else [np.nan, np.inf, 1e30][choose(3)]),
+    }
+
+
+def try_one(of: Good, folder: Path, choose: Choose) -> tuple[str, str]:
+    """Make one hostile file and read it: what it was, and how that went; other errors are raised."""
+    run = folder / "run"
+    if not run.exists():
+        shutil.copytree(of.run, run)
+    what = ("model", "estimator", "checkpoint", *TEXTS)[choose(3 + len(TEXTS))]
+    source, path = {
+        "model": (of.run / MODEL, folder / "model.safetensors"),
+        "estimator": (of.estimator, folder / "estimator.safetensors"),
+        "checkpoint": (of.run / CHECKPOINT, run / CHECKPOINT),
+    }.get(what, (of.run / what, run / what))
+    way = choose(3)
+    if what == "history.csv" or way == 0:
+        path.write_bytes(changed_bytes(source.read_bytes(), choose))
+        how = "bytes"
+    elif what in TEXTS:
+        path.write_text(json.dumps(changed_document(json.loads(source.read_text()), choose)), encoding="utf-8")
+        how = "document"
+    else:  # signed anew, so that the checksum does not keep it out
+        format_ = FORMAT if what in ("model", "estimator") else "chainrule-checkpoint"
+        document, tensors = read_tensors(source, format_)
+        if way == 1:
+            document = changed_document(document, choose)
+        else:
+            tensors = changed_tensors(tensors, choose)
+        how = ("", "document, signed", "tensors, signed")[way]
+        try:
+            write_tensors(path, document, tensors, document.pop("format", format_))
+        except (ValueError, TypeError, UnicodeEncodeError):
+            return f"{what}: {how}", "cannot be written"
+    return f"{what}: {how}", read_all(of, what, path)
+
+
+def main(seconds: float, led: bool) -> None:
+    """Try hostile files for so long."""
+    import resource
+    import warnings
+
+    warnings.simplefilter("ignore")
+    told, folder, began, slowest = Counter(), Path(tempfile.mkdtemp(prefix="chainrule-hostile-")), time.monotonic(), 0.0
+    of = good(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def one(choose: Choose) -> None:
+        nonlocal slowest
+        start = time.monotonic()
+        try:
+            told[try_one(of, folder / "tried", choose)] += 1
+        except Exception as error:  # anything but a clear refusal
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            ours = [f for f in traceback.extract_tb(error.__traceback__) if "/chainrule/" in f.filename][-1]
+            defect = f"{type(error).__name__}: {str(error)[:80]} at {ours.filename}:{ours.lineno} ({where.name})"
+            told["DEFECT", defect] += 1
+        slowest = max(slowest, time.monotonic() - start)
+        if sum(told.values()) % 5000 == 0:
+            report()
+
+    def report(all_of_it: bool = False) -> None:
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        print(f"{sum(told.values()):,} files, slowest {slowest:.2f} s, memory grown by {grown:.0f} MB", flush=True)
+        for (what, how), count in sorted(told.items()) if all_of_it else ():
+            print(f"{count:>8,} {what}: {how}", flush=True)
+
+    (folder / "tried").mkdir()
+    if led:
+        import atheris  # pyright: ignore[reportMissingImports]
+
+        def led_by(data: bytes) -> None:
+            provider = atheris.FuzzedDataProvider(data)
+            one(lambda n: provider.ConsumeIntInRange(0, n - 1))
+            if time.monotonic() - began > seconds:
+                report(all_of_it=True)
+                os._exit(0)
+
+        atheris.instrument_all()
+        atheris.Setup([sys.argv[0], "-max_len=4096", "-rss_limit_mb=8192"], led_by)
+        atheris.Fuzz()
+    rng = random.Random(0)
+    while time.monotonic() - began < seconds:
+        one(rng.randrange)
+    report(all_of_it=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), "atheris" in sys.argv[2:])
