@@ -1,6 +1,6 @@
 """Several processes: time of an update beside their number and the batch, the reduction's cost, many hosts on paper.
 
-    python benchmarks/scale.py            some 5 minutes; writes benchmarks/results/scale.json and docs/scale.md's tables
+    python benchmarks/scale.py            some 5 minutes; writes results/scale.json and docs/scale.md's tables
     python benchmarks/scale.py --paper    computes the tables anew from what was measured
 
 Each process has a core of its own while there are cores. The model of many hosts is in `on_paper`, its numbers measured
@@ -176,8 +176,8 @@ def compute_seconds(told: dict[str, Any], name: str) -> tuple[float, float]:
 def on_paper(told: dict[str, Any], name: str, hosts: int, batch: int, link: tuple[float, float]) -> float:
     """Seconds of an update of `batch` rows on so many hosts of one core each.
 
-    Each host computes its share, with room for the unevenness of shares; then the gradients go round a ring, as 2 (hosts - 1)
-    messages of a part each, at the link's rate or at that at which this machine adds up, whichever is slower.
+    Each host computes its share, with room for the unevenness of shares; then the gradients go round a ring, as
+    2 (hosts - 1) messages of a part each, at the link's rate or, if slower, that at which this machine adds up.
     """
     a, b = compute_seconds(told, name)
     share = batch / hosts

@@ -27,6 +27,7 @@ ABORTED = (-signal.SIGABRT, LOST_OTHERS)  # how processes end that lost the othe
 GRACE = 5  # seconds that others have to end by themselves when one has ended
 PAUSE = 2  # seconds before the next start, so that processes of other hosts have ended, too
 LOOK_EVERY = 0.05
+NO_NEWS = b"[Gloo] Rank "  # that gloo has connected all
 
 
 class Told(NamedTuple):
@@ -103,7 +104,7 @@ def _run_once(
     if ended.status and (ended.process or ended.lost) and (is_last or not ended.lost):
         log = logs[ended.process]  # of one that had no terminal to write to, or that JAX ended
         log.seek(0)
-        sys.stderr.write(log.read().decode(errors="replace"))
+        sys.stderr.writelines(x.decode(errors="replace") for x in log if not x.startswith(NO_NEWS))
     place = places[ended.process]
     return ended._replace(process=place.process) if place else ended
 
@@ -158,7 +159,8 @@ def _passing_signals_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator
 
 def _watched(children: Sequence[subprocess.Popen[bytes]]) -> Ended:
     """How they ended, none of them running any more."""
-    stopped: dict[int, float] = {}
+    since: dict[int, float] = {}  # when a process was first seen standing still
+    stopped: set[int] = set()
     ended_at = None
     try:
         while True:
@@ -172,8 +174,9 @@ def _watched(children: Sequence[subprocess.Popen[bytes]]) -> Ended:
                     break
             for i in (i for i, status in enumerate(statuses) if status is None):
                 if not _stands_still(children[i].pid):
-                    stopped.pop(i, None)
-                elif now - stopped.setdefault(i, now) > LOST_AFTER:
+                    since.pop(i, None)
+                elif now - since.setdefault(i, now) > LOST_AFTER:
+                    stopped.add(i)
                     children[i].kill()
             time.sleep(LOOK_EVERY)
     finally:
@@ -182,7 +185,7 @@ def _watched(children: Sequence[subprocess.Popen[bytes]]) -> Ended:
             child.wait()
             assert child.stdin is not None
             child.stdin.close()
-    return _to_blame(statuses, set(stopped))
+    return _to_blame(statuses, stopped | {i for i in since if statuses[i] is None})
 
 
 def _stands_still(pid: int) -> bool:

@@ -32,7 +32,8 @@ TEXTS = ("plan.json", "command.json", "metrics.json", "history.csv")
 Choose = Callable[[int], int]  # a number from 0 to below the one given
 ANYTHING: list[Any] = [
     None, True, False, 0, 1, -1, 2, 7, 10**12, 2**63, -(2**70), 0.5, -0.0, 1e-320, 1e308, "", "x", "0",
-    "number", "text", "relu", "float32", "\0", "\ud7ff", "\u202e" * 3, "9" * 400, [], {}, [[]], [None], [1, 2], ["a", "b"],
+    "number", "text", "relu", "float32", "\0", "\ud7ff", "\u202e" * 3, "9" * 400, [], {}, [[]], [None], [1, 2],
+    ["a", "b"],
     {"is": "Adam"}, {"": {}}, [10**12] * 3,
 ]  # fmt: skip
 BYTES = (b"", b"\0", b"\xff", b'"', b"[", b"{", b"}", b",", b"\n", b"1e999", b"NaN", b"\xf0\x9f\x92\xa5", b"\0" * 64)
