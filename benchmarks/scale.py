@@ -1,10 +1,11 @@
 """Several processes: time of an update beside their number and the batch, the reduction's cost, many hosts on paper.
 
-    python benchmarks/scale.py            some 5 minutes; writes results/scale.json and docs/scale.md's tables
+    python benchmarks/scale.py            some 8 minutes; writes results/scale.json and docs/scale.md's tables
     python benchmarks/scale.py --paper    computes the tables anew from what was measured
 
-Each process has a core of its own while there are cores. The model of many hosts is in `on_paper`, its numbers measured
-here but for the networks' bandwidth and latency, which are assumed.
+Processes share the cores as they do under `chainrule train --processes`; one is also measured with a core alone, which
+is what the model of many hosts, in `on_paper`, takes a host to be. Its numbers are measured here but for the networks'
+bandwidth and latency, which are assumed.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ import numpy as np
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "results" / "scale.json", HERE.parent / "docs" / "scale.md"
 NETWORKS = {"narrow": (20, 64, 32, 1), "wide": (1024, 2048, 2048, 100)}
-BATCHES = {"narrow": (256, 4096, 65_536), "wide": (128, 512, 2048)}
-PROCESSES = (1, 2, 4)
+BATCHES = {"narrow": (16, 256, 4096, 65_536), "wide": (16, 128, 512, 2048)}
+SETUPS = {"1 process, 1 core": 1, "1 process": 1, "2 processes": 2, "4 processes": 4}
+ONE_CORE, ALONE, TWO = list(SETUPS)[:3]
 FLOATS = (1_000, 100_000, 1_000_000, 6_500_000)
 ROUNDS = 5
-SECONDS = 1.0  # that one timing takes, about
+SECONDS = 0.7  # that one timing takes, about
 HOSTS = (1, 8, 64, 512)
 LINKS = {"10 Gbit/s": (10e9 / 8, 30e-6), "100 Gbit/s": (100e9 / 8, 10e-6)}  # bytes a second, seconds a message
 ON_PAPER = {"narrow": (256, 65_536), "wide": (512, 8192)}  # batches: of all hosts (strong), or of each (weak)
@@ -51,7 +53,7 @@ def main() -> None:
         child(where, int(n), int(i), Path(out))
         return
     if not options.paper:
-        RESULTS.write_text(json.dumps({str(n): measured(n) for n in PROCESSES}, indent=1) + "\n")
+        RESULTS.write_text(json.dumps({setup: measured(setup) for setup in SETUPS}, indent=1) + "\n")
     told = json.loads(RESULTS.read_text())
     page = PAGE.read_text()
     for name, lines in {"measured": measured_table(told), "paper": paper_tables(told)}.items():
@@ -61,15 +63,17 @@ def main() -> None:
     PAGE.write_text(page)
 
 
-def measured(n: int) -> dict[str, Any]:
-    """What n processes measured."""
+def measured(setup: str) -> dict[str, Any]:
+    """What the processes of a setup measured."""
+    n = SETUPS[setup]
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{one.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "told.json")
         words = [sys.executable, __file__, "--child", where, str(n)]
-        running = [subprocess.Popen([*words, str(i), str(out)], stdout=subprocess.DEVNULL) for i in range(n)]
+        core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if setup == ONE_CORE else []
+        running = [subprocess.Popen([*core, *words, str(i), str(out)], stdout=subprocess.DEVNULL) for i in range(n)]
         if max(process.wait() for process in running):
             raise SystemExit("a process failed")
         return json.loads(out.read_text())
@@ -77,9 +81,6 @@ def measured(n: int) -> dict[str, Any]:
 
 def child(where: str, n: int, process: int, out: Path) -> None:
     """One of n processes: all updates, all reductions; the first one writes the medians, in seconds."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[process % len(cores)]})
-
     from chainrule.processes import Place, join
 
     join(Place(where, n, process))
@@ -134,43 +135,41 @@ def _per_run(run: Callable[[int], Any]) -> float:
     """Seconds of one more of what `run` does so many of: the median difference of two counts."""
     from chainrule.processes import told
 
+    def seconds(count: int) -> float:
+        began = time.perf_counter()
+        run(count)
+        return time.perf_counter() - began
+
     run(1)
-    run(9)
-    began = time.perf_counter()
-    run(9)
-    each = float(told(np.array((time.perf_counter() - began) / 9))[0])
-    few, many = 8, 8 + max(8, min(4000, int(SECONDS / each)))
-    slopes = []
-    for _ in range(ROUNDS):
-        taken = []
-        for count in (few, many):
-            began = time.perf_counter()
-            run(count)
-            taken.append(time.perf_counter() - began)
-        slopes.append((taken[1] - taken[0]) / (many - few))
-    return statistics.median(slopes)
+    few = more = 2
+    for _ in range(3):  # a call takes some time of its own: what one more takes is seen in many
+        each = float(told(np.array(seconds(few + more) / (few + more)))[0])
+        more = max(2, min(4000, int(SECONDS / each)))
+    return statistics.median((seconds(few + more) - seconds(few)) / more for _ in range(ROUNDS))
 
 
 def measured_table(told: dict[str, Any]) -> list[str]:
     """Milliseconds of an update, and of the reduction alone."""
-    counts = [int(n) for n in told]
-    lines = ["| | " + " | ".join(f"{n} process{'es' if n > 1 else ''}" for n in counts) + " |"]
-    lines += ["|---|" + "---|" * len(counts)]
+    lines = ["| | " + " | ".join(SETUPS) + " |", "|---|" + "---|" * len(SETUPS)]
     for kind, words in (("update", "{} rows"), ("reduction", "sum of {:,} numbers")):
-        for key in told["1"][kind]:
+        for key in told[ALONE][kind]:
             name = words.format(int(key)) if kind == "reduction" else words.format(key.replace(" ", ", "))
             lines.append(
-                f"| {name} | " + " | ".join(f"{1000 * told[str(n)][kind][key]:,.3g} ms" for n in counts) + " |"
+                f"| {name} | " + " | ".join(f"{_three(1000 * told[setup][kind][key])} ms" for setup in SETUPS) + " |"
             )
     return lines
 
 
-def compute_seconds(told: dict[str, Any], name: str) -> tuple[float, float]:
-    """An update of one process as a + b rows: least squares of relative errors."""
-    rows = np.array(BATCHES[name], float)
-    seconds = np.array([told["1"]["update"][f"{name} {b}"] for b in BATCHES[name]])
-    a, b = np.linalg.lstsq(np.column_stack([1 / seconds, rows / seconds]), np.ones(len(rows)), rcond=None)[0]
-    return max(a, 0.0), b
+def _three(number: float) -> str:
+    """A number with three digits that count."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def compute_seconds(told: dict[str, Any], name: str, rows: float) -> float:
+    """An update of one process with one core: between the rows measured on a line, beyond them in proportion."""
+    there = np.array(BATCHES[name], float)
+    seconds = np.array([told[ONE_CORE]["update"][f"{name} {b}"] for b in BATCHES[name]])
+    return float(np.interp(rows, there, seconds)) * max(1.0, rows / there[-1])
 
 
 def on_paper(told: dict[str, Any], name: str, hosts: int, batch: int, link: tuple[float, float]) -> float:
@@ -179,20 +178,20 @@ def on_paper(told: dict[str, Any], name: str, hosts: int, batch: int, link: tupl
     Each host computes its share, with room for the unevenness of shares; then the gradients go round a ring, as
     2 (hosts - 1) messages of a part each, at the link's rate or, if slower, that at which this machine adds up.
     """
-    a, b = compute_seconds(told, name)
     share = batch / hosts
     room = min(batch, share + 4 * math.sqrt(share * (1 - 1 / hosts)))
     if hosts == 1:
-        return a + b * batch
+        return compute_seconds(told, name, batch)
     layers = NETWORKS[name]
     size = 4 * sum((m + 1) * k for m, k in pairwise(layers))
     rate, latency = link
     most, least = max(FLOATS), min(FLOATS)
-    here = told["2"]["reduction"]
+    here = told[TWO]["reduction"]
     own_rate = 4 * (most - least) / (here[str(most)] - here[str(least)])
     own_latency = here[str(least)] / 2  # two messages
     messages = 2 * (hosts - 1)
-    return a + b * room + messages * (latency + own_latency) + 2 * size * (1 - 1 / hosts) / min(rate, own_rate)
+    sent = 2 * size * (1 - 1 / hosts) / min(rate, own_rate)
+    return compute_seconds(told, name, room) + messages * (latency + own_latency) + sent
 
 
 def paper_tables(told: dict[str, Any]) -> list[str]:
@@ -208,7 +207,7 @@ def paper_tables(told: dict[str, Any]) -> list[str]:
                         rows = batch * n if way == "weak" else batch
                         seconds = on_paper(told, name, n, rows, numbers)
                         gain = on_paper(told, name, 1, rows, numbers) / seconds
-                        cells.append(f"{1000 * seconds:,.3g} ms, {gain:,.2g} x")
+                        cells.append(f"{_three(1000 * seconds)} ms, {_three(gain)} x")
                     of = "each" if way == "weak" else "in all"
                     lines.append(f"| {name}, {way}: {batch:,} rows {of} | {link} | " + " | ".join(cells) + " |")
     return lines

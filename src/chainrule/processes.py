@@ -35,10 +35,21 @@ class Place(NamedTuple):
 
 
 def launched_as() -> int | None:
-    """The number of this process, if Slurm, Open MPI or Kubernetes started it as one of several."""
+    """The number of this process, if Slurm, Open MPI or Kubernetes started it as one of several.
+
+    Raises
+    ------
+    InputError
+        If it was Open MPI 5, which does not say where the first process is.
+    """
     for launcher, count, number in LAUNCHERS:
         if launcher in os.environ and number in os.environ and (count is None or int(os.environ.get(count, 1)) > 1):
             return int(os.environ[number])
+    if int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+        raise InputError(
+            "this Open MPI does not say where the first process is: mpirun ... sh -c 'chainrule train ... "
+            "--coordinator HOST:PORT --num-processes $OMPI_COMM_WORLD_SIZE --process-id $OMPI_COMM_WORLD_RANK'"
+        )
     return None
 
 
