@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from chainrule.processes import LOST_AFTER, Place
+from chainrule.processes import LOST_AFTER, Place, launched_as
 
 WHERE = "CHAINRULE_PROCESS"  # the environment's name for what a process is told of itself
 LOST_OTHERS = 75  # what a process ends with that lost the others: sysexits' EX_TEMPFAIL
@@ -106,7 +106,7 @@ def _run_once(
         log.seek(0)
         sys.stderr.writelines(x.decode(errors="replace") for x in log if not x.startswith(NO_NEWS))
     place = places[ended.process]
-    return ended._replace(process=place.process) if place else ended
+    return ended._replace(process=place.process if place else launched_as() or 0)
 
 
 @contextmanager
