@@ -122,13 +122,21 @@ def write_tensors(
         aside.write_bytes(save(plain, {METADATA_KEY: _canonical(signed)}))
 
 
+def parsed(text: str, **settings: Any) -> Any:
+    """What a JSON text says; a ValueError also if it is nested so deeply that no document of ours can be in it."""
+    try:
+        return json.loads(text, **settings)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The document and the tensors of a file that `write_tensors` wrote; an InputError if they are not whole."""
     metadata, tensors = _read_safetensors(path)
     if METADATA_KEY not in metadata:
         raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
     with _readable(path):
-        document = json.loads(metadata[METADATA_KEY])
+        document = parsed(metadata[METADATA_KEY])
         if document.pop("sha256") != _checksum(document, tensors):
             raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
         if document["format"] != format_ or document["format_version"] > FORMAT_VERSION:

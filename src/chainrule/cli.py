@@ -349,10 +349,10 @@ def _initial(given: str | None) -> Any:
     """A scheme's name, or the layers of a JSON file: {"W1": [[...]], "b1": [...], "W2": ...}."""
     if given is None or not given.endswith(".json"):
         return given
-    import json
+    from chainrule.artifacts import parsed
 
     try:
-        data = json.loads(Path(given).read_text(encoding="utf-8"))
+        data = parsed(Path(given).read_text(encoding="utf-8"))
         n = sum(key.startswith("W") for key in data)
         return [(data[f"W{i}"], data[f"b{i}"]) for i in range(1, n + 1)]
     except (OSError, ValueError, KeyError, TypeError) as error:

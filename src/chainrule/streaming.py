@@ -161,8 +161,6 @@ def train_shards(
             f"expected rows of {network.layers[0]} inputs and {network.layers[-1]} targets, got {rows.n_in} and "
             f"{rows.n_out}"
         )
-    if batch_size < 1 or epochs < 1:
-        raise ValueError(f"expected a batch size and a number of epochs of 1 or more, got {batch_size} and {epochs}")
     how = (batch_size, tuple(stop), seed, rows.dtype, dropout, average)
     digests = {
         "design": design_digest(network, params, rule, *how),

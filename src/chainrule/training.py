@@ -166,7 +166,10 @@ def train(
     'cost_goal'
     """
     _check_kinds(rule, stop, validation)
+    if epochs < 1 or int(epochs) != epochs:
+        raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
     if is_names(Y):
+        _check_settings(batch_size, sample, dtype, stop, validation)
         _check_streamable(batch_size, sample, order, checkpoint, together)
         return train_batches(
             network,
@@ -204,8 +207,6 @@ def train(
         average,
         together,
     )
-    if epochs < 1 or int(epochs) != epochs:
-        raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
     import jax
 
     with jax.enable_x64(dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:

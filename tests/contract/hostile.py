@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -38,7 +39,8 @@ ANYTHING: list[Any] = [
     ["a", "b"],
     {"is": "Adam"}, {"": {}}, [10**12] * 3,
 ]  # fmt: skip
-BYTES = (b"", b"\0", b"\xff", b'"', b"[", b"{", b"}", b",", b"\n", b"1e999", b"NaN", b"\xf0\x9f\x92\xa5", b"\0" * 64)
+ONE_BYTE = tuple(bytes([x]) for x in b'\0\xff"[{},\n')
+BYTES = (b"", *ONE_BYTE, b"1e999", b"NaN", b"\xf0\x9f\x92\xa5", b"\0" * 64, b"[" * 99_999)
 
 
 class Good(NamedTuple):
@@ -155,7 +157,7 @@ def changed_document(document: Any, choose: Choose) -> Any:
             except (KeyError, IndexError, TypeError):
                 pass  # it was what is gone now
         else:
-            parent[last] = ANYTHING[choose(len(ANYTHING))]
+            parent[last] = deepcopy(ANYTHING[choose(len(ANYTHING))])
     return document
 
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainrule.artifacts import read_model, write_tensors
+from chainrule.artifacts import read_model, read_tensors, write_tensors
 from chainrule.errors import InputError
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
-from tests.contract.hostile import good, try_one
+from chainrule.tables.runs import load_table_model
+from tests.contract.hostile import MODEL, good, read_all, try_one
 
 FILES = 400
 
@@ -45,6 +46,22 @@ def test_files_of_every_kind(of, folder):
     assert told["refused"] > FILES / 4
     assert told["read"] > FILES / 20
     assert not told["refused without a word"]
+
+
+@pytest.mark.parametrize("name", ["plan.json", "command.json", "metrics.json"])
+def test_nested_more_deeply_than_python_goes(of, folder, name):
+    path = folder / "run" / name
+    path.write_text('{"a":' + "[" * 10**5 + "]" * 10**5 + "}")
+    assert read_all(of, name, path) == "refused"
+
+
+def test_a_model_with_two_columns_of_one_name(of, tmp_path):
+    document, tensors = read_tensors(of.run / MODEL)
+    first, second, *_ = document["encoding"]["columns"]
+    second["name"] = first["name"]
+    write_tensors(tmp_path / MODEL, document, tensors, document.pop("format"))
+    with pytest.raises(InputError, match="two of its columns have one name"):
+        load_table_model(tmp_path / MODEL)
 
 
 def safetensors(header, body=b""):

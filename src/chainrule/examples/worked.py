@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.artifacts import parsed
 from chainrule.errors import InputError
 from chainrule.names import nearest
 from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
@@ -88,7 +89,7 @@ def example_named(name: str) -> Example:
             raise InputError(f"no example {name!r}{nearest(name, known)}; there are {', '.join(known)}, or FILE.json")
         return example_of(known[name])
     try:
-        document = json.loads(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
+        document = parsed(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be read as JSON: {error}") from error
     try:

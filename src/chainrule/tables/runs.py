@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import shutil
@@ -16,6 +15,7 @@ import numpy as np
 
 from chainrule.artifacts import (
     Stored,
+    parsed,
     read_model,
     read_tensors,
     remove_left_aside,
@@ -83,6 +83,9 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
         model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not a model of a table: {error!r}") from error
+    names = [column.name for column in (*encoding.columns, *target.columns)]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: not a model of a table: two of its columns have one name")
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
         raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
     return model
@@ -94,7 +97,7 @@ def trained_on(run: str | os.PathLike[str], source: Source) -> bool:
     if not command.is_file():
         return False
     try:
-        made = json.loads(command.read_text(encoding="utf-8"))
+        made = parsed(command.read_text(encoding="utf-8"))
         trained = {Path(made["folder"], file["path"]).resolve() for file in made["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False  # a note is not worth an error
@@ -203,7 +206,7 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
             "again, not streamed"
         )
     try:
-        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
+        return plan_from_json(parsed(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
 
@@ -214,7 +217,7 @@ def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(run).is_dir():
         raise InputError(f"{run}: no such run folder")
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = parsed(path.read_text(encoding="utf-8"))
         return {**read, "command": [str(word) for word in read["command"]], "folder": str(read["folder"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
@@ -235,7 +238,7 @@ def read_metrics(run: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(run) / METRICS
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = parsed(path.read_text(encoding="utf-8"))
         whole = {key: int(metrics[key]) for key in ("epochs", "best_epoch")}
         return {**metrics, **whole, "history_cost_is": str(metrics["history_cost_is"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
