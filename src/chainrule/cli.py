@@ -12,7 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli_together import MAX_RESTARTS, Among, supervised, train_together
+from chainrule.cli_together import (
+    CHANGED_DATA,
+    MAX_RESTARTS,
+    Among,
+    supervised,
+    train_one_of_several,
+    train_together,
+    with_places_of,
+)
 from chainrule.cli_training import (
     Shown,
     about_of,
@@ -148,10 +156,14 @@ def train(
         _check_shared(stream, keep_every)
         if told is None:
             run = Path(going_on or (free_run_path(out, _run_name(data, target or [])) if among.is_first() else "."))
-            supervised(among, run, going_on is not None)
+            supervised(among, run, going_on is not None, changed_data)
+        sys.argv = [word for word in sys.argv if word != CHANGED_DATA]  # what command.json will tell
         keeping = Resumable(Path(told.run) / RESUME, _save_every(save_every), changed_data)
-        train_together(told, data or [], sql, test_file, wishes, preparing, balanced, keeping, shown)
+        asked = (told, data or [], sql, test_file, wishes, preparing, balanced, keeping, shown)
+        train_together(told, partial(train_one_of_several, *asked))
         return
+    if dry_run and processes is not None:
+        raise UsageError("--dry-run: shows what one process would do, whose split is another; leave --processes out")
     say = nothing if quiet or as_json else print_lines
     source = open_table(data or [], sql)
     test = None if test_file is None else open_table([test_file])
@@ -297,9 +309,11 @@ def _go_on(run: str) -> None:
     os.chdir(folder)
     if not {"--stream", "--no-stream"} & {*recorded, *added}:
         added.append("--stream" if made.get("streamed") else "--no-stream")
+    if made.get("shared"):
+        recorded, added = with_places_of(recorded, added)
     end = recorded.index("--") if "--" in recorded else len(recorded)
     words = [*recorded[:end], *added, *recorded[end:]]
-    sys.argv = ["chainrule", *(word for word in words if word != "--changed-data")]  # what command.json will tell
+    sys.argv = ["chainrule", *(word for word in words if word != CHANGED_DATA)]  # what command.json will tell
     token = GOING_ON.set(path)
     try:
         app(args=words, prog_name="chainrule", standalone_mode=False)
@@ -349,13 +363,15 @@ def _initial(given: str | None) -> Any:
     """A scheme's name, or the layers of a JSON file: {"W1": [[...]], "b1": [...], "W2": ...}."""
     if given is None or not given.endswith(".json"):
         return given
+    import numpy as np
+
     from chainrule.artifacts import parsed
 
     try:
         data = parsed(Path(given).read_text(encoding="utf-8"))
         n = sum(key.startswith("W") for key in data)
-        return [(data[f"W{i}"], data[f"b{i}"]) for i in range(1, n + 1)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [tuple(np.array(data[f"{name}{i}"], float) for name in "Wb") for i in range(1, n + 1)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f'--initial {given}: expected JSON such as {{"W1": [[...]], "b1": [...], ...}}: {error!r}'
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from chainrule.cli_training import (
     recipe_of,
     train_and_write,
 )
-from chainrule.command_line import nothing, print_lines, use_compilation_cache
+from chainrule.command_line import nothing, print_lines
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from chainrule.tables.recipe import Wishes
 
 MAX_RESTARTS = 3
+CHANGED_DATA = "--changed-data"
 
 
 class Among(NamedTuple):
@@ -53,11 +55,16 @@ class Among(NamedTuple):
             raise UsageError("--processes starts all processes on this machine; leave --coordinator and its like out")
         if place != (None, None, None) and None in place:
             raise UsageError("one of several processes needs --coordinator, --num-processes and --process-id")
-        if (self.processes or 1) < 1 or self.processes == 0 or self.max_restarts < 0:
-            raise UsageError("--processes: expected 1 or more; --max-restarts: 0 or more")
+        for name, value, least in (
+            ("--processes", self.processes, 1),
+            ("--num-processes", self.num_processes, 1),
+            ("--max-restarts", self.max_restarts, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{name}: expected {least} or more, got {value}")
         if self.num_processes is not None and not 0 <= (self.process_id or 0) < self.num_processes:
             raise UsageError(f"--process-id: expected 0 to {self.num_processes - 1}, got {self.process_id}")
-        if self.coordinator is not None and not self.coordinator.rpartition(":")[2].isdecimal():
+        if self.coordinator is not None and not _is_address(self.coordinator):
             raise UsageError(f"--coordinator: expected HOST:PORT of the first process, got {self.coordinator!r}")
         return self.processes is not None or self.coordinator is not None or launched_as() is not None
 
@@ -79,40 +86,65 @@ class Among(NamedTuple):
         return [Place(self.coordinator, self.num_processes or 1, self.process_id or 0)]
 
 
+def _is_address(given: str) -> bool:
+    host, _, port = given.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+
+
 def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
-def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
+def with_places_of(recorded: list[str], added: list[str]) -> tuple[list[str], list[str]]:
+    """A shared run's words and those added to go on with it, whose processes count; without any, as many as it had.
+
+    What was begun on several hosts, or by a launcher, goes on in one process unless it is told otherwise.
+    """
+    from chainrule.processes import launched_as
+
+    by_hand = ("--coordinator", "--num-processes", "--process-id")
+    is_told = any(word.partition("=")[0] in ("--processes", *by_hand) for word in added) or launched_as() is not None
+    kept, words = [], iter(recorded)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in by_hand or (is_told and name == "--processes"):
+            if not value:
+                next(words, None)
+        else:
+            kept.append(word)
+    if not is_told and not any(word.partition("=")[0] == "--processes" for word in kept):
+        added = [*added, "--processes", "1"]
+    return kept, added
+
+
+def supervised(among: Among, run: Path, goes_on: bool, changed_data: bool) -> NoReturn:
     """Start the processes with this command, watch them, and end as they do."""
-    from chainrule.supervising import supervise
+    from chainrule.supervising import LOST_OTHERS, supervise
+    from chainrule.tables.runs import RESUME
 
-    command = [sys.executable, "-m", "chainrule.cli", *sys.argv[1:]]
-    say = partial(typer.echo, err=True)
-    sys.exit(supervise(command, among.places, str(run), goes_on, among.max_restarts, lambda x: say(f"chainrule: {x}")))
+    def say(message: str) -> None:
+        typer.echo(f"chainrule: {message}", err=True)
+
+    words = [*sys.argv[1:2], *([CHANGED_DATA] if changed_data else []), *sys.argv[2:]]
+    command = [sys.executable, "-m", "chainrule.cli", *words]
+    status = supervise(command, among.places, str(run), goes_on, among.max_restarts, say)
+    if status == LOST_OTHERS and any((run / RESUME).glob("epoch-*")):
+        say(f"go on with: chainrule train --resume {run}")
+    sys.exit(status)
 
 
-def train_together(
-    told: Told,
-    data: list[str],
-    sql: str | None,
-    test_file: str | None,
-    wishes: Wishes,
-    preparing: dict[str, Any],
-    balanced: bool,
-    keeping: Resumable,
-    shown: Shown,
-) -> None:
-    """What one of several processes does; the first one writes and speaks."""
+def train_together(told: Told, training: Callable[[], None]) -> None:
+    """Meet the others, and train; where they are lost, end at once."""
     from chainrule.processes import has_lost_others, join
-    from chainrule.supervising import LOST_OTHERS
+    from chainrule.supervising import LOST_OTHERS, tell_supervisor_of_meeting
 
     try:
         join(told.place)
-        use_compilation_cache()
-        _train_among_others(told, data, sql, test_file, wishes, preparing, balanced, keeping, shown)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX has put a handler of its own there, which waits
+        tell_supervisor_of_meeting()
+        training()
     except (RuntimeError, ValueError) as error:
         if not has_lost_others(error):
             raise
@@ -120,7 +152,7 @@ def train_together(
         os._exit(LOST_OTHERS)  # at once: to part from the others in good order is no longer possible
 
 
-def _train_among_others(
+def train_one_of_several(
     told: Told,
     data: list[str],
     sql: str | None,
@@ -131,6 +163,7 @@ def _train_among_others(
     keeping: Resumable,
     shown: Shown,
 ) -> None:
+    """What each of the processes does; the first one writes and speaks."""
     import jax
 
     from chainrule import console
@@ -143,7 +176,7 @@ def _train_among_others(
     with ExitStack() as stack:
         with one_fate():
             source, test = open_table(data, sql), None if test_file is None else open_table([test_file])
-            command = command_document(source, sql, False)
+            command = {**command_document(source, sql, False), "shared": True}
             if is_first():
                 stack.enter_context(claimed(path, told.goes_on))
                 begin_run(path, command)
@@ -188,4 +221,4 @@ def _follow(training: Callable[..., Fit]) -> None:
     except DivergedError:
         pass
     except Terminated as error:
-        fail(error, int(error.code or 0))
+        fail("terminated", int(error.code or 0))

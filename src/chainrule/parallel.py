@@ -23,6 +23,7 @@ from chainrule.arrays import Array
 from chainrule.batches import Table, bucket
 from chainrule.costs import rows_alone
 from chainrule.dropout import keep
+from chainrule.errors import InputError
 from chainrule.loop import (
     EPOCHS_PER_DISPATCH,
     Batches,
@@ -351,14 +352,15 @@ def check_same(mine: str) -> None:
 
     Raises
     ------
-    ValueError
+    InputError
         If one is not.
     """
-    for process, theirs in enumerate(all_tell(mine.encode())):
-        if theirs.decode() != mine:
-            raise ValueError(
-                f"process {process} would train another network, from other parameters or in another way: call train "
-                "with the same arguments everywhere, but for the rows"
+    everyones = all_tell(mine.encode())
+    for process, theirs in enumerate(everyones):
+        if theirs != everyones[0]:
+            raise InputError(
+                f"process {process} would train another network, from other parameters or in another way: give all of "
+                "them the same settings"
             )
 
 

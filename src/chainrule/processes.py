@@ -64,6 +64,8 @@ def join(place: Place | None = None) -> None:
     import jax
 
     where, processes, process = place or (None, None, None)
+    if where is not None:
+        _address_of(where.rpartition(":")[0].strip("[]"))
     here = where is not None and where.startswith("127.")
     try:
         jax.distributed.initialize(
@@ -97,7 +99,7 @@ def _address_of(name: str) -> str:
     try:
         return str(socket.getaddrinfo(name, None)[0][4][0])
     except OSError as error:
-        raise InputError(f"{name}: this host's name is not known: {error}") from error
+        raise InputError(f"{name}: no host of this name is known here: {error.strerror}") from error
 
 
 def leave() -> None:

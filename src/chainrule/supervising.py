@@ -1,7 +1,8 @@
 """Processes that train together, started and watched: when one is lost, all begin anew from the last state kept.
 
 A process is lost when a signal ends it, when it stands still for `processes.LOST_AFTER` seconds, or when it loses the
-others. Nothing is started anew when the training ended, when it was refused, or when somebody interrupted it.
+others. Nothing is started anew when the training ended, when it was refused, when somebody interrupted it, or when the
+processes did not meet in the first place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from chainrule.processes import LOST_AFTER, Place, launched_as
+from chainrule.processes import JOIN_WITHIN, LOST_AFTER, Place, launched_as
 
 WHERE = "CHAINRULE_PROCESS"  # the environment's name for what a process is told of itself
 LOST_OTHERS = 75  # what a process ends with that lost the others: sysexits' EX_TEMPFAIL
@@ -27,7 +28,9 @@ ABORTED = (-signal.SIGABRT, LOST_OTHERS)  # how processes end that lost the othe
 GRACE = 5  # seconds that others have to end by themselves when one has ended
 PAUSE = 2  # seconds before the next start, so that processes of other hosts have ended, too
 LOOK_EVERY = 0.05
-NO_NEWS = b"[Gloo] Rank "  # that gloo has connected all
+NOT_MET = "have all been started, and is the coordinator the first one's address, with a port that is free?"
+MET = b"chainrule: met\n"
+NO_NEWS = (b"[Gloo] Rank ", MET, b"\n")  # that all are connected
 
 
 class Told(NamedTuple):
@@ -46,6 +49,19 @@ class Ended(NamedTuple):
     process: int
     status: int
     lost: bool
+    met: bool = True  # whether it had met the others
+
+
+class Signals(NamedTuple):
+    """The signals that asked to end, and the process to pass them on to, which tells the others."""
+
+    heard: list[int]
+    first: list[subprocess.Popen[bytes]]
+
+    def take(self, number: int, frame: Any) -> None:
+        self.heard.append(number)
+        for child in self.first:
+            child.send_signal(number)
 
 
 def told_by_supervisor() -> Told | None:
@@ -57,6 +73,11 @@ def told_by_supervisor() -> Told | None:
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1) for fd in (told.out, told.err))
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     return told
+
+
+def tell_supervisor_of_meeting() -> None:
+    """Let the supervisor know that this process has met the others: it reads what a process writes."""
+    os.write(1, b"\n" + MET)
 
 
 def _end_with_supervisor() -> None:
@@ -77,21 +98,37 @@ def supervise(
 
     `places` is asked anew for every start: a port that was free may not be any more.
     """
-    for restart in range(max_restarts + 1):
-        with ExitStack() as stack:
-            ended = _run_once(stack, command, places(), run, goes_on or restart > 0, restart == max_restarts)
-        if not ended.lost:
-            return ended.status
-        if restart < max_restarts:
+    with _listening() as signals:
+        restart = 0
+        while True:
+            with ExitStack() as stack:
+                before = goes_on or restart > 0
+                ended = _run_once(stack, command, places(), run, before, restart == max_restarts, signals)
+            if signals.heard and ended.status:
+                return ended.status if not ended.lost else 128 + signals.heard[0]
+            if not ended.lost:
+                return ended.status
+            if ended.status in ABORTED and not ended.met and restart == 0:
+                say(f"process {ended.process} did not meet the others within {JOIN_WITHIN} seconds: {NOT_MET}")
+                return 1
+            if restart == max_restarts:
+                say(f"{_told(ended)}, and that was the last start")
+                return LOST_OTHERS
             say(f"{_told(ended)}; all start anew from the last state kept ({restart + 1} of {max_restarts} times)")
             time.sleep(PAUSE)
-        else:
-            say(f"{_told(ended)}, and that was the last start; go on with: chainrule train --resume {run}")
-    return LOST_OTHERS
+            if signals.heard:
+                return 128 + signals.heard[0]
+            restart += 1
 
 
 def _run_once(
-    stack: ExitStack, command: Sequence[str], places: Sequence[Place | None], run: str, goes_on: bool, is_last: bool
+    stack: ExitStack,
+    command: Sequence[str],
+    places: Sequence[Place | None],
+    run: str,
+    goes_on: bool,
+    is_last: bool,
+    signals: Signals,
 ) -> Ended:
     children, logs = [], []
     for place in places:
@@ -99,12 +136,18 @@ def _run_once(
         told = Told(place, run, goes_on, *_terminal(stack, speaks=not children))
         children.append(_start(command, told, log))
         logs.append(log)
-    with _passing_signals_on(children):
-        ended = _watched(children)
-    if ended.status and (ended.process or ended.lost) and (is_last or not ended.lost):
-        log = logs[ended.process]  # of one that had no terminal to write to, or that JAX ended
-        log.seek(0)
-        sys.stderr.writelines(x.decode(errors="replace") for x in log if not x.startswith(NO_NEWS))
+    signals.first[:] = children[:1]
+    if signals.heard:
+        children[0].send_signal(signals.heard[0])
+    ended = _watched(children)
+    signals.first.clear()
+    log = logs[ended.process]
+    log.seek(0)
+    lines = log.readlines()
+    ended = ended._replace(met=MET in lines)
+    if (ended.process and ended.status and not ended.lost) or (ended.lost and ended.met and is_last):
+        # it had no terminal to write to, or JAX ended it
+        sys.stderr.writelines(x.decode(errors="replace") for x in lines if not x.startswith(NO_NEWS))
     place = places[ended.process]
     return ended._replace(process=place.process if place else launched_as() or 0)
 
@@ -143,15 +186,12 @@ def _start(command: Sequence[str], told: Told, log: IO[bytes]) -> subprocess.Pop
 
 
 @contextmanager
-def _passing_signals_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go to the first process, which tells the others."""
-
-    def pass_on(number: int, frame: Any) -> None:
-        children[0].send_signal(number)
-
-    usual = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+def _listening() -> Iterator[Signals]:
+    """Ctrl-C and SIGTERM are kept, and passed on to the first process while there is one."""
+    signals = Signals([], [])
+    usual = {number: signal.signal(number, signals.take) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
@@ -203,7 +243,9 @@ def _to_blame(statuses: Sequence[int | None], stopped: set[int]) -> Ended:
     if answers:  # a refusal, an interruption or a defect: the same would happen again
         return Ended(answers[0], number[answers[0]] or 0, lost=False)
     killed = [i for i, status in number.items() if status is not None and status < 0 and status not in ABORTED]
-    others = [i for i, status in number.items() if status != 0]
+    if number[0] == 0:  # the first one ends when all is written
+        return Ended(0, 0, lost=False)
+    others = [i for i, status in number.items() if status]
     for i in (*sorted(stopped), *killed, *others):
         return Ended(i, -signal.SIGSTOP if i in stopped else number[i] or 0, lost=True)
     return Ended(0, 0, lost=False)

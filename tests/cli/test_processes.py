@@ -97,9 +97,10 @@ def test_lost_processes_change_nothing(two, tmp_path):
             os.kill(process_of(process.pid, number), signal.SIGKILL)
         _, err = process.communicate()
     assert process.returncode == 75
-    anew, no_more = err.splitlines()
+    anew, no_more, how = err.splitlines()
     assert anew == "chainrule: process 0 was ended by SIGKILL; all start anew from the last state kept (1 of 1 times)"
-    assert no_more.startswith("chainrule: process 1 was ended by SIGKILL, and that was the last start; go on with: ")
+    assert no_more == "chainrule: process 1 was ended by SIGKILL, and that was the last start"
+    assert how == "chainrule: go on with: chainrule train --resume run"
     trained("--resume", "run", cwd=tmp_path)
     assert model(tmp_path / "run") == model(two)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(p.name for p in two.iterdir())
@@ -126,13 +127,69 @@ def test_sigterm_then_more_processes(two, tmp_path):
     np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
 
 
-def test_by_hand_at_a_coordinator(two, tmp_path):
-    place = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id"]
-    with start(*RUN, *place, "1", cwd=tmp_path) as other, start(*RUN, *place, "0", cwd=tmp_path) as first:
+def by_hand():
+    return ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id"]
+
+
+def test_by_hand_at_a_coordinator_and_resumed(two, tmp_path):
+    """Process 1 is in a folder of its own, as on another host: it never sees the run."""
+    place, elsewhere = by_hand(), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with start(*RUN, *place, "1", cwd=elsewhere) as other, start(*RUN, *place, "0", cwd=tmp_path) as first:
+        wait_for_a_state(first, tmp_path)
+        first.terminate()
+        told = first.communicate()[1], other.communicate()[1]
+    assert (first.returncode, other.returncode) == (143, 143), told
+    assert told[1] == "chainrule: terminated\n"
+    place = by_hand()
+    again = ["--resume", "run", *place, "0"]
+    with start(*RUN, *place, "1", cwd=elsewhere) as other, start(*again, cwd=tmp_path) as first:
         told = first.communicate(), other.communicate()
     assert (first.returncode, other.returncode) == (0, 0), told
     assert told == (("run\n", ""), ("", ""))
     assert model(tmp_path / "run") == model(two)
+    assert not list(elsewhere.iterdir())
+
+
+def test_interrupted_before_training_it_ends(tmp_path):
+    for seconds, number in ((1.0, signal.SIGTERM), (3.0, signal.SIGINT)):
+        with start(*RUN, "--epochs", "100000", "--patience", "99999", "--processes", "2", cwd=tmp_path) as process:
+            time.sleep(seconds)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode in (128 + number, -number), (seconds, err)
+        assert "anew" not in err
+
+
+def test_another_table_elsewhere(tmp_path):
+    place, elsewhere = by_hand(), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    rows = Path(PENGUINS).read_text()
+    (tmp_path / "penguins.csv").write_text(rows)
+    (elsewhere / "penguins.csv").write_text(rows.replace("181", "182"))
+    words = ["penguins.csv", *RUN[1:]]
+    with start(*words, *place, "1", cwd=elsewhere) as other, start(*words, *place, "0", cwd=tmp_path) as first:
+        told = first.communicate()[1], other.communicate()[1]
+    assert (first.returncode, other.returncode) == (1, 1)
+    assert told == ("chainrule: process 1 has other files than process 0: all of them need the same ones\n",) * 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_several_hosts_goes_on_in_one_process_and_on_changed_data_if_told_so(tmp_path):
+    table, place = tmp_path / "penguins.csv", by_hand()
+    table.write_text(Path(PENGUINS).read_text())
+    words = ["penguins.csv", *RUN[1:]]
+    with start(*words, *place, "1", cwd=tmp_path) as other, start(*words, *place, "0", cwd=tmp_path) as first:
+        wait_for_a_state(first, tmp_path)
+        first.terminate()
+        told = first.communicate()[1], other.communicate()[1]
+    assert "go on with: chainrule train --resume run" in told[0]
+    table.write_text(table.read_text().replace("3750", "3751"))
+    _, err = trained("--resume", "run", cwd=tmp_path, code=1)
+    assert "of a training on other data" in err
+    trained("--resume", "run", "--changed-data", cwd=tmp_path)
+    assert len(history(tmp_path / "run")["cost"]) == 90
+    assert "--changed-data" not in (tmp_path / "run" / "command.json").read_text()
 
 
 SLURM = {"SLURM_JOB_ID": "77", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
@@ -160,18 +217,22 @@ def test_other_settings_elsewhere(tmp_path):
     ):
         told = first.communicate()[1], other.communicate()[1]
     assert first.returncode == other.returncode == 1
-    assert "process 1 would train another network, from other parameters or in another way" in told[0]
+    assert all(x.startswith("chainrule: process 1 would train another network, from other parameters") for x in told)
+    assert "Traceback" not in "".join(told)
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--processes", "0"], "--processes: expected 1 or more"),
-        (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: 0 or more"),
+        (["--processes", "0"], "--processes: expected 1 or more, got 0"),
+        (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: expected 0 or more, got -1"),
         (["--processes", "2", "--process-id", "1"], "leave --coordinator and its like out"),
         (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
         (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "--process-id: expected 0 to 1"),
+        (["--coordinator", "a:99999", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
+        (["--coordinator", "a:1", "--num-processes", "0", "--process-id", "0"], "--num-processes: expected 1 or more"),
+        (["--processes", "2", "--dry-run"], "--dry-run: shows what one process would do"),
         (["--processes", "2", "--stream"], "--stream: each of several processes"),
         (["--processes", "2", "--keep-every", "5"], "--keep-every: updates of several"),
     ],

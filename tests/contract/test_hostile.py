@@ -60,7 +60,7 @@ def test_a_model_with_two_columns_of_one_name(of, tmp_path):
     first, second, *_ = document["encoding"]["columns"]
     second["name"] = first["name"]
     write_tensors(tmp_path / MODEL, document, tensors, document.pop("format"))
-    with pytest.raises(InputError, match="two of its columns have one name"):
+    with pytest.raises(InputError, match="two columns or two classes of one name"):
         load_table_model(tmp_path / MODEL)
 
 

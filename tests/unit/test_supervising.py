@@ -21,6 +21,8 @@ me = place[2]
 with open(run / f"starts-{me}", "a") as file:
     file.write(f"{int(goes_on)}")
 starts = len((run / f"starts-{me}").read_text())
+def meet():
+    os.write(1, b"\\nchainrule: met\\n")
 """
 
 
@@ -75,6 +77,7 @@ def test_who_stood_still_is_blamed_and_not_who_lost_him(tmp_path):
         tmp_path,
         """
         if starts == 1:
+            meet()
             os.kill(os.getpid(), signal.SIGSTOP if me else signal.SIGABRT)
         """,
     )
@@ -82,11 +85,44 @@ def test_who_stood_still_is_blamed_and_not_who_lost_him(tmp_path):
 
 
 def test_not_more_often_than_told(tmp_path, capfd):
-    code, said, starts = supervised(tmp_path, f"print('what went wrong', file=sys.stderr); sys.exit({LOST_OTHERS})")
+    code, said, starts = supervised(
+        tmp_path, f"meet(); print('what went wrong', file=sys.stderr); sys.exit({LOST_OTHERS})"
+    )
     assert code == LOST_OTHERS
-    assert said[-1].startswith("process 0 lost the others, and that was the last start; go on with: chainrule train")
+    assert said[-1] == "process 0 lost the others, and that was the last start"
     assert starts == ["011", "011"]
     assert capfd.readouterr().err == "what went wrong\n"
+
+
+def test_who_never_met_the_others_is_not_started_anew(tmp_path, capfd):
+    code, (said,), starts = supervised(tmp_path, "os.write(2, b'a stack trace'); os.abort()")
+    assert (code, starts) == (1, ["0", "0"])
+    assert said.startswith("process 0 did not meet the others within 60 seconds: have all been started")
+    assert capfd.readouterr().err == ""
+
+
+def test_who_never_meets_them_again_is(tmp_path):
+    code, said, starts = supervised(tmp_path, "meet() if starts == 1 else None\nos.abort()")
+    assert (code, starts) == (LOST_OTHERS, ["011", "011"])
+    assert said[0] == "process 0 lost the others; all start anew from the last state kept (1 of 2 times)"
+
+
+def test_one_that_does_not_end_when_it_lost_the_others(tmp_path):
+    _, said, starts = supervised(
+        tmp_path,
+        f"""
+        meet()
+        if starts == 1:
+            sys.exit({LOST_OTHERS}) if me else time.sleep(60)
+        """,
+    )
+    assert said == ["process 1 lost the others; all start anew from the last state kept (1 of 2 times)"]
+    assert starts == ["01", "01"]
+
+
+def test_what_happens_when_all_is_written_does_not_matter(tmp_path):
+    code, said, starts = supervised(tmp_path, "meet()\nif me:\n    time.sleep(0.3)\n    os.kill(os.getpid(), 9)")
+    assert (code, said, starts) == (0, [], ["0", "0"])
 
 
 @pytest.mark.parametrize("status", [1, 2, 130, 143])
@@ -138,7 +174,7 @@ sys.exit(supervise([sys.executable, "-c", sys.argv[2]], lambda: places, sys.argv
 
 
 def outer(folder, body):
-    words = [sys.executable, "-c", OUTER, str(folder), CHILD + textwrap.dedent(body)]
+    words = [sys.executable, "-u", "-c", OUTER, str(folder), CHILD + textwrap.dedent(body)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
@@ -163,6 +199,28 @@ def test_signals_reach_the_first_process(tmp_path, number):
         wait_for(tmp_path / "ready")
         process.send_signal(number)
         assert process.wait(30) == 99
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_starts_anew_when_somebody_interrupted_it(tmp_path, number):
+    body = f"""
+        signal.signal({int(number)}, signal.SIG_DFL)
+        (run / "ready").write_text("1")
+        time.sleep(60)
+    """
+    with outer(tmp_path, body) as process:
+        wait_for(tmp_path / "ready")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert "anew" not in process.stdout.read()
+
+
+def test_interrupted_between_two_starts(tmp_path):
+    with outer(tmp_path, "os.kill(os.getpid(), 9)") as process:
+        assert "anew" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 143
+    assert (tmp_path / "starts-0").read_text() == "0"
 
 
 def test_processes_end_with_their_supervisor(tmp_path):

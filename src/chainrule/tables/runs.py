@@ -81,11 +81,14 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
     try:
         encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])
         model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])
+        names = [column.name for column in (*encoding.columns, *target.columns)]
+        if len(set(names)) < len(names) or len(set(target.classes)) < len(target.classes):
+            raise ValueError("two columns or two classes of one name")
+        frequencies = np.array(model.frequencies, float)
+        if frequencies.shape != (len(target.classes),) or not (frequencies >= 0).all():
+            raise ValueError(f"{len(target.classes)} classes, and {len(frequencies)} frequencies")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not a model of a table: {error!r}") from error
-    names = [column.name for column in (*encoding.columns, *target.columns)]
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: not a model of a table: two of its columns have one name")
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
         raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
     return model
@@ -260,14 +263,15 @@ def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         numbers = np.array([[float(x) if x else np.nan for x in row] for row in rows]).reshape(-1, len(header))
         columns = dict(zip(header, numbers.T, strict=True))
         return {name: columns[name] for name in History._fields}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error!r}") from error
 
 
 def checkpoint_epochs(run: str | os.PathLike[str]) -> list[int]:
     """The epochs that the run has checkpoints of."""
     files = (Path(run) / CHECKPOINTS).glob("epoch-*.safetensors")
-    return sorted(int(path.stem.removeprefix("epoch-")) for path in files)
+    epochs = [path.stem.removeprefix("epoch-") for path in files]
+    return sorted(int(epoch) for epoch in epochs if epoch.isdecimal())
 
 
 def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> State:

@@ -8,8 +8,11 @@ how many processes there are. The encoding comes from a sample and from sums ove
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +20,7 @@ import numpy as np
 from chainrule.batches import Table
 from chainrule.errors import InputError
 from chainrule.outcome import Fit, Progress
-from chainrule.processes import first_tells, is_first, one_fate, told
+from chainrule.processes import all_tell, first_tells, is_first, one_fate, told
 from chainrule.resuming import Resumable
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.preparing import Prepared
@@ -35,6 +38,10 @@ from chainrule.tables.streamed import (
 )
 from chainrule.tables.target import target_from_json
 from chainrule.training import train
+
+FILE_ROW_NUMBER = "file_row_number"  # DuckDB's name for a row's place in a Parquet file
+COMPARED = ("chainrule", "jax", "numpy", "duckdb")  # packages whose versions all processes have to share
+LOOKED_AT = 2**20  # bytes at the beginning, in the middle and at the end of a file
 
 
 class Shared(NamedTuple):
@@ -61,6 +68,13 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
     with one_fate():
         if not source.files:
             raise InputError("--sql: processes read files: write the rows to one, COPY (...) TO 'rows.parquet'")
+        mine = {
+            "files": [fingerprint(path) for path in source.files],
+            "settings": repr((preparing, balanced)),
+            "versions": {name: version(name) for name in COMPARED},
+        }
+    check_alike(mine)
+    with one_fate():
         if is_first():
             sample = prepare_sample(source, balanced=balanced, **preparing)
             weights = class_weights_of(sample.prepared).tolist() if balanced else None
@@ -78,6 +92,31 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
             raise InputError(f"rows {begin + 1:,} to {end:,}: none of them is to train on; use fewer processes")
     n_train, n_held = told(np.array([len(rows.X), len(held.X)])).sum(axis=0).tolist()
     return Shared(prepared, rows, held if n_held else None, n, n_train)
+
+
+def fingerprint(path: str) -> str:
+    """What tells a file from another version of it, without reading all of it: its size and some of its bytes."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        found = hashlib.sha256(str(size).encode())
+        for start in (0, max(0, size // 2 - LOOKED_AT // 2), max(0, size - LOOKED_AT)):
+            file.seek(start)
+            found.update(file.read(LOOKED_AT))
+    return found.hexdigest()
+
+
+def check_alike(mine: dict[str, Any]) -> None:
+    """All processes read the same files, prepare them in the same way, with the same programs.
+
+    Raises
+    ------
+    InputError
+        In all processes, if one does not.
+    """
+    everyones = [json.loads(message) for message in all_tell(json.dumps(mine).encode())]
+    for process, theirs in enumerate(everyones):
+        for what in (what for what in mine if theirs[what] != everyones[0][what]):
+            raise InputError(f"process {process} has other {what} than process 0: all of them need the same ones")
 
 
 def _to_json(prepared: Prepared, n_rows: int, class_weights: list[float] | None) -> dict[str, Any]:
@@ -102,7 +141,8 @@ def _from_json(known: dict[str, Any], dtype: str) -> Prepared:
 
 def rows_between(source: Source, begin: int, end: int) -> Source:
     """The rows numbered `begin` + 1 to `end`, with their numbers; of Parquet files no others are read."""
-    if all(path.lower().endswith(PARQUET_SUFFIXES) for path in source.files):
+    numbered = all(path.lower().endswith(PARQUET_SUFFIXES) for path in source.files)
+    if numbered and FILE_ROW_NUMBER not in (name.lower() for name in source.types):
         sql = (
             " UNION ALL ".join(_of_parquet(source, begin, end)) or f"SELECT *, 0 AS {quoted(NUMBER)} FROM {source.sql}"
         )
@@ -114,16 +154,17 @@ def rows_between(source: Source, begin: int, end: int) -> Source:
 
 def _of_parquet(source: Source, begin: int, end: int) -> Iterator[str]:
     """A query for each file that has rows of the range; numbers of rows are in the files' own footers."""
-    before = 0
+    before = 0  # columns by their names, as types of the first file: in others they may be ordered otherwise
+    columns = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in source.types.items())
     for path in source.files:
         file = f"[{literal(glob.escape(path))}]"
         (n,) = first_row(source, f"SELECT num_rows FROM parquet_file_metadata({file})")
         low, high = max(begin - before, 0), min(end - before, n)
         if low < high:
             yield (
-                f"SELECT * EXCLUDE (file_row_number), {before + 1} + file_row_number AS {quoted(NUMBER)} "
-                f"FROM read_parquet({file}, file_row_number = true) "
-                f"WHERE file_row_number BETWEEN {low} AND {high - 1}"
+                f"SELECT {columns}, {before + 1} + {FILE_ROW_NUMBER} AS {quoted(NUMBER)} "
+                f"FROM read_parquet({file}, {FILE_ROW_NUMBER} = true) "
+                f"WHERE {FILE_ROW_NUMBER} BETWEEN {low} AND {high - 1}"
             )
         before += n
 
