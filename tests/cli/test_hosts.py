@@ -112,7 +112,7 @@ def test_three_hosts_and_a_slow_link(network_of, tmp_path, programs):
     (tmp_path / "slow").mkdir()
     run, _ = run_on(made, tmp_path / "slow", programs, 5)
     np.testing.assert_allclose(costs(run), costs(alone(tmp_path, 5)), rtol=1e-4)
-    assert there_and_back(made[0], made[2]) > 0.02 > 5 * there_and_back(made[0], made[1])
+    assert there_and_back(made[0], made[2]) > 0.02 > there_and_back(made[0], made[1])
 
 
 def there_and_back(host, other):
@@ -124,4 +124,4 @@ def there_and_back(host, other):
         "print(time.perf_counter() - began)"
     )
     words = host.exec([sys.executable, "-S", "-c", code])
-    return min(float(subprocess.run(words, capture_output=True, check=True).stdout) for _ in range(3))
+    return min(float(subprocess.run(words, capture_output=True, check=True).stdout) for _ in range(9))

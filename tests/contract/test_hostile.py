@@ -207,7 +207,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.lists(st.tuples(CELLS, CELLS, st.sampled_from(["a", "b", "1", "2.5"])), min_size=1, max_size=40))
 def test_cells_of_any_text(tmp_path_factory, rows):
     """The encoding of whatever can be written into cells: finite numbers, or a clear refusal."""

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-KILLS = int(os.environ.get("CHAINRULE_KILLS", "10"))
+KILLS = int(os.environ.get("CHAINRULE_KILLS", "6"))
 
 # A process that has imported everything and started nothing: its children begin to train at once.
 NURSERY = """
