@@ -109,7 +109,7 @@ def supervise(
             if not ended.lost:
                 return ended.status
             if ended.status in ABORTED and not ended.met and restart == 0:
-                say(f"process {ended.process} did not meet the others within {JOIN_WITHIN} seconds: {NOT_MET}")
+                say(f"process {ended.process} did not meet the others, who had {JOIN_WITHIN} seconds: {NOT_MET}")
                 return 1
             if restart == max_restarts:
                 say(f"{_told(ended)}, and that was the last start")

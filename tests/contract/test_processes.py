@@ -19,6 +19,7 @@ LONG = pytest.mark.skipif("CHAINRULE_LONG" not in os.environ, reason="long; CHAI
 ALL = tuple(CASES)
 SOME = ("rmse", "weighted", "early stopping")
 FEW = ("rmse", "early stopping")
+MORE = ("rmse of whole tables", "sums", "with replacement", "dropout and averages", "float64", "classes")
 
 
 def free_port():
@@ -47,7 +48,7 @@ def alone(case):
 
 @pytest.mark.parametrize(
     ("processes", "devices", "cases"),
-    [(1, 3, ALL), (2, 1, SOME), (4, 1, FEW), pytest.param(2, 2, FEW, marks=LONG), pytest.param(2, 1, ALL, marks=LONG)],
+    [(1, 3, MORE), (2, 1, SOME), (4, 1, FEW), *(pytest.param(*x, ALL, marks=LONG) for x in ((1, 3), (2, 1), (2, 2)))],
 )
 def test_the_same_as_alone(tmp_path, processes, devices, cases):
     found = run_all(tmp_path, processes, devices, cases)

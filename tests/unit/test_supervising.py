@@ -97,7 +97,7 @@ def test_not_more_often_than_told(tmp_path, capfd):
 def test_who_never_met_the_others_is_not_started_anew(tmp_path, capfd):
     code, (said,), starts = supervised(tmp_path, "os.write(2, b'a stack trace'); os.abort()")
     assert (code, starts) == (1, ["0", "0"])
-    assert said.startswith("process 0 did not meet the others within 60 seconds: have all been started")
+    assert said.startswith("process 0 did not meet the others, who had 60 seconds: have all been started")
     assert capfd.readouterr().err == ""
 
 
