@@ -42,6 +42,7 @@ from chainrule.command_line import (
     nothing,
     option,
     print_lines,
+    use_compilation_cache,
 )
 from chainrule.errors import InputError, UsageError
 
@@ -213,6 +214,7 @@ def train(
                 keep_every=keep_every,
                 resumable=keeping,
             )
+        use_compilation_cache()
         about = about_of(seed, dtype, n_train or len(prepared.split.train))
         train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
 

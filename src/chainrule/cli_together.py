@@ -23,7 +23,7 @@ from chainrule.cli_training import (
     recipe_of,
     train_and_write,
 )
-from chainrule.command_line import nothing, print_lines
+from chainrule.command_line import nothing, print_lines, use_compilation_cache
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def train_together(told: Told, training: Callable[[], None]) -> None:
         join(told.place)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX has put a handler of its own there, which waits
         tell_supervisor_of_meeting()
+        use_compilation_cache()
         training()
     except (RuntimeError, ValueError) as error:
         if not has_lost_others(error):

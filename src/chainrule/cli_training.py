@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
-from chainrule.command_line import answer, nothing, print_lines, use_compilation_cache, wrong_use
+from chainrule.command_line import answer, nothing, print_lines, wrong_use
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def train_and_write(
     from chainrule.tables.importance import importance_of
     from chainrule.tables.runs import finish_run
 
-    use_compilation_cache()
     show_parameters, quiet, as_json = shown
     diverged = None
     with console.progress_bar(recipe.epochs, not (quiet or as_json)) as progress, _warning_in_lines():

@@ -74,11 +74,12 @@ def _even(n: int, parts: int) -> np.ndarray:
 
 
 class Together(NamedTuple):
-    """What is trained together: the compiled program with its data, the first state, and the number of all rows."""
+    """What is trained together: the compiled program with its data, the first state; all rows, those of a batch."""
 
     run: Callable[..., tuple[State, Array]]
     state: State
     n: int
+    batch: int | None
 
 
 def ready_together(
@@ -108,7 +109,7 @@ def ready_together(
     else:
         program = batch_program(network, rule, stops, batch, dropout, average)
     run = partial(_run, program, data, validating, shares, batch, _Room(batch, shares))
-    return Together(run, state, shares.n)
+    return Together(run, state, shares.n, batch)
 
 
 def on_all(tree: Any) -> Any:

@@ -345,8 +345,7 @@ def _ready_together(setting: Setting) -> Ready:
             some = len(X) > 0  # this process may have none
             held = checked_table(network, X, Y, w, of.dtype, "validation") if some else no_rows(network, of.dtype)
     how = (of.batch_size, of.stop, of.seed, of.dropout, of.average)
-    run, state, n = ready_together(network, of.rule, of.params, table, held, *how)
-    batch = None if of.batch_size is None else min(int(of.batch_size), n)
+    run, state, n, batch = ready_together(network, of.rule, of.params, table, held, *how)
     order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(data_digest_together, (table, held))
     return Ready(run, state, network, n, batch, order, digest, _agreed)
 

@@ -60,16 +60,11 @@ def fit_table(
         recipe.params,
         X,
         Y,
-        rule=recipe.rule,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        stop=recipe.stop,
+        **recipe.settings,
         seed=seed,
         dtype=dtype,
         weights=weights,
         validation=validation,
-        dropout=recipe.dropout,
-        average=recipe.average,
         progress=progress,
         checkpoint=checkpoint,
         keep_every=keep_every,
@@ -89,7 +84,7 @@ def _balancing(prepared: Prepared) -> np.ndarray:
     """A weight per row such that the classes weigh the same in all, and a row weighs 1 on average."""
     if prepared.target.task == "regression":
         raise UsageError("--balanced weighs classes; this target is a number")
-    return (1 / (prepared.frequencies * len(prepared.frequencies)))[class_places(prepared.target, prepared.table)]
+    return prepared.class_weights[class_places(prepared.target, prepared.table)]
 
 
 def model_of(prepared: Prepared, recipe: Recipe, fit: Fit, about: dict[str, Any]) -> TableModel:

@@ -42,6 +42,11 @@ class Prepared(NamedTuple):
         places = class_places(self.target, self.table)[self.split.train]
         return np.bincount(places, minlength=len(self.target.classes)) / len(places)
 
+    @property
+    def class_weights(self) -> np.ndarray:
+        """The weight of a row of each class such that the classes weigh the same in all, and a row 1 on average."""
+        return 1 / (self.frequencies * len(self.frequencies))
+
 
 def prepare(
     source: Source,

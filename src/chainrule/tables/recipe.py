@@ -77,6 +77,12 @@ class Recipe(NamedTuple):
     dropout: float
     average: float
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that say how to train, in memory, streamed or together."""
+        names = ("rule", "batch_size", "epochs", "stop", "dropout", "average")
+        return {name: getattr(self, name) for name in names}
+
 
 def recipe_for(
     prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "float32", n_train: int | None = None

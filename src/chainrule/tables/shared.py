@@ -31,7 +31,6 @@ from chainrule.tables.streamed import (
     NUMBER,
     TRAIN,
     VALIDATION,
-    class_weights_of,
     encoded,
     prepare_sample,
     with_parts,
@@ -68,16 +67,16 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
     with one_fate():
         if not source.files:
             raise InputError("--sql: processes read files: write the rows to one, COPY (...) TO 'rows.parquet'")
-        mine = {
+        facts = {
             "files": [fingerprint(path) for path in source.files],
             "settings": repr((preparing, balanced)),
             "versions": {name: version(name) for name in COMPARED},
         }
-    check_alike(mine)
+    check_alike(facts)
     with one_fate():
         if is_first():
             sample = prepare_sample(source, balanced=balanced, **preparing)
-            weights = class_weights_of(sample.prepared).tolist() if balanced else None
+            weights = sample.prepared.class_weights.tolist() if balanced else None
             known = json.dumps(_to_json(sample.prepared, sample.n_rows, weights)).encode()
     known = json.loads(first_tells(known))
     prepared = sample.prepared if sample else _from_json(known, preparing["dtype"])
@@ -193,16 +192,11 @@ def fit_shared(
         recipe.params,
         shared.rows.X,
         shared.rows.Y,
-        rule=recipe.rule,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        stop=recipe.stop,
+        **recipe.settings,
         seed=seed,
         dtype=dtype,
         weights=shared.rows.weights,
         validation=shared.held,
-        dropout=recipe.dropout,
-        average=recipe.average,
         progress=progress,
         resumable=resumable,
         together=True,

@@ -165,17 +165,12 @@ def _scattered(
         ShardWriter(folder / "train", files, seed, n_in, n_out, dtype) as train,
         ShardWriter(folder / "validation", files, seed, n_in, n_out, dtype) as validation,
     ):
-        class_weights = class_weights_of(prepared) if balanced else None
+        class_weights = prepared.class_weights if balanced else None
         for part, table in encoded(prepared.encoding, prepared.target, numbered, dtype, class_weights):
             for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
                 writer.add(Table(*(x[of] for x in table)))
     rows, held = train.shards(), validation.shards()
     return rows, held if held.n else None
-
-
-def class_weights_of(prepared: Prepared) -> np.ndarray:
-    """The weight of a row of each class such that the classes weigh the same in all, and a row 1 on average."""
-    return 1 / (prepared.frequencies * len(prepared.frequencies))
 
 
 def encoded(
@@ -212,14 +207,9 @@ def fit_streamed(
         recipe.network,
         recipe.params,
         streamed.rows,
-        rule=recipe.rule,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        stop=recipe.stop,
+        **recipe.settings,
         seed=seed,
         validation=streamed.held,
-        dropout=recipe.dropout,
-        average=recipe.average,
         progress=progress,
         resumable=resumable,
     )
