@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +18,11 @@ from chainrule.activations import ACTIVATIONS
 from chainrule.costs import Cost, cost_named
 from chainrule.errors import InputError
 from chainrule.network import Layer, Network, Params
+from chainrule.storage.documents import parsed
+from chainrule.storage.files import written_aside
 
 FORMAT = "chainrule-model"
 FORMAT_VERSION = 1
-ASIDE = ".aside"  # how the name of a file ends that is not whole yet
 METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
 
 
@@ -34,42 +33,6 @@ class Stored(NamedTuple):
     params: Params
     document: dict[str, Any]
     arrays: dict[str, np.ndarray]
-
-
-@contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new file beside `path`, renamed to `path` when the block ends well and removed when it does not.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with written_aside(folder / "a.txt") as aside:
-    ...     _ = aside.write_text("whole")
-    >>> [p.name for p in folder.iterdir()]
-    ['a.txt']
-    """
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def remove_left_aside(folder: str | os.PathLike[str]) -> None:
-    """Remove what a process that was killed had begun to write in `folder`; no other may be writing there."""
-    for aside in Path(folder).glob(f".*{ASIDE}"):
-        aside.unlink(missing_ok=True)
 
 
 def write_model(
@@ -122,14 +85,6 @@ def write_tensors(
         aside.write_bytes(save(plain, {METADATA_KEY: _canonical(signed)}))
 
 
-def parsed(text: str, **settings: Any) -> Any:
-    """What a JSON text says; a ValueError also if it is nested so deeply that no document of ours can be in it."""
-    try:
-        return json.loads(text, **settings)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
 def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The document and the tensors of a file that `write_tensors` wrote; an InputError if they are not whole."""
     metadata, tensors = _read_safetensors(path)
@@ -178,17 +133,6 @@ def design_from_json(data: dict[str, Any]) -> Network:
     return Network(**data)
 
 
-def save_json(path: str | os.PathLike[str], data: Any) -> None:
-    """Write JSON that people can read, whole or not at all."""
-    write_text(path, lambda file: json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def write_text(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
-    """Write text, whole or not at all."""
-    with written_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
-        write(file)
-
-
 def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
     return [("W", np.asarray(layer.W)), ("b", np.asarray(layer.b))]
 
@@ -234,9 +178,3 @@ def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, 
         shapes.check_params(network.layers, params)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
-from contextvars import ContextVar
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from chainrule.cli_together import (
-    CHANGED_DATA,
-    MAX_RESTARTS,
-    Among,
-    supervised,
-    train_one_of_several,
-    train_together,
-    with_places_of,
-)
-from chainrule.cli_training import (
-    Shown,
-    about_of,
-    check_test_file,
-    command_document,
-    fail,
-    kept_for_replay,
-    recipe_of,
-    train_and_write,
-)
+from chainrule.cli_together import MAX_RESTARTS, Among
+from chainrule.cli_training import Shown, Wanted, train_here
 from chainrule.command_line import (
     Files,
     Json,
@@ -38,19 +17,18 @@ from chainrule.command_line import (
     Sql,
     answer,
     app,
+    fail,
+    filtered,
     flag,
-    nothing,
     option,
     print_lines,
-    use_compilation_cache,
 )
 from chainrule.errors import InputError, UsageError
-
-GOING_ON: ContextVar[str | None] = ContextVar("GOING_ON", default=None)  # the run that --resume names
 
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
 def train(
+    ctx: typer.Context,
     data: Files = None,
     target: Annotated[
         list[str] | None, option("-t", "--target", "COL", "Column to predict (repeat for several).")
@@ -90,6 +68,7 @@ def train(
     resume: Annotated[str | None, option("--resume", "RUN", "Go on with a run that was cut off.")] = None,
     save_every: Annotated[str | None, option("--save-every", "N", "For that: every N epochs, or Ns seconds.")] = None,
     changed_data: Annotated[bool, typer.Option("--changed-data", hidden=True)] = False,  # the refusal tells of it
+    trust: Annotated[bool, typer.Option("--trust", hidden=True)] = False,  # so does the one of a recorded query
     processes: Annotated[int | None, option("--processes", "N", "Train on so many (on hosts: README).")] = None,
     coordinator: Annotated[str | None, typer.Option("--coordinator", hidden=True)] = None,
     num_processes: Annotated[int | None, typer.Option("--num-processes", hidden=True)] = None,
@@ -103,120 +82,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network on a table and write a run folder."""
-    from chainrule import console
-    from chainrule.resuming import Resumable
-    from chainrule.supervising import told_by_supervisor
-    from chainrule.tables.fitting import fit_table
-    from chainrule.tables.plan import plan_of
-    from chainrule.tables.preparing import prepare
-    from chainrule.tables.reading import open_table
-    from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
-    from chainrule.tables.runs import RESUME, ROWS, begin_run, claimed, free_run_path
-    from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed, would_not_fit
+    from chainrule.cli_request import given_in
 
-    if resume is not None:
-        _go_on(resume)
-        return
-    _check_flags(target, task, drop, seed, dtype)
-    wishes = Wishes(
-        hidden=_whole_numbers("--hidden", hidden),
-        activation=activation.replace("-", "_").split(",") if activation else None,
-        cost=cost.replace("-", "_") if cost else None,
-        reduction=reduction,
-        l2=l2,
-        initial=_initial(initial),
-        rule=rule,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        batch_size=batch_size,
-        epochs=epochs,
-        patience=patience,
-        cost_goal=cost_goal,
-        min_gradient=min_gradient,
-        unchanged=unchanged,
-        max_seconds=max_seconds,
-        dropout=dropout,
-        average=average,
-    )
-    preparing: dict[str, Any] = {
-        "targets": target or [],
-        "task": task or ("regression" if wishes.cost and wishes.cost.split(":")[0] in COSTS_OF_NUMBERS else None),
-        "drop": drop or [],
-        "normalize": normalize,
-        "quantiles": quantiles,
-        "normalize_target": wishes.cost not in BOUNDED_COSTS,
-        "test_size": 0.0 if test_file else test_size,
-        "validation_size": validation_size,
-        "seed": seed,
-        "dtype": dtype,
-    }
-    shown = Shown(show_parameters, quiet, as_json)
-    going_on, told = GOING_ON.get(), None if dry_run else told_by_supervisor()
     among = Among(processes, coordinator, num_processes, process_id, max_restarts)
-    if told or (not dry_run and among.is_asked_for()):
-        _check_shared(stream, keep_every)
-        if told is None:
-            run = Path(going_on or (free_run_path(out, _run_name(data, target or [])) if among.is_first() else "."))
-            supervised(among, run, going_on is not None, changed_data)
-        sys.argv = [word for word in sys.argv if word != CHANGED_DATA]  # what command.json will tell
-        keeping = Resumable(Path(told.run) / RESUME, _save_every(save_every), changed_data)
-        asked = (told, data or [], sql, test_file, wishes, preparing, balanced, keeping, shown)
-        train_together(told, partial(train_one_of_several, *asked))
-        return
-    if dry_run and processes is not None:
-        raise UsageError("--dry-run: shows what one process would do, whose split is another; leave --processes out")
-    say = nothing if quiet or as_json else print_lines
-    source = open_table(data or [], sql)
-    test = None if test_file is None else open_table([test_file])
-    path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
-    keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
-    streams = would_not_fit(source) if stream is None else stream
-    if streams and keep_every is not None:
-        raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
-    with nullcontext() if dry_run else claimed(path, going_on is not None):
-        command = command_document(source, sql, streams)
-        if not dry_run:
-            begin_run(path, command)
-        streamed = None
-        if streams:
-            rows = source if dry_run else kept_query(source, path / ROWS)
-            sample = prepare_sample(rows, balanced=balanced, **preparing)
-            prepared, n_train = sample.prepared, None
-            if not dry_run:
-                streamed = prepare_streamed(sample, path / ROWS, balanced=balanced, seed=seed, dtype=dtype)
-                n_train = streamed.rows.n
-                lines = console.streamed_lines(source, streamed)
-            else:
-                lines = console.preparation_lines(source, prepared)
-        else:
-            prepared, n_train = prepare(source, **preparing), None
-            lines = console.preparation_lines(source, prepared)
-        recipe = recipe_of(prepared, wishes, seed, dtype, n_train)
-        say([*lines, *console.recipe_lines(recipe, seed)])
-        if dry_run:
-            encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
-            answer(encoding, as_json, ["", *console.encoding_lines(prepared.encoding)])
-            return
-        if test:
-            check_test_file(prepared, test)
-        if streamed is not None:
-            plan, training = None, partial(fit_streamed, streamed, recipe, seed=seed, resumable=keeping)
-        else:
-            plan = plan_of(recipe, preparing, balanced, seed, dtype)
-            training = partial(
-                fit_table,
-                prepared,
-                recipe,
-                seed=seed,
-                dtype=dtype,
-                balanced=balanced,
-                checkpoint=partial(kept_for_replay, path),
-                keep_every=keep_every,
-                resumable=keeping,
-            )
-        use_compilation_cache()
-        about = about_of(seed, dtype, n_train or len(prepared.split.train))
-        train_and_write(training, command, test, prepared, recipe, about, plan, path, shown)
+    train_here(
+        Wanted(given_in(ctx), out, resume, dry_run, changed_data, trust, among),
+        Shown(show_parameters, quiet, as_json),
+    )
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -237,7 +109,7 @@ def predict(
 
     rows = predict_to(load_table_model(run), open_table(data or [], sql), out)
     if out != "-" and not quiet:
-        typer.echo(f"{rows:,} rows predicted: {out}")
+        print_lines([f"{rows:,} rows predicted: {out}"])
 
 
 @app.command(epilog="Example: chainrule evaluate runs/churn-1 labelled.csv")
@@ -266,127 +138,31 @@ import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after 
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
-    try:
-        app(prog_name="chainrule")
-    except UsageError as error:
-        fail(error, 2)
-    except InputError as error:
-        fail(error, 1)
-    except MemoryError as error:
-        fail(error or "out of memory: train on fewer rows", 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has seen enough
-        sys.exit(1)
-    except OSError as error:
-        fail(error, 1)
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
-            raise
-        fail("interrupted", 130)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    with filtered():
+        try:
+            app(prog_name="chainrule")
+        except UsageError as error:
+            fail(error, 2)
+        except InputError as error:
+            fail(error, 1)
+        except MemoryError as error:
+            fail(error or "out of memory: train on fewer rows", 1)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has seen enough
+            sys.exit(1)
+        except OSError as error:
+            fail(error, 1)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
+                raise
+            fail("interrupted", 130)
 
 
-def _go_on(run: str) -> None:
-    """Call the run's own command again, with what was said beside --resume added to it."""
-    import os
-
-    from chainrule.tables.runs import forget_how_to_resume, is_finished, read_command, read_metrics
-
-    place = sys.argv.index("--resume") if "--resume" in sys.argv else sys.argv.index(f"--resume={run}")
-    added = [*sys.argv[2:place], *sys.argv[place + (1 if "=" in sys.argv[place] else 2) :]]
-    made = read_command(run)
-    if is_finished(run):
-        ended = read_metrics(run)
-        forget_how_to_resume(Path(run))  # it may have been killed before it did
-        told = f"{run} is finished: {ended['epochs']:,} epochs, ended by {ended['stopped_by']}"
-        if set(added) - {"--json", "-q", "--quiet"}:
-            raise UsageError(f"{told}; it cannot go on: train another")
-        answer({"run": run, **ended}, "--json" in added, [told])
-        return
-    recorded, folder = made["command"][1:], Path(made["folder"])
-    if recorded[:1] != ["train"] or any(word.startswith("--resume") for word in recorded):
-        raise InputError(f"{run}: its command cannot be called again: {' '.join(made['command'])}")
-    if not folder.is_dir():
-        raise InputError(f"{run}: was begun in {folder}, which is no longer there: its files cannot be found")
-    path = run if folder.samefile(Path.cwd()) else str(Path(run).absolute())
-    os.chdir(folder)
-    if not {"--stream", "--no-stream"} & {*recorded, *added}:
-        added.append("--stream" if made.get("streamed") else "--no-stream")
-    if made.get("shared"):
-        recorded, added = with_places_of(recorded, added)
-    end = recorded.index("--") if "--" in recorded else len(recorded)
-    words = [*recorded[:end], *added, *recorded[end:]]
-    sys.argv = ["chainrule", *(word for word in words if word != CHANGED_DATA)]  # what command.json will tell
-    token = GOING_ON.set(path)
-    try:
-        app(args=words, prog_name="chainrule", standalone_mode=False)
-    finally:
-        GOING_ON.reset(token)
-
-
-def _save_every(given: str | None) -> int | float | None:
-    """Epochs, or seconds with an s."""
-    if given is None:
-        return None
-    try:
-        every = float(given[:-1]) if given.endswith("s") else int(given)
-    except ValueError:
-        every = 0
-    if not every > 0:
-        raise UsageError(f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {given!r}")
-    return every
-
-
-def _check_shared(stream: bool | None, keep_every: int | None) -> None:
-    if stream:
-        raise UsageError("--stream: each of several processes has its rows in memory: use more of them, or one")
-    if keep_every is not None:
-        raise UsageError("--keep-every: updates of several processes cannot be replayed; leave it out")
-
-
-def _check_flags(target: list[str] | None, task: str | None, drop: list[str] | None, seed: int, dtype: str) -> None:
-    if not target:
-        raise UsageError("--target is missing: name the column to predict, such as --target churn")
-    if task not in (None, "binary", "multiclass", "regression"):
-        raise UsageError(f"--task: expected binary, multiclass or regression, got {task}")
-    if len(set(target)) < len(target) or set(target) & set(drop or ()):
-        raise UsageError("--target: a column is named twice, or dropped as well")
-    if seed < 0:
-        raise UsageError(f"--seed: expected 0 or more, got {seed}")
-    if dtype not in ("float32", "float64"):
-        raise UsageError(f"--dtype: expected float32 or float64, got {dtype}")
-
-
-def _run_name(data: list[str] | None, target: Sequence[str]) -> str:
-    stem = Path(data[0]).name.split(".")[0].strip("*?[] ") if data else "query"
-    return stem or "-".join(target)
-
-
-def _initial(given: str | None) -> Any:
-    """A scheme's name, or the layers of a JSON file: {"W1": [[...]], "b1": [...], "W2": ...}."""
-    if given is None or not given.endswith(".json"):
-        return given
-    import numpy as np
-
-    from chainrule.artifacts import parsed
-
-    try:
-        data = parsed(Path(given).read_text(encoding="utf-8"))
-        n = sum(key.startswith("W") for key in data)
-        return [tuple(np.array(data[f"{name}{i}"], float) for name in "Wb") for i in range(1, n + 1)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'--initial {given}: expected JSON such as {{"W1": [[...]], "b1": [...], ...}}: {error!r}'
-        ) from None
-
-
-def _whole_numbers(flag: str, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        numbers = [int(part) for part in text.replace("-", ",").split(",")]
-    except ValueError:
-        raise UsageError(f"{flag}: expected whole numbers such as 64,32; got {text!r}") from None
-    return [] if numbers == [0] else numbers
+def _end(number: int, frame: Any) -> NoReturn:
+    """End as a shell expects it of a signal, but in good order: what was written aside is removed."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import typer
 from chainrule.command_line import (
     Json,
     Run,
+    Trust,
     answer,
     app,
+    confirmed,
     flag,
     option,
     print_lines,
@@ -66,6 +68,8 @@ def explain(
     node: Annotated[str | None, option("--node", "NAME", "This node alone, such as H1 or ON.")] = None,
     digits: Digits = None,
     data: Annotated[list[str] | None, option("--data", "FILE", "The run's table, if it has moved.")] = None,
+    sql: Annotated[str | None, option("--sql", "QUERY", "The same, from a query.")] = None,
+    trust: Trust = False,
     html: Annotated[str | None, option("--html", "FILE", "Write a page for the browser.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -78,6 +82,7 @@ def explain(
     from chainrule.explaining.runs import course_of, open_prediction, open_step, open_story
     from chainrule.explaining.story import Story
     from chainrule.explaining.text import View, check_node, prediction_lines, step_lines
+    from chainrule.tables.recorded import Named
 
     digits = _digits(digits, html is not None)
     if html is not None and (as_json or layer is not None or node is not None):
@@ -87,8 +92,8 @@ def explain(
     if predict is not None:
         if epoch is not None or batch is not None:
             raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
-        if data:
-            raise UsageError("--data is the table of the training; --predict names the file itself")
+        if data or sql is not None or trust:
+            raise UsageError("--data, --sql and --trust are of the training's table; --predict names the file itself")
         opened = open_prediction(run, [predict], 1 if row is None else row, output)
         view = View(0, layer, node, digits, terminal_width())
         check_node(opened.trace, view)
@@ -98,8 +103,13 @@ def explain(
         _answer(to_json(opened) if as_json else None, lambda: prediction_lines(opened, view))
         return
     use_compilation_cache()
-    at = (run, 1 if epoch is None else epoch, batch, row, data or [])
-    story = Story((open_step(*at),), course=course_of(run)) if html is None else open_story(*at)
+    at = (run, 1 if epoch is None else epoch, batch, row)
+
+    def read(trusts: bool) -> Story:
+        named = Named(data or (), sql, trusts)
+        return open_story(*at, named) if html is not None else Story((open_step(*at, named),), course=course_of(run))
+
+    story = confirmed(read, trust)
     opened = story.opened
     view = View(0 if row is None else opened.trace.rows.index(row), layer, node, digits, terminal_width())
     check_node(opened.trace, view)
@@ -124,10 +134,10 @@ def _digits(wanted: int | None, on_a_page: bool) -> int:
 
 
 def _write_page(path: str, page: str) -> None:
-    from chainrule.artifacts import write_text
+    from chainrule.storage.files import write_text
 
     write_text(path, lambda file: file.write(page))
-    typer.echo(f"{path}: open it in a browser")
+    print_lines([f"{path}: open it in a browser"])
 
 
 @app.command(
@@ -152,7 +162,7 @@ def check(
         network, params, X, Y = _case_of_run(what[0], what[1:])
     checked = check_gradients(network, params, X, Y)
     document = {"passed": checked.passed, "worst": checked.worst, "layers": [c._asdict() for c in checked.layers]}
-    answer(document, as_json, [f"{len(X)} rows, {network.cost.name}", str(checked)])
+    answer(document, as_json, [f"{len(X)} rows, {network.cost.name}", *str(checked).splitlines()])
     if not checked.passed:
         raise typer.Exit(1)
 

@@ -7,34 +7,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import typer
-
-from chainrule.cli_training import (
-    Shown,
-    about_of,
-    check_test_file,
-    command_document,
-    fail,
-    recipe_of,
-    train_and_write,
-)
-from chainrule.command_line import nothing, print_lines, use_compilation_cache
+from chainrule.command_line import fail, use_compilation_cache
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
     from chainrule.outcome import Fit
     from chainrule.processes import Place
-    from chainrule.resuming import Resumable
     from chainrule.supervising import Told
-    from chainrule.tables.recipe import Wishes
 
 MAX_RESTARTS = 3
-CHANGED_DATA = "--changed-data"
 
 
 class Among(NamedTuple):
@@ -45,6 +29,17 @@ class Among(NamedTuple):
     num_processes: int | None
     process_id: int | None
     max_restarts: int
+
+    def of(self, processes: int | None, shared: bool) -> Among:
+        """With as many processes as a request says, unless a place is given otherwise.
+
+        A run that was `shared` and that goes on without any such word does so in one process.
+        """
+        from chainrule.processes import launched_as
+
+        if self.processes is not None or self.coordinator is not None or launched_as() is not None:
+            return self
+        return self._replace(processes=1 if shared and processes is None else processes)
 
     def is_asked_for(self) -> bool:
         """Whether there are others, or said to be by a launcher; a UsageError for half a place."""
@@ -97,38 +92,15 @@ def _free_port() -> int:
         return one.getsockname()[1]
 
 
-def with_places_of(recorded: list[str], added: list[str]) -> tuple[list[str], list[str]]:
-    """A shared run's words and those added to go on with it, whose processes count; without any, as many as it had.
-
-    What was begun on several hosts, or by a launcher, goes on in one process unless it is told otherwise.
-    """
-    from chainrule.processes import launched_as
-
-    by_hand = ("--coordinator", "--num-processes", "--process-id")
-    is_told = any(word.partition("=")[0] in ("--processes", *by_hand) for word in added) or launched_as() is not None
-    kept, words = [], iter(recorded)
-    for word in words:
-        name, _, value = word.partition("=")
-        if name in by_hand or (is_told and name == "--processes"):
-            if not value:
-                next(words, None)
-        else:
-            kept.append(word)
-    if not is_told and not any(word.partition("=")[0] == "--processes" for word in kept):
-        added = [*added, "--processes", "1"]
-    return kept, added
-
-
-def supervised(among: Among, run: Path, goes_on: bool, changed_data: bool) -> NoReturn:
+def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
     """Start the processes with this command, watch them, and end as they do."""
     from chainrule.supervising import LOST_OTHERS, supervise
     from chainrule.tables.runs import RESUME
 
     def say(message: str) -> None:
-        typer.echo(f"chainrule: {message}", err=True)
+        print(f"chainrule: {message}", file=sys.stderr)
 
-    words = [*sys.argv[1:2], *([CHANGED_DATA] if changed_data else []), *sys.argv[2:]]
-    command = [sys.executable, "-m", "chainrule.cli", *words]
+    command = [sys.executable, "-m", "chainrule.cli", *sys.argv[1:]]
     status = supervise(command, among.places, str(run), goes_on, among.max_restarts, say)
     if status == LOST_OTHERS and any((run / RESUME).glob("epoch-*")):
         say(f"go on with: chainrule train --resume {run}")
@@ -153,53 +125,7 @@ def train_together(told: Told, training: Callable[[], None]) -> None:
         os._exit(LOST_OTHERS)  # at once: to part from the others in good order is no longer possible
 
 
-def train_one_of_several(
-    told: Told,
-    data: list[str],
-    sql: str | None,
-    test_file: str | None,
-    wishes: Wishes,
-    preparing: dict[str, Any],
-    balanced: bool,
-    keeping: Resumable,
-    shown: Shown,
-) -> None:
-    """What each of the processes does; the first one writes and speaks."""
-    import jax
-
-    from chainrule import console
-    from chainrule.processes import is_first, one_fate
-    from chainrule.tables.reading import open_table
-    from chainrule.tables.runs import begin_run, claimed
-    from chainrule.tables.shared import fit_shared, prepare_shared
-
-    seed, dtype, path = preparing["seed"], preparing["dtype"], Path(told.run)
-    with ExitStack() as stack:
-        with one_fate():
-            source, test = open_table(data, sql), None if test_file is None else open_table([test_file])
-            command = {**command_document(source, sql, False), "shared": True}
-            if is_first():
-                stack.enter_context(claimed(path, told.goes_on))
-                begin_run(path, command)
-        shared = prepare_shared(source, balanced=balanced, **preparing)
-        with one_fate():
-            recipe = recipe_of(shared.prepared, wishes, seed, dtype, shared.n_train)
-            if test and is_first():
-                check_test_file(shared.prepared, test)
-        training = partial(
-            _then_parting, partial(fit_shared, shared, recipe, seed=seed, dtype=dtype, resumable=keeping)
-        )
-        if not is_first():
-            _follow(training)
-            return
-        say = nothing if shown.quiet or shown.as_json else print_lines
-        lines = console.shared_lines(source, shared, jax.process_count())
-        say([*lines, *console.recipe_lines(recipe, seed)])
-        about = about_of(seed, dtype, shared.n_train)
-        train_and_write(training, command, test, shared.prepared, recipe, about, None, path, shown)
-
-
-def _then_parting(training: Callable[..., Fit], **settings: Any) -> Fit:
+def then_parting(training: Callable[..., Fit], **settings: Any) -> Fit:
     """Train; the processes part when all have done so, however it ended."""
     from chainrule.outcome import DivergedError, Terminated
     from chainrule.processes import leave
@@ -213,7 +139,7 @@ def _then_parting(training: Callable[..., Fit], **settings: Any) -> Fit:
     return fit
 
 
-def _follow(training: Callable[..., Fit]) -> None:
+def follow(training: Callable[..., Fit]) -> None:
     """Train along; what came of it is for the first process to tell."""
     from chainrule.outcome import DivergedError, Terminated
 

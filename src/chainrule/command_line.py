@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from chainrule.errors import UsageError
+from chainrule.names import PRINTABLE, in_one_line
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")  # what a name of a column could do to a terminal
+Table = TypeVar("Table")
+
 
 app = typer.Typer(
     help="Train feedforward networks by backpropagation, on tables.\n\n"
@@ -38,6 +40,7 @@ def flag(*words: str) -> Any:
 Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON lines; globs.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
 Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instead of files.")]
+Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
 Json = Annotated[bool, flag("--json", "Print one JSON document.")]
 
 
@@ -61,6 +64,26 @@ def wrong_use() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
+def confirmed(table: Callable[[bool], Table], trusts: bool) -> Table:
+    """The table of a run, from `table`, which is told whether a recorded query may be run.
+
+    Such a query is shown, and then run if the caller trusts it or, at a terminal, says so.
+    """
+    from chainrule.tables.recorded import Untrusted
+
+    try:
+        return table(False)
+    except Untrusted as error:
+        asks = sys.stdin.isatty() and sys.stderr.isatty()
+        if not (trusts or asks):
+            raise
+        said = error.query.translate(PRINTABLE)
+        print(f"chainrule: the run's rows come from a query that is recorded in it:\n{said}", file=sys.stderr)
+        if not trusts and not typer.confirm("Run it?", err=True):
+            raise
+        return table(True)
+
+
 def answer(document: Any, as_json: bool, lines: Sequence[str]) -> None:
     import json
 
@@ -70,14 +93,61 @@ def answer(document: Any, as_json: bool, lines: Sequence[str]) -> None:
 def terminal_width() -> int | None:
     """The width of the terminal; None where the output goes elsewhere."""
     import shutil
-    import sys
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+class Filtered:
+    """A text stream that writes nothing a terminal would take for a command; all else is the stream's own."""
+
+    encoding = "utf-8"  # what cannot be encoded is written as escapes
+
+    def __init__(self, unfiltered: IO[str]):
+        self.unfiltered = unfiltered
+        if hasattr(unfiltered, "reconfigure"):
+            unfiltered.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+
+    def write(self, text: str) -> int:
+        return self.unfiltered.write(text.translate(PRINTABLE))
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unfiltered, name)
+
+
+def filter_output() -> None:
+    """Let standard output and standard error write no control characters, whoever prints."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Filtered):
+            setattr(sys, name, Filtered(stream))
+
+
+@contextmanager
+def filtered() -> Iterator[None]:
+    """The same within the block."""
+    before = sys.stdout, sys.stderr
+    filter_output()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
 def print_lines(lines: Sequence[str]) -> None:
-    typer.echo(CONTROLS.sub("\ufffd", "\n".join(lines)))
+    for line in lines:
+        print(in_one_line(line))
 
 
 def nothing(lines: Sequence[str]) -> None:
     pass
+
+
+def fail(error: object, code: int) -> NoReturn:
+    """End with a message on standard error."""
+    sys.stdout.flush()
+    print(in_one_line(f"chainrule: {error}"), file=sys.stderr)
+    sys.exit(code)

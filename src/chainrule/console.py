@@ -231,7 +231,8 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
         TextColumn("{task.fields[rate]}  cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a bar is drawn with control characters
+    with Bar(*columns, console=Console(file=terminal), transient=True) as bar:
         task = bar.add_task("", total=epochs, rate="compiling", cost="-")
 
         def show(now: Progress) -> None:

@@ -8,6 +8,12 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+# What a name or a value could do to a terminal: control characters but for the tab and the line feed, separators of
+# lines, and marks that turn the direction of the text.
+_CONTROLS = [*range(9), *range(0xB, 0x20), *range(0x7F, 0xA0), 0x061C, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+PRINTABLE = dict.fromkeys(_CONTROLS, "\ufffd")
+IN_ONE_LINE = {**PRINTABLE, 0xA: "\ufffd"}
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The tail of an error message: the nearest known name, or nothing.
@@ -32,6 +38,15 @@ def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
     if name not in known:
         raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
     return known[name]
+
+
+def in_one_line(text: str) -> str:
+    r"""The text without what moves a cursor or turns its direction; each such character becomes U+FFFD.
+
+    >>> in_one_line("a\x1b[2Jb\n") == "a\ufffd[2Jb\ufffd"
+    True
+    """
+    return text.translate(IN_ONE_LINE)
 
 
 def shortened(text: str) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.activations import ACTIVATIONS, LEAK, SELU_ALPHA, SELU_SCALE, Activation
-from chainrule.artifacts import written_aside
 from chainrule.errors import InputError, UsageError
 from chainrule.network import Network, Params
 from chainrule.quantiles import Quantiles
+from chainrule.storage.files import written_aside
 from chainrule.tables.encoding import (
     CYCLES,
     DAYS_PER_YEAR,

@@ -6,7 +6,6 @@ A file is written aside and renamed, and carries a checksum, what it belongs to 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -19,18 +18,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.artifacts import read_tensors, remove_left_aside, write_tensors
+from chainrule.artifacts import read_tensors, write_tensors
 from chainrule.errors import InputError
 from chainrule.history import NO_ROWS
 from chainrule.loop import State
 from chainrule.network import Network, Params
 from chainrule.rule_json import rule_to_json
+from chainrule.storage.files import locked, remove_left_aside
 
 FORMAT = "chainrule-resume"
 KEPT = 2
 LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,
 MOST_TIME = 0.02  # and more where writing takes more than this share
-HISTORY, LOCK = "history", "lock"
+HISTORY = "history"
 OTHER = "of a training with other settings; name another folder to begin anew"
 
 
@@ -119,31 +119,6 @@ def safe_in(resumable: Resumable | str | os.PathLike[str], digests: dict[str, st
     with locked(Path(wanted.folder)):
         remove_left_aside(wanted.folder)
         yield Safe(Path(wanted.folder), digests, wanted.every, wanted.changed_data)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder, made if it is not there, for this process alone; the system lets go of it, however that ends.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, or if it cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise InputError(f"{folder}: another process is training there; wait for it, or name another folder") from None
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def newest(safe: Safe, like: State) -> tuple[Saved | None, list[str]]:

@@ -8,7 +8,6 @@ in any batch, and a batch has rows of one file, or two, as if they were drawn fr
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from chainrule.batches import Table, aligned_zeros
+from chainrule.storage.files import remove_own
 
+FILES = "rows-*.bin"
 SHARD_BYTES = 2**25
 MOST_SHARDS = 256  # in each of two folders at a time: a process may have 1,024 files open
 
@@ -51,7 +52,7 @@ def shards_for(rows: int, width: int, dtype: str) -> int:
 
 
 class ShardWriter:
-    """Files that rows are added to; a context, in which they are open. A folder that is there already is emptied."""
+    """Files that rows are added to; a context, in which they are open. What it held is removed."""
 
     def __init__(self, folder: Path, n_shards: int, seed: int, n_in: int, n_out: int, dtype: str):
         self.folder, self.seed, self.n_in, self.n_out, self.dtype = folder, seed, n_in, n_out, dtype
@@ -59,8 +60,8 @@ class ShardWriter:
         self.digests = [hashlib.blake2b(digest_size=16) for _ in range(n_shards)]
 
     def __enter__(self) -> ShardWriter:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        remove_own(self.folder, [FILES])
+        self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.files = [stack.enter_context(open(_file(self.folder, i), "wb")) for i in range(len(self.counts))]
             self.stack = stack.pop_all()
@@ -160,4 +161,4 @@ def _zeros(rows: int, shards: Shards) -> np.ndarray:
 
 
 def _file(folder: Path, i: int) -> Path:
-    return folder / f"rows-{i:04d}.bin"
+    return folder / FILES.replace("*", f"{i:04d}")

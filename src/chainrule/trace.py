@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +9,10 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.costs import Cost
+from chainrule.names import in_one_line
 from chainrule.network import Backward, Forward, Layer, Network, Params, backward, cost, costs_and_shares, forward
 from chainrule.rules import Rule, rate_at, update
 
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
 
@@ -221,7 +220,7 @@ def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str
     for what, given, layer in (("inputs", inputs, nodes[0]), ("outputs", outputs, nodes[-1])):
         if len(given) not in (0, len(layer)):
             raise ValueError(f"names: expected {len(layer)} for the {what}, got {len(given)}")
-    called = (tuple(UNPRINTABLE.sub("\ufffd", name) for name in given) for given in (inputs, outputs))
+    called = (tuple(in_one_line(name) for name in given) for given in (inputs, outputs))
     return Names(tuple(nodes), next(called) or nodes[0], next(called) or nodes[-1])
 
 

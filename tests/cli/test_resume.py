@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from chainrule.artifacts import written_aside
+from chainrule.storage.files import written_aside
 from tests.cli.conftest import PENGUINS
 
 COMMAND = [sys.executable, "-m", "chainrule.cli", "train"]
@@ -160,7 +160,7 @@ def test_a_cut_off_run_says_how_to_go_on_and_does(chainrule, cut_off, whole, tmp
 
 
 def test_a_run_that_is_trained_by_another_process_is_refused(chainrule, cut_off, tmp_path):
-    from chainrule.resuming import locked
+    from chainrule.storage.files import locked
 
     cut_off()
     with locked(tmp_path / "cut"):

@@ -98,7 +98,7 @@ def test_what_needs_all_updates_is_refused(chainrule, sorted_table):
 
 def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table, tmp_path):
     """Its rows above all: they are locked before they are written."""
-    from chainrule.resuming import locked
+    from chainrule.storage.files import locked
 
     words = ["train", sorted_table, "-t", "y", "--stream", "--epochs", "3", "-o", "run"]
     with locked(tmp_path / "run"):

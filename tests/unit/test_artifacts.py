@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import chainrule as cr
-from chainrule.artifacts import METADATA_KEY, read_model, write_model, written_aside
+from chainrule.artifacts import METADATA_KEY, read_model, write_model
 from chainrule.errors import InputError
 
 NETWORK = cr.Network([3, 4, 2], ["tanh", "softmax"], "categorical_cross_entropy", l2=0.1)
@@ -98,13 +98,3 @@ def test_metadata_that_is_not_json_is_refused(tmp_path):
     save_file(tensors_of(), tmp_path / "m.safetensors", {METADATA_KEY: "[" * 100_000})
     with pytest.raises(InputError, match="not a model"):
         read_model(tmp_path / "m.safetensors")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), written_aside(path) as aside:
-        aside.write_text("half of the new")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.artifacts import parsed
 from chainrule.errors import InputError
 from chainrule.names import nearest
 from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
 from chainrule.rules import gradient_descent, update
+from chainrule.storage.documents import parsed
 from chainrule.trace import Trace, trace_step
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chainrule.errors import UsageError
 from chainrule.explaining.runs import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
+from chainrule.tables.recorded import Named
 from chainrule.trace import Prediction, Trace, names_of, trace_step
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def explain(
     predict: str | None = None,
     output: str | None = None,
     data: Sequence[str] = (),
+    sql: str | None = None,
+    trust: bool = False,
 ) -> Explanation:
     """Open an update of a run of `chainrule train`, replayed bit for bit; or a prediction.
 
@@ -93,13 +96,16 @@ def explain(
     predict : str
         A file: open the prediction of its row `row` (1) instead, and follow the class or target `output` to the
         inputs (the predicted class, or the first target).
-    data
-        The run's table, if it is no longer where it was.
+    data, sql
+        The run's table, if it is no longer where it was: files, or a query.
+    trust : bool
+        Whether a query that is recorded in the run may be run; it can read any file that you can read.
 
     Raises
     ------
     InputError
-        If the run, its table, or the epoch, batch or row are not there.
+        If the run, its table, or the epoch, batch or row are not there; if its table comes from a recorded query, and
+        `trust` is off.
     UsageError
         If what is asked for does not go together.
 
@@ -113,12 +119,12 @@ def explain(
         Path("step.html").write_text(step.to_html())
     """
     if predict is not None:
-        if epoch is not None or batch is not None or data:
+        if epoch is not None or batch is not None or data or sql is not None:
             raise UsageError("explain: predict opens a prediction, epoch, batch and data an update: one of the two")
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
         raise UsageError("explain: output is what a prediction is followed from: it needs predict=FILE")
-    story = open_story(run, 1 if epoch is None else epoch, batch, row, data)
+    story = open_story(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
     return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from chainrule.explaining.text import design_words
 from chainrule.tables.fitting import TableModel, outputs
 from chainrule.tables.importance import FEWEST_ROWS, Importance
 from chainrule.tables.metrics import LOWER_IS_BETTER, Scores
+from chainrule.tables.recorded import Recorded
 from chainrule.tables.target import decode, truth_of
 from chainrule.trace import names_of, trace_prediction
 
@@ -41,7 +44,9 @@ class Reported(NamedTuple):
     X: np.ndarray
     table: Any
     importance: Importance
-    command: dict[str, Any]
+    command: Sequence[str]
+    recorded: Recorded
+    finished: str
 
 
 def report_html(told: Reported) -> str:
@@ -171,22 +176,21 @@ def _network(told: Reported) -> str:
 
 
 def _command(told: Reported) -> str:
-    command = told.command
-    versions = ", ".join(f"{name} {version}" for name, version in command["versions"].items())
-    about = told.model.about
-    files = ", ".join(f"{shortened(file['path'], 60)} ({file['bytes']:,} bytes)" for file in command["files"])
-    made = f"Seed {about.get('seed', 0)}, {about.get('dtype', 'float32')}; {versions}; Python {command['python']}"
+    recorded, about = told.recorded, told.model.about
+    versions = ", ".join(f"{name} {version}" for name, version in recorded.versions.items())
+    files = ", ".join(f"{shortened(Path(file.path).name, 60)} ({file.bytes:,} bytes)" for file in recorded.files)
+    made = f"Seed {about.get('seed', 0)}, {about.get('dtype', 'float32')}; {versions}; Python {recorded.python}"
     again = f"chainrule explain {shlex.quote(told.name)} --epoch 1 --html page.html"
     return (
-        f'<pre tabindex="0">cd {escape(shlex.quote(command["folder"]))}\n{escape(shlex.join(_again(command)))}</pre>'
-        f"<p>{escape(made)}; finished {escape(command['finished'])}.{f' Data: {escape(files)}.' if files else ''}</p>"
+        f'<pre tabindex="0">cd {escape(shlex.quote(recorded.folder))}\n{escape(shlex.join(_again(told.command)))}</pre>'
+        f"<p>{escape(made)}; finished {escape(told.finished)}.{f' Data: {escape(files)}.' if files else ''}</p>"
         + (f"<p>Any update of this run, opened: <code>{escape(again)}</code></p>" if told.course.epoch.size else "")
     )
 
 
-def _again(command: dict[str, Any]) -> list[str]:
+def _again(command: Sequence[str]) -> list[str]:
     """The words of the command, without the folder that is there already."""
-    words, kept = iter(command["command"]), []
+    words, kept = iter(command), []
     for word in words:
         if word in ("-o", "--out"):
             next(words, None)

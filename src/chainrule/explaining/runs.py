@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from chainrule.errors import InputError, UsageError
 from chainrule.explaining.story import Course, Opened, Scale, Story
 from chainrule.loop import State
-from chainrule.names import nearest
+from chainrule.names import in_one_line, nearest
 from chainrule.network import forward
 from chainrule.tables.encoding import NumberColumn
 from chainrule.tables.fitting import TableModel
@@ -21,25 +20,25 @@ from chainrule.tables.kinds import value_sql
 from chainrule.tables.plan import Plan, setting_of
 from chainrule.tables.predicting import check_source
 from chainrule.tables.preparing import Prepared, prepare
-from chainrule.tables.reading import Source, fetch, open_table
+from chainrule.tables.reading import fetch, open_table
+from chainrule.tables.recorded import Named, table_again
 from chainrule.tables.runs import (
     checkpoint_epochs,
     load_table_model,
+    plan_of_run,
     read_checkpoint,
-    read_command,
     read_history,
     read_metrics,
-    read_plan,
-    trained_epochs,
 )
 from chainrule.tables.target import decode
-from chainrule.trace import UNPRINTABLE, Names, names_of, trace_prediction, trace_step
+from chainrule.trace import Names, names_of, trace_prediction, trace_step
 from chainrule.training import Setting, ready_for, replay
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+HERE = Named()
 MOST_FRAMES = 8  # that a story tells, beside the one that is asked for
 MOST_ROWS = 4096  # of an update; with more, a story tells that update alone
 
@@ -66,7 +65,7 @@ def open_step(
     epoch: int,
     batch: int | None = None,
     row: int | None = None,
-    files: Sequence[str] = (),
+    named: Named = HERE,
 ) -> Opened:
     """Replay a run up to an update and open it.
 
@@ -76,15 +75,15 @@ def open_step(
         Which update, from 1. Without `batch` the first, or the one that `row` is in.
     row : int, optional
         A row of the table, from 1, as the file has it.
-    files
-        The run's table, if it is no longer where it was.
+    named
+        The run's table, if it is no longer where it was, or comes from a query.
 
     Raises
     ------
     InputError
         If the table is gone or another one now, or if there is no such epoch, batch or row.
     """
-    return _step(_training(run, files), epoch, batch, row)
+    return _step(_training(run, named), epoch, batch, row)
 
 
 def open_story(
@@ -92,10 +91,10 @@ def open_story(
     epoch: int,
     batch: int | None = None,
     row: int | None = None,
-    files: Sequence[str] = (),
+    named: Named = HERE,
 ) -> Story:
     """The update, one after each checkpoint that is kept, with the same row in it, and the course of the costs."""
-    training = _training(run, files)
+    training = _training(run, named)
     asked = _step(training, epoch, batch, row)
     told = asked.trace.rows[0] if row is None else row
     wide = len(asked.trace.rows) > MOST_ROWS
@@ -113,20 +112,25 @@ def course_of(run: str | os.PathLike[str]) -> Course:
         history["epoch"].astype(int),
         history["cost"],
         history["validation_cost"],
-        metrics["history_cost_is"],
-        metrics["best_epoch"],
+        metrics.history_cost_is,
+        metrics.best_epoch,
     )
 
 
-def _training(run: str | os.PathLike[str], files: Sequence[str]) -> Training:
+def _training(run: str | os.PathLike[str], named: Named) -> Training:
     import jax
 
-    model, plan = load_table_model(run), read_plan(run)
-    prepared = _prepared_again(run, plan, model, files)
-    setting = setting_of(plan, prepared, model.network, model.params)
-    with jax.enable_x64(plan.dtype == "float64"):
-        first = read_checkpoint(run, 0, ready_for(setting).state)
-    return Training(str(run), model, plan, prepared, setting._replace(params=first.params), first, trained_epochs(run))
+    model, plan = load_table_model(run), plan_of_run(run)
+    prepared = _prepared_again(run, plan, model, named)
+    setting, last = setting_of(plan, prepared, model.network, model.params), read_metrics(run).epochs
+    try:
+        with jax.enable_x64(plan.dtype == "float64"):
+            first = read_checkpoint(run, 0, ready_for(setting).state)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{run}: its plan is of no training that there can be: {error}") from error
+    return Training(str(run), model, plan, prepared, setting._replace(params=first.params), first, last)
 
 
 def _step(training: Training, epoch: int, batch: int | None, row: int | None) -> Opened:
@@ -232,27 +236,12 @@ def _scales(model: TableModel) -> dict[str, Scale]:
     }
 
 
-def _prepared_again(run: Any, plan: Plan, model: TableModel, files: Sequence[str]) -> Prepared:
+def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
     """The table of the run, read and split as it was then."""
-    prepared = prepare(_source(run, files), **plan.preparing)
+    prepared = prepare(table_again(run, named), **vars(plan.preparing))
     if prepared.encoding != model.encoding or prepared.target != model.target:
         raise InputError(f"{run}: its table is not what it was when the run was trained: another encoding comes of it")
     return prepared
-
-
-def _source(run: Any, files: Sequence[str]) -> Source:
-    if files:
-        return open_table(list(files))
-    command = read_command(run)
-    if command.get("sql"):
-        return open_table([], command["sql"], command["folder"])
-    paths = [Path(command["folder"], file["path"]) for file in command["files"]]
-    for path, file in zip(paths, command["files"], strict=True):
-        if not path.is_file():
-            raise InputError(f"{path}: the table of the run is no longer there; name it with --data")
-        if path.stat().st_size != file["bytes"]:
-            raise InputError(f"{path}: the table has changed since the run was trained on it; name a copy with --data")
-    return open_table([str(path) for path in paths])
 
 
 def _nearest_checkpoint(run: str, epoch: int, like: State) -> list[State]:
@@ -292,9 +281,9 @@ def _text(value: Any, kind: str) -> str:
     if value is None or value != value:
         return "missing"
     if kind == "text":
-        return UNPRINTABLE.sub("\ufffd", str(value))
+        return in_one_line(str(value))
     if isinstance(value, str):
-        return UNPRINTABLE.sub("\ufffd", value)
+        return in_one_line(value)
     if kind == "boolean" or isinstance(value, bool):
         return "true" if value else "false"
     if kind in ("date", "timestamp"):

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from chainrule.errors import InputError
 from chainrule.network import Network, Params
 from chainrule.rule_json import rule_from_json, rule_to_json
 from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
+from chainrule.storage.documents import read_document
 from chainrule.tables.fitting import rows_of
 from chainrule.tables.preparing import Prepared
-from chainrule.tables.recipe import Recipe
+from chainrule.tables.recipe import Recipe, preparing_of
+from chainrule.tables.request import Preparing, Request
 from chainrule.training import Setting
 
 _STOPS = {goal.name: goal for goal in (CostGoal, MinGradient, Unchanged, NoImprovement, MaxSeconds)}
 
 
-class Plan(NamedTuple):
-    """The course of a training, but for its table and first parameters; `preparing` are the arguments of `prepare`."""
+@dataclass(frozen=True)
+class PlanDocument:
+    """A plan as a file holds it: rule and goals as plain data."""
 
-    preparing: dict[str, Any]
+    preparing: Preparing
+    rule: dict[str, Any]
+    rule_is: str
+    batch_size: int | None
+    epochs: int
+    stop: list[dict[str, Any]]
+    dropout: float
+    average: float
+    balanced: bool
+    seed: int
+    dtype: Literal["float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The course of a training, but for its table and first parameters."""
+
+    preparing: Preparing
     rule: Any
     rule_is: str
     batch_size: int | None
@@ -28,17 +51,17 @@ class Plan(NamedTuple):
     average: float
     balanced: bool
     seed: int
-    dtype: str
+    dtype: Literal["float32", "float64"]
 
     def to_json(self) -> dict[str, Any]:
         stops = [{"is": goal.name, **vars(goal)} for goal in self.stop]
-        return {**self._asdict(), "rule": rule_to_json(self.rule), "stop": stops}
+        return {**vars(self), "preparing": asdict(self.preparing), "rule": rule_to_json(self.rule), "stop": stops}
 
 
-def plan_of(recipe: Recipe, preparing: dict[str, Any], balanced: bool, seed: int, dtype: str) -> Plan:
+def plan_of(recipe: Recipe, request: Request) -> Plan:
     """The plan of a recipe."""
     return Plan(
-        preparing,
+        preparing_of(request),
         recipe.rule,
         recipe.rule_is,
         recipe.batch_size,
@@ -46,16 +69,32 @@ def plan_of(recipe: Recipe, preparing: dict[str, Any], balanced: bool, seed: int
         recipe.stop,
         recipe.dropout,
         recipe.average,
-        balanced,
-        seed,
-        dtype,
+        request.balanced,
+        request.seed,
+        request.dtype,
     )
 
 
-def plan_from_json(data: dict[str, Any]) -> Plan:
-    """The inverse of `Plan.to_json`; a KeyError, TypeError or ValueError for what it did not write."""
-    stops = tuple(_STOPS[goal["is"]](**{k: v for k, v in goal.items() if k != "is"}) for goal in data["stop"])
-    return Plan(**{**data, "rule": rule_from_json(data["rule"]), "stop": stops})
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """The plan in a file.
+
+    Raises
+    ------
+    InputError
+        If the file holds none, or one with values that no training can have.
+    """
+    document = read_document(path, PlanDocument)
+    try:
+        stops = tuple(_goal(goal) for goal in document.stop)
+        return Plan(**{**vars(document), "rule": rule_from_json(document.rule), "stop": stops})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
+
+
+def _goal(data: dict[str, Any]) -> Stop:
+    import msgspec
+
+    return msgspec.convert({name: x for name, x in data.items() if name != "is"}, type=_STOPS[data["is"]])
 
 
 def setting_of(plan: Plan, prepared: Prepared, network: Network, first: Params) -> Setting:

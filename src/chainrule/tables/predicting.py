@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.artifacts import written_aside
 from chainrule.errors import InputError, UsageError
 from chainrule.names import nearest
+from chainrule.storage.files import written_aside
 from chainrule.tables.fitting import TableModel, outputs, score_outputs
 from chainrule.tables.kinds import check_values, value_sql
 from chainrule.tables.metrics import Scores

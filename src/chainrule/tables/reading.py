@@ -47,18 +47,43 @@ class Source(NamedTuple):
 def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
     """The table in files (paths or globs, all with the same columns), or the result of a query.
 
-    `folder` is where a query looks for its files, if not in the current one.
+    `folder` is where a query looks for its files, if not in the current one. Files are read and nothing else is; a
+    query reads whatever it names, and writes nothing.
 
     Raises
     ------
     InputError
-        For files that are not there, empty, of an unknown format or with unlike or repeated columns.
+        For files that are not there, empty, of an unknown format or with unlike or repeated columns; for a query that
+        is not one SELECT.
     """
-    import duckdb
-
     if bool(patterns) == (sql is not None):
         raise UsageError("expected files, or --sql with a query: one of the two")
-    settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
+    if sql is not None:
+        inner, files, name = f"({_one_select(sql)}\n)", (), "query"
+        connection = _connection(folder=folder)
+    else:
+        files = tuple(path for pattern in patterns for path in _matching(pattern))
+        inner, name = _scan(files), files[0] if len(files) == 1 else f"{len(files)} files"
+        connection = _connection(files)
+    types = _types(connection, inner, "the query" if sql is not None else name)
+    return Source(connection, inner, types, files, name)
+
+
+def _connection(files: Sequence[str] | None = None, folder: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A database that reads, and whose settings can no longer be changed; with `files`, that reads those alone.
+
+    Extensions are neither installed nor loaded by themselves.
+    """
+    import duckdb
+    from platformdirs import user_cache_path
+
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,
+        "temp_directory": str(user_cache_path("chainrule") / f"duckdb-{os.getpid()}"),  # others may not look into it
+    }
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
@@ -66,13 +91,27 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
     connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
     if folder is not None:
         connection.execute("SET file_search_path = ?", [folder])
-    if sql is not None:
-        inner, files, name = f"({sql.strip().rstrip(';')})", (), "query"
-    else:
-        files = tuple(path for pattern in patterns for path in _matching(pattern))
-        inner, name = _scan(files), files[0] if len(files) == 1 else f"{len(files)} files"
-    types = _types(connection, inner, "the query" if sql is not None else name)
-    return Source(connection, inner, types, files, name)
+    if files is not None:
+        connection.execute("SET allowed_paths = ?", [sorted({*files, *map(glob.escape, files)})])
+        connection.execute("SET enable_external_access = false")
+    connection.execute("SET allowed_configs = ['memory_limit']")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _one_select(sql: str) -> str:
+    """The query, if it is one statement that reads."""
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise InputError(f"--sql: {_first_line(error)}") from error
+    if len(statements) != 1:
+        raise InputError(f"--sql: expected one SELECT, got {len(statements)} statements")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise InputError(f"--sql: expected a SELECT, which only reads; got {statements[0].type.name}")
+    return statements[0].query.strip().rstrip(";")
 
 
 def count_rows(source: Source) -> int:

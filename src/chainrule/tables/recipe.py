@@ -1,10 +1,11 @@
-"""The default network and training for a table, and what the caller wants otherwise."""
+"""The default network and training for a table, where the request leaves them to us."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from chainrule import preset
 from chainrule.averaging import check_decay
@@ -24,6 +25,7 @@ from chainrule.rules import (
 )
 from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
 from chainrule.tables.preparing import Prepared
+from chainrule.tables.request import Preparing, Request
 from chainrule.tables.target import Task
 
 OUTPUTS: dict[Task, tuple[str, str]] = {
@@ -39,29 +41,6 @@ OWN_RULES: dict[str, dict[str, Any]] = {
     "momentum": {"momentum": 0.9},
     "nesterov": {"momentum": 0.9, "nesterov": True},
 }
-
-
-class Wishes(NamedTuple):
-    """What a caller asks for; None leaves it to the recipe."""
-
-    hidden: Sequence[int] | None = None
-    activation: Sequence[str] | None = None
-    cost: str | None = None
-    reduction: str = "mean"
-    l2: float | None = None
-    initial: Any = None
-    rule: str | None = None
-    learning_rate: float | None = None
-    schedule: str | None = None
-    batch_size: int | str | None = None  # a number, or "all"
-    epochs: int | None = None
-    patience: int | None = None
-    cost_goal: float | None = None
-    min_gradient: float | None = None
-    unchanged: float | None = None
-    max_seconds: float | None = None
-    dropout: float | None = None
-    average: float | None = None
 
 
 class Recipe(NamedTuple):
@@ -84,9 +63,24 @@ class Recipe(NamedTuple):
         return {name: getattr(self, name) for name in names}
 
 
-def recipe_for(
-    prepared: Prepared, wishes: Wishes, seed: int = 0, dtype: str = "float32", n_train: int | None = None
-) -> Recipe:
+def preparing_of(request: Request) -> Preparing:
+    """How the table of a request is prepared."""
+    of_numbers = request.cost is not None and request.cost.split(":")[0] in COSTS_OF_NUMBERS
+    return Preparing(
+        targets=request.target,
+        task=request.task or ("regression" if of_numbers else None),
+        drop=request.drop,
+        normalize=request.normalize,
+        quantiles=request.quantiles,
+        normalize_target=request.cost not in BOUNDED_COSTS,
+        test_size=0.0 if request.test_file else request.test_size,
+        validation_size=request.validation_size,
+        seed=request.seed,
+        dtype=request.dtype,
+    )
+
+
+def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None) -> Recipe:
     """The network, its first parameters and the training for a prepared table, of `n_train` rows if it is a sample.
 
     Raises
@@ -95,26 +89,25 @@ def recipe_for(
         For settings out of range or unknown names.
     """
     n_train = n_train or len(prepared.split.train)
-    if wishes.cost in BOUNDED_COSTS:
-        low, high = BOUNDED_COSTS[wishes.cost]
+    if request.cost in BOUNDED_COSTS:
+        low, high = BOUNDED_COSTS[request.cost]
         outside = prepared.Y[(low > prepared.Y) | (high < prepared.Y)]
         if outside.size:
-            raise InputError(f"--cost {wishes.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
+            raise InputError(f"--cost {request.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
     try:
-        network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], n_train, wishes)
-        batch_size = _batch_size(wishes.batch_size, n_train)
-        epochs = preset.EPOCHS if wishes.epochs is None else wishes.epochs
+        network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], n_train, request)
+        batch_size = _batch_size(request.batch_size, n_train)
+        epochs = preset.EPOCHS if request.epochs is None else request.epochs
         if epochs < 1:
             raise InputError(f"--epochs: expected 1 or more, got {epochs}")
         updates = -(-n_train // (batch_size or n_train))
-        rule, rule_is = _rule(wishes, epochs, updates)
-        initial = wishes.initial or ("he" if network.activations[0].name in ("relu", "leaky_relu") else "glorot")
-        params = initialize(network, initial, seed, dtype)
-        stops = _stops(wishes, len(prepared.split.validation))
-        left_to_us = wishes.rule is None and batch_size is not None
+        rule, rule_is = _rule(request, epochs, updates)
+        params = initialize(network, _initial(network, request.initial), request.seed, request.dtype)
+        stops = _stops(request, len(prepared.split.validation))
+        left_to_us = request.rule is None and batch_size is not None
         drop, decay = (preset.dropout(n_train), preset.AVERAGE) if left_to_us else (0.0, 0.0)
-        dropout = check_rate(drop if wishes.dropout is None else wishes.dropout)
-        average = check_decay(decay if wishes.average is None else wishes.average)
+        dropout = check_rate(drop if request.dropout is None else request.dropout)
+        average = check_decay(decay if request.average is None else request.average)
         return Recipe(network, params, rule, rule_is, batch_size, epochs, stops, dropout, average)
     except InputError:
         raise
@@ -122,15 +115,15 @@ def recipe_for(
         raise InputError(str(error)) from error
 
 
-def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, wishes: Wishes) -> Network:
-    hidden = preset.HIDDEN if wishes.hidden is None else tuple(wishes.hidden)
+def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: Request) -> Network:
+    hidden = preset.HIDDEN if request.hidden is None else tuple(request.hidden)
     output, cost = OUTPUTS[task]
-    cost = wishes.cost or cost
+    cost = request.cost or cost
     if task == "regression" and cost == "categorical_cross_entropy":
         raise InputError("--cost categorical_cross_entropy is for classes; this target is a number")
     if task == "regression" and cost in BOUNDED_COSTS:
         output = BOUNDED_OUTPUTS[cost]
-    asked = list(wishes.activation or [preset.ACTIVATION])
+    asked = list(request.activation or [preset.ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
         activations = asked
     elif len(asked) in (1, len(hidden)):
@@ -140,9 +133,22 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, wishes: Wi
             f"--activation: expected one name, or one per hidden layer ({len(hidden)}), "
             f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
         )
-    ours = wishes.l2 is None and wishes.rule in (None, "adam") and wishes.reduction == "mean"  # a sum would dwarf it
-    l2 = preset.l2(n_train) if ours else wishes.l2 or 0.0
-    return Network([n_inputs, *hidden, n_outputs], activations, cost, wishes.reduction, l2)
+    ours = request.l2 is None and request.rule in (None, "adam") and request.reduction == "mean"  # a sum would dwarf it
+    l2 = preset.l2(n_train) if ours else request.l2 or 0.0
+    return Network([n_inputs, *hidden, n_outputs], activations, cost, request.reduction, l2)
+
+
+def _initial(network: Network, wanted: str | dict[str, Any] | None) -> Any:
+    """A scheme's name, or the layers that are given as lists: {"W1": [[...]], "b1": [...], "W2": ...}."""
+    if wanted is None:
+        return "he" if network.activations[0].name in ("relu", "leaky_relu") else "glorot"
+    if isinstance(wanted, str):
+        return wanted
+    n = sum(key.startswith("W") for key in wanted)
+    try:
+        return [tuple(np.array(wanted[f"{name}{i}"], float) for name in "Wb") for i in range(1, n + 1)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f'--initial: expected {{"W1": [[...]], "b1": [...], ...}}: {error!r}') from error
 
 
 def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
@@ -159,12 +165,12 @@ def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
     return size
 
 
-def _rule(wishes: Wishes, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
-    name = (wishes.rule or "adam").replace("-", "_")
-    eta = preset.LEARNING_RATE if wishes.learning_rate is None else wishes.learning_rate
-    rate = _schedule(wishes.schedule, eta, epochs, updates_per_epoch) if wishes.schedule else eta
+def _rule(request: Request, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
+    name = (request.rule or "adam").replace("-", "_")
+    eta = preset.LEARNING_RATE if request.learning_rate is None else request.learning_rate
+    rate = _schedule(request.schedule, eta, epochs, updates_per_epoch) if request.schedule else eta
     rule = gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
-    return rule, f"{name}, learning rate {eta:g}" + (f", {wishes.schedule}" if wishes.schedule else "")
+    return rule, f"{name}, learning rate {eta:g}" + (f", {request.schedule}" if request.schedule else "")
 
 
 def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
@@ -194,18 +200,18 @@ def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
     )
 
 
-def _stops(wishes: Wishes, n_validation: int) -> tuple[Stop, ...]:
+def _stops(request: Request, n_validation: int) -> tuple[Stop, ...]:
     stops: list[Stop] = []
-    if wishes.cost_goal is not None:
-        stops.append(CostGoal(wishes.cost_goal))
-    if wishes.min_gradient is not None:
-        stops.append(MinGradient(wishes.min_gradient))
-    if wishes.unchanged is not None:
-        stops.append(Unchanged(wishes.unchanged))
-    if wishes.patience is not None and not n_validation:
+    if request.cost_goal is not None:
+        stops.append(CostGoal(request.cost_goal))
+    if request.min_gradient is not None:
+        stops.append(MinGradient(request.min_gradient))
+    if request.unchanged is not None:
+        stops.append(Unchanged(request.unchanged))
+    if request.patience is not None and not n_validation:
         raise InputError("--patience counts epochs without a lower validation cost: it needs --validation-size above 0")
     if n_validation:
-        stops.append(NoImprovement(preset.PATIENCE if wishes.patience is None else wishes.patience))
-    if wishes.max_seconds is not None:
-        stops.append(MaxSeconds(wishes.max_seconds))
+        stops.append(NoImprovement(preset.PATIENCE if request.patience is None else request.patience))
+    if request.max_seconds is not None:
+        stops.append(MaxSeconds(request.max_seconds))
     return tuple(stops)

@@ -1,43 +1,54 @@
-"""The run folder: the command and the states to go on from while it trains; model, history and metrics at the end."""
+"""The run folder: the request and the states to go on from while it trains; model, history and metrics at the end.
+
+A folder may come from anyone: what it holds is read as data, links in it are refused, and nothing is removed from it
+that Chainrule does not write there.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.artifacts import (
-    Stored,
-    parsed,
-    read_model,
-    read_tensors,
-    remove_left_aside,
-    save_json,
-    write_model,
-    write_tensors,
-    write_text,
-)
+from chainrule.artifacts import Stored, read_model, read_tensors, write_model, write_tensors
 from chainrule.errors import InputError
-from chainrule.history import History
+from chainrule.history import MOST_ROWS, History
 from chainrule.loop import State
 from chainrule.outcome import Fit
-from chainrule.resuming import LOCK, locked
+from chainrule.shards import FILES as SHARD_FILES
+from chainrule.storage.documents import read_document, save_json
+from chainrule.storage.files import (
+    ASIDE,
+    LOCK,
+    check_own,
+    locked,
+    make_folder,
+    remove_left_aside,
+    remove_own,
+    write_text,
+)
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fitting import TableModel
-from chainrule.tables.plan import Plan, plan_from_json
+from chainrule.tables.plan import Plan, read_plan
 from chainrule.tables.reading import Source
+from chainrule.tables.recorded import REQUEST, Recorded, read_recorded, write_recorded
+from chainrule.tables.request import MOST
+from chainrule.tables.streamed import QUERY
 from chainrule.tables.target import target_from_json
 
-MODEL, HISTORY, METRICS, COMMAND = "model.safetensors", "history.csv", "metrics.json", "command.json"
-PLAN, CHECKPOINTS, CHECKPOINT_FORMAT = "plan.json", "checkpoints", "chainrule-checkpoint"
-REPORT, RESUME, ROWS = "report.html", "resume", "rows"
+MODEL, HISTORY, METRICS, PLAN, REPORT = "model.safetensors", "history.csv", "metrics.json", "plan.json", "report.html"
+CHECKPOINTS, CHECKPOINT_FORMAT = "checkpoints", "chainrule-checkpoint"
+RESUME, ROWS = "resume", "rows"
+STATES = ("epoch-*.safetensors", LOCK)
+LONGEST_HISTORY = 200 * (MOST_ROWS + 2)  # bytes
 
 
 def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
@@ -61,6 +72,7 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     """
     path = Path(path)
     if path.is_dir():
+        check_own(path)
         if (path / RESUME).is_dir() and not is_finished(path):
             raise InputError(f"{path}: its training was cut off; go on with: chainrule train --resume {path}")
         if not (path / MODEL).is_file():
@@ -94,34 +106,83 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
     return model
 
 
+@dataclass(frozen=True)
+class Metrics:
+    """How a run ended, and its scores."""
+
+    stopped_by: str
+    epochs: int
+    best_epoch: int
+    seconds: float
+    history_cost_is: str
+    history_validation_metric_is: str
+    test_scores: dict[str, Any] | None = None
+    training_scores: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.best_epoch <= self.epochs <= MOST:
+            raise ValueError(f"epoch {self.best_epoch} of {self.epochs}")
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 def trained_on(run: str | os.PathLike[str], source: Source) -> bool:
     """Whether a run folder was trained on one of the files of `source`."""
-    command = Path(run) / COMMAND
-    if not command.is_file():
+    if not Path(run, REQUEST).is_file():
         return False
     try:
-        made = parsed(command.read_text(encoding="utf-8"))
-        trained = {Path(made["folder"], file["path"]).resolve() for file in made["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        trained = {os.path.realpath(file.path) for file in read_recorded(run).files}
+    except ValueError:
         return False  # a note is not worth an error
-    return any(Path(path).resolve() in trained for path in source.files)
+    return any(os.path.realpath(path) in trained for path in source.files)
 
 
-def free_run_path(wanted: str | None, name: str) -> Path:
-    """Where to write a run: the wanted folder, which must not hold anything, or the next free runs/NAME-N."""
+def new_run_folder(wanted: str | None, name: str) -> Path:
+    """A folder for a run: the wanted one, in which there must be nothing; or the next runs/NAME-N, made here and now.
+
+    Raises
+    ------
+    InputError
+        If something is there, or if it cannot be written.
+    """
     if wanted is None:
-        number = 1
-        while Path("runs", f"{name}-{number}").exists():
-            number += 1
-        path = Path("runs", f"{name}-{number}")
-    else:
-        path = Path(wanted)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise _taken(path)
+        return _next_of("runs", name)
+    path = Path(wanted)
+    try:
+        wanted.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--out {wanted}: expected a name in UTF-8; name another folder") from None
+    if path.is_symlink() or (path.exists() and not _is_free(path)):
+        raise _taken(path)
     parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise InputError(f"--out {path}: cannot be written: {parent} is not a folder that you may write to")
     return path
+
+
+def _next_of(folder: str, name: str) -> Path:
+    try:
+        make_folder(Path(folder))
+        for number in count(1):
+            path = Path(folder, f"{name}-{number}")
+            with suppress(FileExistsError):
+                path.mkdir()  # no other process can have made it, too
+                return path
+    except OSError as error:
+        raise InputError(
+            f"{folder}/{name}-1: cannot be written: {error.strerror}; choose a folder with --out"
+        ) from error
+    raise AssertionError
+
+
+def _is_free(path: Path) -> bool:
+    """Whether there is nothing in a folder but what a command leaves that is killed before its run began."""
+    return path.is_dir() and all(name == LOCK or _is_begun(name) for name in os.listdir(path))
+
+
+def _is_begun(name: str) -> bool:
+    return name.startswith(f".{REQUEST}.") and name.endswith(ASIDE)
 
 
 def _taken(path: Path) -> InputError:
@@ -137,8 +198,10 @@ def claimed(path: Path, going_on: bool) -> Iterator[None]:
     InputError
         If another process holds it, or has written to it since it was found to be free.
     """
+    if going_on:
+        check_own(path)
     with locked(path):
-        if not going_on and any(p.name != LOCK for p in path.iterdir()):
+        if not going_on and not _is_free(path):
             raise _taken(path)
         for folder in (path, path / CHECKPOINTS):
             remove_left_aside(folder)
@@ -146,15 +209,14 @@ def claimed(path: Path, going_on: bool) -> Iterator[None]:
             yield
         finally:
             if not is_finished(path) and not going_on and not any((path / RESUME).glob("epoch-*")):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_run(path)
 
 
-def begin_run(path: Path, command: dict[str, Any]) -> None:
-    """Make the folder, with how it was called: all that `--resume` needs beside the states, and no run yet."""
+def begin_run(path: Path, recorded: Recorded) -> None:
+    """Record the request: all that `--resume` needs beside the states, and no run yet."""
+    write_recorded(path, recorded)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        save_json(path / COMMAND, command)
-        (path / CHECKPOINTS).mkdir(exist_ok=True)
+        make_folder(path / CHECKPOINTS)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -168,8 +230,7 @@ def finish_run(
     path: Path,
     model: TableModel,
     fit: Fit,
-    metrics: dict[str, Any],
-    command: dict[str, Any],
+    metrics: Metrics,
     plan: Plan | None,
     report: str,
 ) -> None:
@@ -179,22 +240,30 @@ def finish_run(
     """
     save_table_model(path / MODEL, model)
     write_text(path / HISTORY, lambda file: _write_history(file, fit))
-    save_json(path / COMMAND, command)
     if plan:
         save_json(path / PLAN, plan.to_json())
     write_text(path / REPORT, lambda file: file.write(report))
-    save_json(path / METRICS, metrics)
+    save_json(path / METRICS, metrics.to_json())
     forget_how_to_resume(path)
 
 
 def forget_how_to_resume(path: Path) -> None:
     """Remove what only the training needed from a finished run."""
-    for folder in (RESUME, ROWS):
-        shutil.rmtree(path / folder, ignore_errors=True)
+    remove_own(path / RESUME, STATES)
+    for part in ("train", "validation"):
+        remove_own(path / ROWS / part, [SHARD_FILES])
+    remove_own(path / ROWS, [QUERY])
     (path / LOCK).unlink(missing_ok=True)
 
 
-def read_plan(run: str | os.PathLike[str]) -> Plan:
+def _remove_run(path: Path) -> None:
+    """Remove a run of which nothing was kept."""
+    forget_how_to_resume(path)
+    remove_own(path / CHECKPOINTS, STATES)
+    remove_own(path, [MODEL, HISTORY, METRICS, PLAN, REPORT, REQUEST])
+
+
+def plan_of_run(run: str | os.PathLike[str]) -> Plan:
     """How a run was trained.
 
     Raises
@@ -208,30 +277,10 @@ def read_plan(run: str | os.PathLike[str]) -> Plan:
             f"{run}: there is no {PLAN} in it, so its training cannot be replayed (a streamed run has none): train it "
             "again, not streamed"
         )
-    try:
-        return plan_from_json(parsed(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
+    return read_plan(path)
 
 
-def read_command(run: str | os.PathLike[str]) -> dict[str, Any]:
-    """How the run was called, and on which files."""
-    path = Path(run) / COMMAND
-    if not Path(run).is_dir():
-        raise InputError(f"{run}: no such run folder")
-    try:
-        read = parsed(path.read_text(encoding="utf-8"))
-        return {**read, "command": [str(word) for word in read["command"]], "folder": str(read["folder"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def trained_epochs(run: str | os.PathLike[str]) -> int:
-    """How many epochs the run was trained for."""
-    return read_metrics(run)["epochs"]
-
-
-def read_metrics(run: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metrics(run: str | os.PathLike[str]) -> Metrics:
     """How the run ended, and its scores.
 
     Raises
@@ -239,13 +288,7 @@ def read_metrics(run: str | os.PathLike[str]) -> dict[str, Any]:
     InputError
         If it cannot be read.
     """
-    path = Path(run) / METRICS
-    try:
-        metrics = parsed(path.read_text(encoding="utf-8"))
-        whole = {key: int(metrics[key]) for key in ("epochs", "best_epoch")}
-        return {**metrics, **whole, "history_cost_is": str(metrics["history_cost_is"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    return read_document(Path(run) / METRICS, Metrics)
 
 
 def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -258,13 +301,21 @@ def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     path = Path(run) / HISTORY
     try:
+        if not path.is_file() or path.stat().st_size > LONGEST_HISTORY:
+            raise ValueError(f"expected a file of {LONGEST_HISTORY:,} bytes at most")
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         numbers = np.array([[float(x) if x else np.nan for x in row] for row in rows]).reshape(-1, len(header))
         columns = dict(zip(header, numbers.T, strict=True))
+        _check_epochs(columns["epoch"])
         return {name: columns[name] for name in History._fields}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error!r}") from error
+
+
+def _check_epochs(epochs: np.ndarray) -> None:
+    if len(epochs) and not (epochs[0] >= 1 and epochs[-1] <= MOST and (np.diff(epochs) > 0).all()):
+        raise ValueError("expected epochs that rise from 1")
 
 
 def checkpoint_epochs(run: str | os.PathLike[str]) -> list[int]:
@@ -290,7 +341,10 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
     found = [tensors.get(str(i), np.empty(0)) for i in range(len(leaves))]
     if len(tensors) != len(leaves) or [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
         raise InputError(f"{path}: a checkpoint of another training")
-    return jax.tree.unflatten(structure, found)
+    state = jax.tree.unflatten(structure, found)
+    if int(state.epoch) != epoch:
+        raise InputError(f"{path}: holds the state after epoch {int(state.epoch)}, not the one that it is named after")
+    return state
 
 
 def write_checkpoint(run: Path, state: State) -> None:

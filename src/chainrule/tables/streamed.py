@@ -12,22 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.artifacts import written_aside
 from chainrule.batches import Table
 from chainrule.errors import InputError, UsageError
 from chainrule.outcome import Fit, Progress
 from chainrule.resuming import Resumable
 from chainrule.shards import Shards, ShardWriter, shards_for
+from chainrule.storage.files import make_folder, written_aside
 from chainrule.streaming import train_shards
 from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
 from chainrule.tables.kinds import Column, value_sql
 from chainrule.tables.preparing import Prepared, prepare
-from chainrule.tables.reading import Source, batches, count_rows, first_row, literal, open_table, quoted
+from chainrule.tables.reading import Source, batches, count_rows, first_row, open_table, quoted
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.target import Target, encode_target
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
+QUERY = "query.parquet"  # the rows of a query, in the folder of a run
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PURPOSES = ("test", "validation", "sample")
 SHARE_OF_MEMORY = 0.5  # that a table may take, read and encoded, before it is streamed
@@ -102,12 +103,31 @@ def kept_query(source: Source, folder: Path) -> Source:
     """A query's rows in a file, because it may give them in another order each time; files as they are."""
     if source.files:
         return source
-    path = folder / "query.parquet"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
-            source.connection.execute(f"COPY {source.sql} TO {literal(str(aside))} (FORMAT parquet)")
-    return open_table([str(path)])._replace(name=source.name)
+    make_folder(folder)
+    with written_aside(folder / QUERY) as aside:
+        _write_parquet(source, aside)
+    return open_table([str(folder / QUERY)])._replace(name=source.name)
+
+
+def kept_rows(folder: Path) -> Source | None:
+    """The rows of a query that were kept, if they were."""
+    path = folder / QUERY
+    return open_table([str(path)])._replace(name="query") if path.is_file() else None
+
+
+def _write_parquet(source: Source, path: Path) -> None:
+    from pyarrow.parquet import ParquetWriter
+
+    writer = None
+    try:
+        for batch in batches(source, [(name, quoted(name)) for name in source.types]):
+            writer = writer or ParquetWriter(path, batch.schema)
+            writer.write_batch(batch)
+    finally:
+        if writer:
+            writer.close()
+    if not writer:
+        raise InputError(f"{source.name}: no row comes of it")
 
 
 def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:

@@ -1,0 +1,57 @@
+"""JSON documents on disk: each has one type, which is checked field by field when it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chainrule.errors import InputError
+from chainrule.storage.files import write_text
+
+Document = TypeVar("Document")
+MOST_BYTES = 2**26
+
+
+def read_document(path: str | os.PathLike[str], kind: type[Document]) -> Document:
+    """The document in a file, as its type, a dataclass whose fields say what each may hold.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, larger than any of ours, no JSON, or not of that type; it names the field.
+    """
+    return document_from(_text(path), kind, path)
+
+
+def document_from(text: str | bytes, kind: type[Document], path: Any) -> Document:
+    """The same, of a text that was read from `path`."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not what this Chainrule writes there: {error}") from error
+
+
+def save_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Write JSON that people can read, whole or not at all."""
+    write_text(path, lambda file: json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def parsed(text: str, **settings: Any) -> Any:
+    """What a JSON text says; a ValueError also if it is nested so deeply that no document of ours can be in it."""
+    try:
+        return json.loads(text, **settings)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _text(path: str | os.PathLike[str]) -> bytes:
+    try:
+        if os.path.getsize(path) > MOST_BYTES:
+            raise InputError(f"{path}: {os.path.getsize(path):,} bytes, more than Chainrule ever writes there")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
