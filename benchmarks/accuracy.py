@@ -47,7 +47,8 @@ from chainrule.tables.metrics import LOWER_IS_BETTER, score_classes, score_numbe
 from chainrule.tables.predicting import evaluate
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
-from chainrule.tables.recipe import Wishes, recipe_for
+from chainrule.tables.recipe import recipe_for
+from chainrule.tables.request import Request
 from chainrule.tables.target import Target
 
 HERE = Path(__file__).parent
@@ -141,7 +142,7 @@ def ours(data: Data, fold: Fold) -> Scores:
         fold.held.to_csv(held, index=False)
         began = time.perf_counter()
         prepared = prepare(open_table([training]), [data.target], test_size=0, seed=fold.seed)
-        recipe = recipe_for(prepared, Wishes(), fold.seed)
+        recipe = recipe_for(prepared, Request(seed=fold.seed))
         model = model_of(prepared, recipe, fit_table(prepared, recipe, seed=fold.seed), {})
         seconds = time.perf_counter() - began
         scores, _ = evaluate(model, open_table([held]))

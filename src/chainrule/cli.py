@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -138,9 +140,7 @@ import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after 
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
-    with filtered():
+    with _ending_in_good_order(), filtered():
         try:
             app(prog_name="chainrule")
         except UsageError as error:
@@ -160,9 +160,20 @@ def main() -> None:
             fail("interrupted", 130)
 
 
-def _end(number: int, frame: Any) -> NoReturn:
-    """End as a shell expects it of a signal, but in good order: what was written aside is removed."""
-    raise SystemExit(128 + number)
+@contextmanager
+def _ending_in_good_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP, unless nohup has them ignored, end the process after what was written aside is removed."""
+
+    def end(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    usual = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def filtered() -> Iterator[None]:
 
 def print_lines(lines: Sequence[str]) -> None:
     for line in lines:
-        print(in_one_line(line))
+        print(line if line == "\f" else in_one_line(line))
 
 
 def nothing(lines: Sequence[str]) -> None:

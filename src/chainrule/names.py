@@ -8,11 +8,19 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
-# What a name or a value could do to a terminal: control characters but for the tab and the line feed, separators of
-# lines, and marks that turn the direction of the text.
-_CONTROLS = [*range(9), *range(0xB, 0x20), *range(0x7F, 0xA0), 0x061C, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+# What a name or a value could do to a terminal: control characters but for the tab and what ends a line or a page,
+# separators of lines, and marks that turn the direction of the text.
+_CONTROLS = [
+    *range(9),
+    0xB,
+    *range(0xD, 0x20),
+    *range(0x7F, 0xA0),
+    0x061C,
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+]
 PRINTABLE = dict.fromkeys(_CONTROLS, "\ufffd")
-IN_ONE_LINE = {**PRINTABLE, 0xA: "\ufffd"}
+IN_ONE_LINE = {**PRINTABLE, 0xA: "\ufffd", 0xC: "\ufffd"}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

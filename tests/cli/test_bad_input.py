@@ -92,11 +92,14 @@ def test_a_query_that_fails_says_what_the_database_says(chainrule):
 WRONG_USE = {
     "no target": ([], ["--target is missing"]),
     "unknown flag": (["--target", "y", "--layers", "3"], ["No such option: --layers"]),
-    "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["whole number of nodes", "0"]),
+    "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["--hidden: expected 1 or more, got 0"]),
     "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "whole numbers", "'4,x'"]),
     "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["learning rate", "above 0"]),
     "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["learning rate", "-1"]),
-    "learning rate of NaN": (["--target", "y", "--learning-rate", "nan"], ["learning rate", "nan"]),
+    "learning rate of NaN": (
+        ["--target", "y", "--learning-rate", "nan"],
+        ["--learning-rate: expected a finite number, got nan"],
+    ),
     "learning rate of text": (["--target", "y", "--learning-rate", "fast"], ["--learning-rate", "valid number"]),
     "unknown activation": (["--target", "y", "--activation", "sigmoyd"], ["did you mean 'sigmoid'?"]),
     "too many activations": (["--target", "y", "--hidden", "4", "--activation", "relu,relu,relu"], ["got 3"]),
@@ -107,7 +110,7 @@ WRONG_USE = {
     "unknown reduction": (["--target", "y", "--reduction", "max"], ["'max'"]),
     "unknown dtype": (["--target", "y", "--dtype", "float16"], ["--dtype", "float16"]),
     "no epochs": (["--target", "y", "--epochs", "0"], ["--epochs", "got 0"]),
-    "no rows per update": (["--target", "y", "--batch-size", "0"], ["--batch-size", "'0'"]),
+    "no rows per update": (["--target", "y", "--batch-size", "0"], ["--batch-size: expected 1 or more, got 0"]),
     "test share of 1": (["--target", "y", "--test-size", "1"], ["--test-size", "got 1"]),
     "patience without validation": (
         ["--target", "y", "--patience", "3", "--validation-size", "0"],

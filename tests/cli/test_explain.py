@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.errors import InputError
 from chainrule.examples.lecture import lecture, lecture_setting
 from chainrule.explaining.runs import open_prediction, open_step
 from chainrule.tables.predicting import encoded_rows
@@ -206,9 +207,10 @@ def test_a_table_that_changed_is_refused(chainrule, tmp_path):
     assert chainrule("train", "p.csv", "--target", "species", "--epochs", 2, "--hidden", 4, "-o", "run", "-q").code == 0
     text = (tmp_path / "p.csv").read_text()
     (tmp_path / "p.csv").write_text(text.replace("39.1", "39.12"))
-    assert "the table has changed" in chainrule("explain", "run").err
-    (tmp_path / "p.csv").write_text(text.replace("39.1,", "99.1,"))
-    assert "not what it was" in chainrule("explain", "run").err
+    assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
+    (tmp_path / "p.csv").write_text(text.replace("39.1,", "99.1,"))  # of the same size
+    assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
+    assert "not what it was" in chainrule("explain", "run", "--data", "p.csv").err
     (tmp_path / "p.csv").unlink()
     assert "no longer there; name it with --data" in chainrule("explain", "run").err
     assert chainrule("explain", "run", "--data", PENGUINS).code == 0
@@ -300,7 +302,27 @@ def test_a_run_of_a_query_is_opened_from_another_folder(chainrule, tmp_path, mon
     assert chainrule("train", *sql, "-t", "species", "--epochs", 2, "-o", "run").code == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert chainrule("explain", tmp_path / "run", "--epoch", 2).code == 0
+    refused = chainrule("explain", tmp_path / "run", "--epoch", 2)
+    assert refused.code == 1
+    assert f"its rows come from a query that is recorded in it: {query!r}" in refused.err
+    trusted = chainrule("explain", tmp_path / "run", "--epoch", 2, "--trust")
+    assert trusted.code == 0
+    assert trusted.err == f"chainrule: the run's rows come from a query that is recorded in it:\n{query}\n"
+    assert (
+        chainrule("explain", tmp_path / "run", "--epoch", 2, "--sql", query.replace("p.csv", str(PENGUINS))).code == 0
+    )
+    with pytest.raises(InputError, match="if you trust it"):
+        cr.explain(tmp_path / "run", 2)
+    assert cr.explain(tmp_path / "run", 2, trust=True).trace.rows
+
+
+def test_a_run_is_opened_beside_its_table_wherever_both_have_moved(chainrule, tmp_path):
+    (tmp_path / "here").mkdir()
+    shutil.copy(PENGUINS, tmp_path / "here" / "p.csv")
+    words = ["-t", "species", "--epochs", 2, "--hidden", 4, "-q"]
+    assert chainrule("train", "here/p.csv", *words, "-o", "here/run").code == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert chainrule("explain", "there/run").code == 0
 
 
 def test_a_name_cannot_steer_the_terminal(chainrule, tmp_path):

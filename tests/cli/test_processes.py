@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule import cli, supervising
+from chainrule import supervising
 from tests.cli.conftest import PENGUINS
 from tests.contract.test_processes import LONG, free_port
 
@@ -145,7 +145,7 @@ def test_by_hand_at_a_coordinator_and_resumed(two, tmp_path):
     assert (first.returncode, other.returncode) == (143, 143), told
     assert told[1] == "chainrule: terminated\n"
     place = by_hand()
-    again = ["--resume", "run", *place, "0"]
+    again = ["--resume", "run", "-q", *place, "0"]
     with start(*RUN, *place, "1", cwd=elsewhere) as other, start(*again, cwd=tmp_path) as first:
         told = first.communicate(), other.communicate()
     assert (first.returncode, other.returncode) == (0, 0), told
@@ -191,15 +191,12 @@ def test_a_run_of_several_hosts_goes_on_in_one_process(two, tmp_path):
 def test_that_the_data_have_changed_is_passed_on_and_not_recorded(two, chainrule, tmp_path, monkeypatch):
     run = tmp_path / "run"
     (run / "resume").mkdir(parents=True)
-    (run / "command.json").write_text((two / "command.json").read_text())
+    (run / "request.json").write_bytes((two / "request.json").read_bytes())
     seen = []
     monkeypatch.setattr(supervising, "supervise", lambda command, *_: seen.append(command[3:]) or 0)
-    chainrule("train", "--resume", str(run), "--changed-data")
-    assert seen[0][:2] == ["train", "--changed-data"]
-    monkeypatch.setattr(supervising, "told_by_supervisor", lambda: supervising.Told(None, str(run), True, 1, 2))
-    monkeypatch.setattr(cli, "train_together", lambda *_: seen.append(sys.argv[1:]))
-    chainrule(*seen[0])
-    assert seen[1] == [word for word in seen[0] if word != "--changed-data"]
+    chainrule("train", PENGUINS, "--resume", str(run), "--changed-data")
+    assert seen == [["train", str(PENGUINS), "--resume", str(run), "--changed-data"]]
+    assert (run / "request.json").read_bytes() == (two / "request.json").read_bytes()
 
 
 SLURM = {"SLURM_JOB_ID": "77", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}

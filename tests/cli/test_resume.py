@@ -72,7 +72,7 @@ def test_kill_9_at_random_moments(whole, tmp_path):
         done = subprocess.run([*COMMAND, "--resume", run.name], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert_same_run(run, whole)
-        assert json.loads((run / "command.json").read_text())["command"][1] == "train"
+        assert json.loads((run / "request.json").read_text())["command"][1:3] == ["train", str(PENGUINS)]
         shutil.rmtree(run)
 
 
@@ -180,15 +180,21 @@ def test_the_way_it_began_is_the_way_it_goes_on(chainrule, cut_off, whole, tmp_p
     assert (tmp_path / "cut" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "command", ['{"command": ["x", "train", "--resume", "e"], "folder": "."}', "[]", '{"command": 3}']
-)
-def test_a_command_that_cannot_be_called(chainrule, tmp_path, command):
+@pytest.mark.parametrize("request_", ['{"request": {"data": 3}}', "[]", "{}", "{", '{"request": {"sql": ["x"]}}'])
+def test_a_request_that_makes_no_sense(chainrule, tmp_path, request_):
     (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "command.json").write_text(command)
+    (tmp_path / "e" / "request.json").write_text(request_)
     result = chainrule("train", "--resume", "e")
     assert result.code == 1
-    assert "Traceback" not in result.err
+    assert "request.json: not what this Chainrule writes there" in result.err
+
+
+def test_a_run_of_an_earlier_version_cannot_go_on(chainrule, tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "command.json").write_text('{"command": ["chainrule", "train", "--resume", "e"], "folder": "."}')
+    result = chainrule("train", "--resume", "e")
+    assert result.code == 1
+    assert "written by Chainrule 0.1" in result.err
 
 
 def test_from_another_folder(chainrule, cut_off, whole, tmp_path, monkeypatch):
@@ -206,11 +212,26 @@ def test_more_epochs(chainrule, cut_off):
     assert json.loads(result.out)["epochs"] == 70
 
 
-def test_other_settings_are_refused(chainrule, cut_off, tmp_path):
-    result = chainrule("train", "--resume", cut_off(), "--learning-rate", "0.5")
-    assert result.code == 1
-    assert "of a training with other settings" in result.err
-    assert any((tmp_path / "cut").glob("resume/epoch-*"))
+ADVICE = "train another run with other settings"
+OTHER_SETTINGS = {
+    "--learning-rate 0.5": "--learning-rate: the run began with none given",
+    "--seed 5": "--seed: the run began with 0",
+    "--hidden 9": "--hidden: the run began with 4",
+    "--balanced": "--balanced: the run began with False",
+    "--drop sex": "--drop: the run began with none given",
+    "--dtype float64": "--dtype: the run began with float32",
+}
+
+
+def test_other_settings_are_refused_and_the_run_stays_as_it_is(chainrule, cut_off, whole, tmp_path):
+    recorded = (tmp_path / cut_off() / "request.json").read_bytes()
+    for flags, why in OTHER_SETTINGS.items():
+        result = chainrule("train", "--resume", "cut", *flags.split())
+        assert (result.code, result.err) == (2, f"chainrule: {why}, and goes on with what it began with; {ADVICE}\n")
+    assert (tmp_path / "cut" / "request.json").read_bytes() == recorded
+    result = chainrule("train", "--resume", "cut", "--target", "species", "--seed", "0")  # as it began
+    assert result.code == 0, result.err
+    assert_same_run(tmp_path / "cut", whole)
 
 
 def test_changed_data_are_refused_unless_told(chainrule, cut_off, table, tmp_path):
@@ -220,9 +241,13 @@ def test_changed_data_are_refused_unless_told(chainrule, cut_off, table, tmp_pat
     path.write_text("".join([lines[0], lines[1].replace("39.1", "40.1"), *lines[2:]]))
     result = chainrule("train", "--resume", "cut")
     assert result.code == 1
+    assert f"{path}: has changed since the run was trained on it" in result.err
+    assert "chainrule train FILES --resume cut --changed-data" in result.err
+    result = chainrule("train", path, "--resume", "cut")
+    assert result.code == 1
     assert "of a training on other data" in result.err
     assert "--changed-data" in result.err
-    result = chainrule("train", "--resume", "cut", "--changed-data")
+    result = chainrule("train", path, "--resume", "cut", "--changed-data")
     assert result.code == 0, result.err
     assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 61
 

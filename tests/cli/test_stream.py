@@ -36,11 +36,11 @@ def test_what_a_streamed_run_says_and_leaves(chainrule, sorted_table, tmp_path):
     left = sorted(p.name for p in (tmp_path / "run").iterdir())
     assert left == [
         "checkpoints",
-        "command.json",
         "history.csv",
         "metrics.json",
         "model.safetensors",
         "report.html",
+        "request.json",
     ]
     assert chainrule("predict", "run", sorted_table, "-o", "out.csv").code == 0
     assert chainrule("evaluate", "run", sorted_table).code == 0

@@ -25,15 +25,15 @@ def run_process(*args, **more):
     return subprocess.run(command, capture_output=True, text=True, **more)
 
 
-def test_the_run_folder_holds_model_history_metrics_and_command(penguins_run):
+def test_the_run_folder_holds_model_history_metrics_and_request(penguins_run):
     assert sorted(p.name for p in penguins_run.iterdir()) == [
         "checkpoints",
-        "command.json",
         "history.csv",
         "metrics.json",
         "model.safetensors",
         "plan.json",
         "report.html",
+        "request.json",
     ]
     assert len(list((penguins_run / "checkpoints").iterdir())) == 4  # before training, after epochs 1, 2 and 3
     metrics = json.loads((penguins_run / "metrics.json").read_text())
@@ -51,8 +51,8 @@ def test_the_run_folder_holds_model_history_metrics_and_command(penguins_run):
         "learning_rate",
         "seconds",
     ]
-    command = json.loads((penguins_run / "command.json").read_text())
-    assert command["command"][1:3] == ["train", str(PENGUINS)]
+    recorded = json.loads((penguins_run / "request.json").read_text())
+    assert recorded["command"][1:3] == ["train", str(PENGUINS)]
 
 
 def test_the_report_names_task_rows_baseline_and_confusion(chainrule):

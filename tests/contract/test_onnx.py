@@ -1,6 +1,7 @@
 """onnxruntime on exported files against our own predictions, to 1e-5."""
 
 import csv
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,7 +17,8 @@ from chainrule.tables.fitting import fit_table, model_of
 from chainrule.tables.predicting import predict_to
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
-from chainrule.tables.recipe import Wishes, recipe_for
+from chainrule.tables.recipe import recipe_for
+from chainrule.tables.request import Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -116,13 +118,13 @@ def table(tmp_path_factory):
 
 
 RUNS = {
-    "two classes": (["paid"], Wishes(epochs=3), {}),
-    "three classes": (["kind"], Wishes(epochs=3), {}),
-    "a number": (["y"], Wishes(epochs=3), {}),
-    "two numbers": (["y", "z"], Wishes(epochs=3), {}),
-    "counts": (["count"], Wishes(epochs=3, cost="poisson"), {"task": "regression", "normalize_target": False}),
-    "not normalized": (["kind"], Wishes(epochs=3), {"normalize": False, "drop": ["day", "seen", "a number"]}),
-    "no hidden layer": (["kind"], Wishes(epochs=3, hidden=[]), {}),
+    "two classes": (["paid"], Request(epochs=3), {}),
+    "three classes": (["kind"], Request(epochs=3), {}),
+    "a number": (["y"], Request(epochs=3), {}),
+    "two numbers": (["y", "z"], Request(epochs=3), {}),
+    "counts": (["count"], Request(epochs=3, cost="poisson"), {"task": "regression", "normalize_target": False}),
+    "not normalized": (["kind"], Request(epochs=3), {"normalize": False, "drop": ["day", "seen", "a number"]}),
+    "no hidden layer": (["kind"], Request(epochs=3, hidden=()), {}),
 }
 
 
@@ -130,7 +132,7 @@ RUNS = {
 @pytest.mark.parametrize(("targets", "wishes", "settings"), RUNS.values(), ids=RUNS)
 def test_a_table_model_takes_raw_columns(tmp_path, table, targets, wishes, settings, dtype):
     prepared = prepare(open_table([table]), targets, dtype=dtype, **settings)
-    recipe = recipe_for(prepared, wishes, 0, dtype)
+    recipe = recipe_for(prepared, replace(wishes, dtype=dtype))
     model = model_of(prepared, recipe, fit_table(prepared, recipe, dtype=dtype), {})
     cr.to_onnx(model, tmp_path / "m.onnx")
     predict_to(model, open_table([table]), str(tmp_path / "told.csv"))
@@ -179,7 +181,7 @@ def test_quantiles_of_a_larger_table(tmp_path, rows):
             zip(*(np.where(np.isnan(x), "", x.astype(str)) for x in (*frame.values(), target)), strict=True)
         )
     prepared = prepare(open_table([str(tmp_path / "t.csv")]), ["y"])
-    recipe = recipe_for(prepared, Wishes(epochs=2))
+    recipe = recipe_for(prepared, Request(epochs=2))
     model = model_of(prepared, recipe, fit_table(prepared, recipe), {})
     assert model.network.layers[0] == (5 if rows == 4_000 else 3 + 2 * 20)
     cr.to_onnx(model, tmp_path / "m.onnx")
