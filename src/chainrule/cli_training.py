@@ -124,7 +124,23 @@ def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded
         return None
     recorded = read_recorded(run)
     given = {name: value for name, value in wanted.given.items() if (name, value) != ("stream", recorded.streamed)}
-    return resumed(recorded.request, given), recorded
+    request = resumed(recorded.request, given)
+    _check_processes(run, request, given)
+    return request, recorded
+
+
+def _check_processes(run: str, request: Request, given: dict[str, Any]) -> None:
+    """What a folder says starts no more processes than the machine has processors."""
+    import os
+
+    from chainrule.console import counted
+
+    most = os.cpu_count() or 1
+    if "processes" not in given and (request.processes or 1) > most:
+        raise UsageError(
+            f"{run}: was begun in {request.processes} processes, and this machine has {counted(most, 'processor')}: "
+            "say how many are to go on, with --processes"
+        )
 
 
 def _report_finished(run: str, would_change: bool, shown: Shown) -> None:
@@ -254,8 +270,10 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
     kept = kept_rows(Path(run) / ROWS) if recorded.streamed and not (named.data or named.sql) else None
     source = kept or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
-    if "test_file" in given or not recorded.test_files:
+    if "test_file" in given:
         return source, _test_file(request)
+    if not recorded.test_files:
+        return source, None
     hint = f"bring it back, or name it: chainrule train --resume {run} --test-file FILE"
     return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
 

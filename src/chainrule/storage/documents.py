@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,8 +51,11 @@ def parsed(text: str, **settings: Any) -> Any:
 
 def _text(path: str | os.PathLike[str]) -> bytes:
     try:
-        if os.path.getsize(path) > MOST_BYTES:
-            raise InputError(f"{path}: {os.path.getsize(path):,} bytes, more than Chainrule ever writes there")
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path}: is no file")
+        if found.st_size > MOST_BYTES:
+            raise InputError(f"{path}: {found.st_size:,} bytes, more than Chainrule ever writes there")
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

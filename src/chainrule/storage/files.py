@@ -165,20 +165,23 @@ def flush_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a run folder with links in it: what is read, written and removed there lies in the folder itself.
+    """Refuse a run folder that holds anything but files and folders of its own: no links, pipes or devices.
 
     Raises
     ------
     InputError
-        For the first link that is found.
+        For the first one that is found.
     """
     for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if Path(parent, name).is_symlink():
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
                 raise InputError(
-                    f"{Path(parent, name)}: is a link; a run folder with links in it is not read: put a copy of "
-                    "what it points to in its place"
+                    f"{path}: is a link, and a run folder with links in it is not read; put a copy of what it points "
+                    "to in its place"
                 )
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise InputError(f"{path}: is neither file nor folder, and a run folder holds nothing else; remove it")
 
 
 def remove_own(folder: Path, patterns: Sequence[str]) -> None:
