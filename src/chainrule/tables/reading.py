@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import io
 import os
 import re
 from collections import Counter
@@ -225,7 +226,7 @@ def _text(path: str) -> IO[str]:
 
 def _first_record(start: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader(start.splitlines(keepends=True), delimiter=delimiter))
+        return next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
     except csv.Error:  # a name of more than 131,072 characters: split by another delimiter it may be shorter
         return [""]
 
