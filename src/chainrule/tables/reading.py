@@ -9,8 +9,10 @@ import csv
 import glob
 import gzip
 import io
+import json
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ ROWS_PER_BATCH = 50_000
 MOST_COLUMNS = 10_000
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 LONGEST_HEADER = 2**20  # characters
+LONGEST_OBJECT = 2**24  # characters of JSON, as DuckDB has it
 
 
 class Source(NamedTuple):
@@ -169,9 +172,13 @@ def _scan(files: Sequence[str]) -> str:
             "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216)"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
+        _check_count(_columns_of_parquet(files[0]), files[0])
         return f"read_parquet({listed})"
     if suffixes <= set(JSON_SUFFIXES):
-        return f"read_json({listed}, format = {literal('auto' if '.json' in suffixes else 'newline_delimited')})"
+        for path in files:
+            _check_count(_names_in_first_object(path), path)
+        format_ = "auto" if ".json" in suffixes else "newline_delimited"
+        return f"read_json({listed}, format = {literal(format_)})"
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
 
 
@@ -215,6 +222,7 @@ def _header(path: str) -> tuple[list[str], str]:
     split = {delimiter: _first_record(start, delimiter) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda d: len(split[d]))
     names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter])]
+    _check_count(len(names), path)
     _check_repeats(names, path)
     return names, delimiter
 
@@ -231,6 +239,37 @@ def _first_record(start: str, delimiter: str) -> list[str]:
         return [""]
 
 
+def _columns_of_parquet(path: str) -> int:
+    """By the file's footer; 0 where that cannot be read, which DuckDB will say."""
+    import duckdb
+
+    try:
+        root = f"SELECT num_children FROM parquet_schema([{literal(glob.escape(path))}]) LIMIT 1"
+        with duckdb.connect() as connection:
+            return int(connection.execute(root).fetchall()[0][0])
+    except duckdb.Error:
+        return 0
+
+
+def _names_in_first_object(path: str) -> int:
+    """If it begins in the first line; 0 where it cannot be read, which DuckDB will say."""
+    try:
+        with _text(path) as file:
+            line = file.readline(LONGEST_OBJECT)
+        return len(json.JSONDecoder().raw_decode(line, line.index("{"))[0])
+    except (ValueError, RecursionError, EOFError, OSError, zlib.error):
+        return 0
+
+
+def _check_count(columns: int, where: str) -> None:
+    """Before DuckDB plans a query of them, which takes it a minute for 100,000."""
+    if columns > MOST_COLUMNS:
+        raise InputError(
+            f"{where}: {columns:,} columns, and {MOST_COLUMNS:,} can be read at most; choose some of them, such as "
+            "with --sql \"SELECT a, b FROM 'FILE'\""
+        )
+
+
 def _check_repeats(names: Sequence[str], where: str) -> None:
     repeated = [name for name, count in Counter(name.lower() for name in names).items() if count > 1]
     if repeated:
@@ -242,16 +281,12 @@ def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dic
     import duckdb
 
     try:
-        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description
+        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description or ()
+        _check_count(len(described), where)
         rows = connection.execute(f"DESCRIBE SELECT * FROM {inner}").fetchall()
     except duckdb.Error as error:
         raise InputError(f"{where}: {_first_line(error)}") from error
-    _check_repeats([column[0] for column in described or ()], where)
-    if len(rows) > MOST_COLUMNS:
-        raise InputError(
-            f"{where}: {len(rows):,} columns, and {MOST_COLUMNS:,} can be read at most; choose some of them, such as "
-            "with --sql \"SELECT a, b FROM 'FILE'\""
-        )
+    _check_repeats([column[0] for column in described], where)
     return {row[0]: row[1] for row in rows}
 
 

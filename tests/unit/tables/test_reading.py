@@ -1,7 +1,14 @@
 """How files become columns: their names, and what is refused before it costs anything."""
 
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from chainrule.errors import InputError
+from chainrule.tables import reading
 from chainrule.tables.reading import count_rows, open_table
 
 ENDS = ["\n", "\r\n", "\r"]
@@ -26,3 +33,23 @@ def test_lines_end_at_line_ends_alone(opened, end, odd):
     source = opened(f"a{odd}b,y{end}1,2{end}3,4{end}")
     assert list(source.types) == [f"a{odd}b", "y"]
     assert count_rows(source) == 2
+
+
+def wide(kind, columns):
+    """A file of many columns: its name, and what is in it."""
+    names = [f"c{i}" for i in range(columns)]
+    if kind == "parquet":
+        file = io.BytesIO()
+        pq.write_table(pa.table({name: [1, 2] for name in names}), file)
+        return "wide.parquet", file.getvalue()
+    if kind == "jsonl":
+        return "wide.jsonl", f"{json.dumps(dict.fromkeys(names, 1))}\n" * 2
+    return "wide.csv", f"{','.join(names)}\n{','.join('1' * columns)}\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_too_many_columns_are_refused_before_any_query_is_planned(opened, kind, monkeypatch):
+    monkeypatch.setattr(reading, "_types", lambda *_: pytest.fail("planned"))
+    name, content = wide(kind, 10_001)
+    with pytest.raises(InputError, match=rf"wide\.{kind}: 10,001 columns, and 10,000 can be read at most"):
+        opened(content, name)
