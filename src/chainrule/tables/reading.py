@@ -178,7 +178,7 @@ def _scan(files: Sequence[str]) -> str:
         for path in files:
             _check_count(_names_in_first_object(path), path)
         format_ = "auto" if ".json" in suffixes else "newline_delimited"
-        return f"read_json({listed}, format = {literal(format_)})"
+        return f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1)"
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
 
 
@@ -211,7 +211,7 @@ def _header(path: str) -> tuple[list[str], str]:
         if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(f"{path}: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
         raise InputError(_not_utf8(path, error.object[: error.start].count(b"\n") + 1)) from None
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not start.strip():
         raise InputError(f"{path}: the file is empty")

@@ -1,5 +1,6 @@
 """How files become columns: their names, and what is refused before it costs anything."""
 
+import gzip
 import io
 import json
 
@@ -53,3 +54,18 @@ def test_too_many_columns_are_refused_before_any_query_is_planned(opened, kind, 
     name, content = wide(kind, 10_001)
     with pytest.raises(InputError, match=rf"wide\.{kind}: 10,001 columns, and 10,000 can be read at most"):
         opened(content, name)
+
+
+def test_json_of_more_names_than_duckdb_takes_for_columns(opened):
+    """Beyond 200 of one type it would make one column, a map, of them all."""
+    name, content = wide("jsonl", 300)
+    assert len(opened(content, name).types) == 300
+
+
+def test_a_compressed_file_that_is_harmed(opened):
+    whole = gzip.compress(b"x,y\n" + b"1,2\n" * 50)
+    for place in range(10, len(whole)):
+        harmed = bytearray(whole)
+        harmed[place] ^= 0xFF
+        with pytest.raises(InputError, match=r"table\.csv\.gz"):
+            count_rows(opened(bytes(harmed), "table.csv.gz"))
