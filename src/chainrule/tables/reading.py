@@ -220,8 +220,9 @@ def _header(path: str) -> tuple[list[str], str]:
             f"{path}: its first line, which names the columns, has more than {LONGEST_HEADER:,} characters"
         )
     split = {delimiter: _first_record(start, delimiter) for delimiter in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda d: len(split[d]))
-    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter])]
+    delimiter = max(DELIMITERS, key=lambda d: len(split[d].fields))
+    _check_record(split[delimiter], path)
+    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter].fields)]
     _check_count(len(names), path)
     _check_repeats(names, path)
     return names, delimiter
@@ -232,11 +233,30 @@ def _text(path: str) -> IO[str]:
     return opener(path, "rt", encoding="utf-8-sig", newline="")  # pyright: ignore[reportReturnType]
 
 
-def _first_record(start: str, delimiter: str) -> list[str]:
+class Record(NamedTuple):
+    """The first of a text file: its fields, and the kinds of line ends within and after it."""
+
+    fields: list[str]
+    line_ends: set[str]
+
+
+def _first_record(start: str, delimiter: str) -> Record:
+    lines = io.StringIO(start, newline="")
     try:
-        return next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+        fields = next(csv.reader(lines, delimiter=delimiter))
     except csv.Error:  # a name of more than 131,072 characters: split by another delimiter it may be shorter
-        return [""]
+        return Record([""], set())
+    return Record(fields, set(re.findall(r"\r\n|\r|\n", start[: lines.tell()])))
+
+
+def _check_record(header: Record, path: str) -> None:
+    if not header.fields:
+        raise InputError(f"{path}: its first line, which names the columns, is blank; remove the lines above the names")
+    if len(header.line_ends) > 1:  # of which DuckDB takes the first, and then finds no row
+        raise InputError(
+            f"{path}: a column's name has a line end in it that is not one of the file's own, as spreadsheets write "
+            "it; write the name in one line"
+        )
 
 
 def _columns_of_parquet(path: str) -> int:

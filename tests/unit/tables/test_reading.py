@@ -69,3 +69,20 @@ def test_a_compressed_file_that_is_harmed(opened):
         harmed[place] ^= 0xFF
         with pytest.raises(InputError, match=r"table\.csv\.gz"):
             count_rows(opened(bytes(harmed), "table.csv.gz"))
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_name_of_two_lines(opened, end):
+    """Is read where the line ends are alike; DuckDB would find no row below where they are not."""
+    for within in ENDS:
+        text = f'"a{within}b",y{end}1,2{end}3,4{end}'
+        if within == end:
+            assert count_rows(opened(text)) == 2
+        else:
+            with pytest.raises(InputError, match="a column's name has a line end in it"):
+                opened(text)
+
+
+def test_a_blank_line_above_the_names(opened):
+    with pytest.raises(InputError, match=r"table\.csv: its first line, which names the columns, is blank"):
+        opened("\nx,y\n1,2\n")
