@@ -6,6 +6,7 @@ Text files are read as text; `kinds` says what the text means.
 from __future__ import annotations
 
 import csv
+import errno
 import glob
 import gzip
 import io
@@ -88,6 +89,20 @@ def first_row(source: Source, sql: str) -> tuple[Any, ...]:
     """The first row of a query that has one."""
     with _explaining(source):
         return source.connection.execute(sql).fetchall()[0]
+
+
+def write_parquet(source: Source, path: Path) -> None:
+    """Write all rows to a Parquet file; an OSError if the disk is full."""
+    import duckdb
+
+    try:
+        with _explaining(source):
+            target = f"{literal(str(path))} (FORMAT parquet, USE_TMP_FILE false)"
+            source.connection.execute(f"COPY {source.sql} TO {target}")
+    except InputError as error:
+        if isinstance(error.__cause__, duckdb.IOException) and os.strerror(errno.ENOSPC) in str(error.__cause__):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
