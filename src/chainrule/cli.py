@@ -34,6 +34,7 @@ from chainrule.cli_training import (
 from chainrule.command_line import (
     Files,
     Json,
+    MaxRows,
     Run,
     Sql,
     answer,
@@ -51,12 +52,16 @@ GOING_ON: ContextVar[str | None] = ContextVar("GOING_ON", default=None)  # the r
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
 def train(
-    data: Files = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="CSV, TSV, Parquet, JSON lines; globs (cap: --max-rows N)."),
+    ] = None,
     target: Annotated[
         list[str] | None, option("-t", "--target", "COL", "Column to predict (repeat for several).")
     ] = None,
     out: Annotated[str | None, option("-o", "--out", "RUN", "Folder to write [runs/NAME-1, -2 ...].")] = None,
     sql: Sql = None,
+    max_rows: Annotated[int | None, typer.Option("--max-rows", hidden=True)] = None,  # FILES tells of it
     task: Annotated[str | None, option("--task", "TASK", "binary, multiclass or regression.")] = None,
     drop: Annotated[list[str] | None, option("--drop", "COL", "Leave a column out (repeat).")] = None,
     test_size: Annotated[float, option("--test-size", "SHARE", "Rows held out for the scores [0.2].")] = 0.2,
@@ -109,7 +114,7 @@ def train(
     from chainrule.tables.fitting import fit_table
     from chainrule.tables.plan import plan_of
     from chainrule.tables.preparing import prepare
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.recipe import BOUNDED_COSTS, COSTS_OF_NUMBERS, Wishes
     from chainrule.tables.runs import RESUME, ROWS, begin_run, claimed, free_run_path
     from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed, would_not_fit
@@ -160,7 +165,7 @@ def train(
             supervised(among, run, going_on is not None, changed_data)
         sys.argv = [word for word in sys.argv if word != CHANGED_DATA]  # what command.json will tell
         keeping = Resumable(Path(told.run) / RESUME, _save_every(save_every), changed_data)
-        asked = (told, data or [], sql, test_file, wishes, preparing, balanced, keeping, shown)
+        asked = (told, data or [], sql, max_rows, test_file, wishes, preparing, balanced, keeping, shown)
         train_together(told, partial(train_one_of_several, *asked))
         return
     if dry_run and processes is not None:
@@ -170,10 +175,13 @@ def train(
     test = None if test_file is None else open_table([test_file])
     path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
     keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
-    streams = would_not_fit(source) if stream is None else stream
+    reading = partial(console.reading_line, wanted=not (quiet or as_json))
+    with reading(source):
+        check_rows(source, max_rows)
+        streams = would_not_fit(source) if stream is None else stream
     if streams and keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
-    with nullcontext() if dry_run else claimed(path, going_on is not None):
+    with nullcontext() if dry_run else claimed(path, going_on is not None), reading(source) as end_line:
         command = command_document(source, sql, streams)
         if not dry_run:
             begin_run(path, command)
@@ -192,13 +200,16 @@ def train(
             prepared, n_train = prepare(source, **preparing), None
             lines = console.preparation_lines(source, prepared)
         recipe = recipe_of(prepared, wishes, seed, dtype, n_train)
+        end_line()
         say([*lines, *console.recipe_lines(recipe, seed)])
         if dry_run:
             encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
             answer(encoding, as_json, ["", *console.encoding_lines(prepared.encoding)])
             return
         if test:
-            check_test_file(prepared, test)
+            with reading(test):
+                check_rows(test, max_rows)
+                check_test_file(prepared, test)
         if streamed is not None:
             plan, training = None, partial(fit_streamed, streamed, recipe, seed=seed, resumable=keeping)
         else:
@@ -225,17 +236,22 @@ def predict(
     data: Files = None,
     out: Annotated[str, option("-o", "--out", "FILE", ".csv, .tsv, .parquet or .jsonl; - prints [-].")] = "-",
     sql: Sql = None,
+    max_rows: MaxRows = None,
     quiet: Annotated[bool, flag("-q", "--quiet", "Say nothing.")] = False,
 ) -> None:
     """Add predictions to the columns of a table.
 
     Rows keep their order; classes come with their probabilities.
     """
+    from chainrule import console
     from chainrule.tables.predicting import predict_to
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.runs import load_table_model
 
-    rows = predict_to(load_table_model(run), open_table(data or [], sql), out)
+    model, source = load_table_model(run), open_table(data or [], sql)
+    with console.reading_line(source, not quiet and not (out == "-" and sys.stdout.isatty())):
+        check_rows(source, max_rows)
+        rows = predict_to(model, source, out)
     if out != "-" and not quiet:
         typer.echo(f"{rows:,} rows predicted: {out}")
 
@@ -245,16 +261,19 @@ def evaluate(
     run: Run,
     data: Files = None,
     sql: Sql = None,
+    max_rows: MaxRows = None,
     as_json: Json = False,
 ) -> None:
     """Score a trained network on rows with known targets."""
     from chainrule import console
     from chainrule.tables import predicting
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.runs import load_table_model, trained_on
 
     model, source = load_table_model(run), open_table(data or [], sql)
-    scores, without = predicting.evaluate(model, source)
+    with console.reading_line(source, not as_json):
+        check_rows(source, max_rows)
+        scores, without = predicting.evaluate(model, source)
     notes = [f"left out {without:,} rows without a target", ""] if without else []
     if trained_on(run, source):
         notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]

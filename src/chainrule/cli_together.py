@@ -157,6 +157,7 @@ def train_one_of_several(
     told: Told,
     data: list[str],
     sql: str | None,
+    max_rows: int | None,
     test_file: str | None,
     wishes: Wishes,
     preparing: dict[str, Any],
@@ -169,7 +170,7 @@ def train_one_of_several(
 
     from chainrule import console
     from chainrule.processes import is_first, one_fate
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.runs import begin_run, claimed
     from chainrule.tables.shared import fit_shared, prepare_shared
 
@@ -179,9 +180,12 @@ def train_one_of_several(
             source, test = open_table(data, sql), None if test_file is None else open_table([test_file])
             command = {**command_document(source, sql, False), "shared": True}
             if is_first():
+                for table in (source, test) if test else (source,):
+                    check_rows(table, max_rows)
                 stack.enter_context(claimed(path, told.goes_on))
                 begin_run(path, command)
-        shared = prepare_shared(source, balanced=balanced, **preparing)
+        with console.reading_line(source, is_first() and not (shown.quiet or shown.as_json)):
+            shared = prepare_shared(source, balanced=balanced, **preparing)
         with one_fate():
             recipe = recipe_of(shared.prepared, wishes, seed, dtype, shared.n_train)
             if test and is_first():

@@ -66,6 +66,7 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar_print = false; SET enable_progress_bar = true")  # for `share_read`
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
     # that leave NaN out of their statistics, and so takes every test for NaN away.
     connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
@@ -83,6 +84,25 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
 def count_rows(source: Source) -> int:
     """How many rows there are; reads every row, so that a broken one is found."""
     return int(first_row(source, f"SELECT count(*) FROM {source.sql}")[0])
+
+
+def check_rows(source: Source, most: int | None) -> None:
+    """A table of more rows is an InputError as soon as one too many is seen."""
+    if most is None:
+        return
+    if most < 1:
+        raise UsageError(f"--max-rows: expected 1 or more, got {most}")
+    if first_row(source, f"SELECT count(*) FROM (SELECT 1 FROM {source.sql} LIMIT {most + 1})")[0] > most:
+        raise InputError(
+            f"{source.name}: has more rows than the {most:,} that --max-rows allows; raise it, or choose fewer rows "
+            "with --sql"
+        )
+
+
+def share_read(source: Source) -> float | None:
+    """How far the query is that another thread has begun: from 0 to 1; None where DuckDB cannot tell."""
+    percent = source.connection.query_progress()
+    return percent / 100 if 0 < percent <= 100 else None
 
 
 def first_row(source: Source, sql: str) -> tuple[Any, ...]:

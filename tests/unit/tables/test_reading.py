@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+from contextlib import nullcontext
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,7 @@ import pytest
 
 from chainrule.errors import InputError
 from chainrule.tables import reading
-from chainrule.tables.reading import count_rows, open_table
+from chainrule.tables.reading import check_rows, count_rows, open_table, share_read
 
 ENDS = ["\n", "\r\n", "\r"]
 
@@ -86,3 +88,33 @@ def test_a_name_of_two_lines(opened, end):
 def test_a_blank_line_above_the_names(opened):
     with pytest.raises(InputError, match=r"table\.csv: its first line, which names the columns, is blank"):
         opened("\nx,y\n1,2\n")
+
+
+def test_rows_are_counted_no_further_than_allowed(opened):
+    """Of a file that goes wrong behind them."""
+    source = opened("x,y\n" + "1,2\n" * 10_000_000 + "1,2,3\n")
+    with pytest.raises(InputError, match=r"table\.csv: has more rows than the 1,000 that --max-rows allows"):
+        check_rows(source, 1_000)
+    with pytest.raises(InputError, match="expected 2 values as in the header, found 3"):
+        check_rows(source, 20_000_000)
+
+
+@pytest.mark.parametrize(("most", "fits"), [(None, True), (3, True), (2, True), (1, False)])
+def test_as_many_rows_as_allowed(opened, most, fits):
+    source = opened("x,y\n1,2\n3,4\n")
+    with nullcontext() if fits else pytest.raises(InputError, match="more rows than the 1 that"):
+        check_rows(source, most)
+
+
+def test_how_far_a_query_is(opened):
+    source, shares = opened("x,y\n" + "1,2\n" * 5_000_000), []
+    for _ in range(10):
+        counting = Thread(target=count_rows, args=(source,))
+        counting.start()
+        while counting.is_alive():
+            shares.append(share_read(source))
+            counting.join(0.005)
+        if any(share is not None for share in shares):
+            break
+    assert all(0 < share <= 1 for share in shares if share is not None)
+    assert any(share is not None for share in shares)
