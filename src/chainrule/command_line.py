@@ -49,9 +49,12 @@ def use_compilation_cache() -> None:
     import jax
     from platformdirs import user_cache_path
 
+    from chainrule.program_cache import make_forgiving
+
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    make_forgiving()
 
 
 @contextmanager
