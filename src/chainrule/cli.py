@@ -15,6 +15,7 @@ from chainrule.cli_training import Shown, Wanted, train_here
 from chainrule.command_line import (
     Files,
     Json,
+    MaxRows,
     Run,
     Sql,
     answer,
@@ -31,12 +32,16 @@ from chainrule.errors import InputError, UsageError
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
 def train(
     ctx: typer.Context,
-    data: Files = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="CSV, TSV, Parquet, JSON lines; globs (cap: --max-rows N)."),
+    ] = None,
     target: Annotated[
         list[str] | None, option("-t", "--target", "COL", "Column to predict (repeat for several).")
     ] = None,
     out: Annotated[str | None, option("-o", "--out", "RUN", "Folder to write [runs/NAME-1, -2 ...].")] = None,
     sql: Sql = None,
+    max_rows: Annotated[int | None, typer.Option("--max-rows", hidden=True)] = None,  # FILES tells of it
     task: Annotated[str | None, option("--task", "TASK", "binary, multiclass or regression.")] = None,
     drop: Annotated[list[str] | None, option("--drop", "COL", "Leave a column out (repeat).")] = None,
     test_size: Annotated[float, option("--test-size", "SHARE", "Rows held out for the scores [0.2].")] = 0.2,
@@ -88,7 +93,7 @@ def train(
 
     among = Among(processes, coordinator, num_processes, process_id, max_restarts)
     train_here(
-        Wanted(given_in(ctx), out, resume, dry_run, changed_data, trust, among),
+        Wanted(given_in(ctx), out, resume, dry_run, changed_data, trust, max_rows, among),
         Shown(show_parameters, quiet, as_json),
     )
 
@@ -99,17 +104,22 @@ def predict(
     data: Files = None,
     out: Annotated[str, option("-o", "--out", "FILE", ".csv, .tsv, .parquet or .jsonl; - prints [-].")] = "-",
     sql: Sql = None,
+    max_rows: MaxRows = None,
     quiet: Annotated[bool, flag("-q", "--quiet", "Say nothing.")] = False,
 ) -> None:
     """Add predictions to the columns of a table.
 
     Rows keep their order; classes come with their probabilities.
     """
+    from chainrule import console
     from chainrule.tables.predicting import predict_to
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.runs import load_table_model
 
-    rows = predict_to(load_table_model(run), open_table(data or [], sql), out)
+    model, source = load_table_model(run), open_table(data or [], sql)
+    with console.reading_line(source, not quiet and not (out == "-" and sys.stdout.isatty())):
+        check_rows(source, max_rows)
+        rows = predict_to(model, source, out)
     if out != "-" and not quiet:
         print_lines([f"{rows:,} rows predicted: {out}"])
 
@@ -119,16 +129,19 @@ def evaluate(
     run: Run,
     data: Files = None,
     sql: Sql = None,
+    max_rows: MaxRows = None,
     as_json: Json = False,
 ) -> None:
     """Score a trained network on rows with known targets."""
     from chainrule import console
     from chainrule.tables import predicting
-    from chainrule.tables.reading import open_table
+    from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.runs import load_table_model, trained_on
 
     model, source = load_table_model(run), open_table(data or [], sql)
-    scores, without = predicting.evaluate(model, source)
+    with console.reading_line(source, not as_json):
+        check_rows(source, max_rows)
+        scores, without = predicting.evaluate(model, source)
     notes = [f"left out {without:,} rows without a target", ""] if without else []
     if trained_on(run, source):
         notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]

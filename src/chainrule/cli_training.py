@@ -47,8 +47,13 @@ class Shown(NamedTuple):
     as_json: bool
 
     @property
+    def talks(self) -> bool:
+        """Whether people read what is printed."""
+        return not (self.quiet or self.as_json)
+
+    @property
     def say(self) -> Callable[[list[str]], None]:
-        return nothing if self.quiet or self.as_json else print_lines
+        return print_lines if self.talks else nothing
 
 
 class Wanted(NamedTuple):
@@ -60,6 +65,7 @@ class Wanted(NamedTuple):
     dry_run: bool
     changed_data: bool
     trust: bool
+    max_rows: int | None
     among: Among
 
 
@@ -166,10 +172,11 @@ def _dry_run(request: Request, shown: Shown) -> None:
 
     source = open_table(request.data, request.sql)
     preparing = asdict(preparing_of(request))
-    if would_not_fit(source) if request.stream is None else request.stream:
-        prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
-    else:
-        prepared = prepare(source, **preparing)
+    with console.reading_line(source, shown.talks):
+        if would_not_fit(source) if request.stream is None else request.stream:
+            prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
+        else:
+            prepared = prepare(source, **preparing)
     recipe = recipe_of(prepared, request)
     shown.say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, request.seed)])
     encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
@@ -177,13 +184,16 @@ def _dry_run(request: Request, shown: Shown) -> None:
 
 
 def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
+    from chainrule import console
     from chainrule.tables.runs import claimed
     from chainrule.tables.streamed import would_not_fit
 
     source, test = _tables(wanted, request, recorded)
-    if recorded is None:
-        streams = would_not_fit(source) if request.stream is None else request.stream
-        recorded = _recorded(request, source, test, streamed=streams)
+    with console.reading_line(source, shown.talks):
+        _check_rows(wanted, source, test)
+        if recorded is None:
+            streams = would_not_fit(source) if request.stream is None else request.stream
+            recorded = _recorded(request, source, test, streamed=streams)
     if recorded.streamed and request.keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
     path = run_folder(wanted, request)
@@ -228,9 +238,11 @@ def _train_one_of_several(
             source, test = _tables(wanted, request, recorded)
             recorded = recorded or _recorded(request, source, test, shared=True)
             if is_first():
+                _check_rows(wanted, source, test)
                 stack.enter_context(claimed(path, told.goes_on))
             begun = begin(wanted, path, request, recorded, source, test, writes=is_first())
-        shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
+        with console.reading_line(source, is_first() and shown.talks):
+            shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
         with one_fate():
             recipe = recipe_of(shared.prepared, request, shared.n_train)
             if test and is_first():
@@ -276,6 +288,13 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
         return source, None
     hint = f"bring it back, or name it: chainrule train --resume {run} --test-file FILE"
     return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
+
+
+def _check_rows(wanted: Wanted, source: Source, test: Source | None) -> None:
+    from chainrule.tables.reading import check_rows
+
+    for table in (source, test) if test else (source,):
+        check_rows(table, wanted.max_rows)
 
 
 def _test_file(request: Request) -> Source | None:
@@ -343,7 +362,8 @@ def _in_memory(begun: Begun, shown: Shown) -> Training:
     from chainrule.tables.recipe import preparing_of
 
     request = begun.request
-    prepared = prepare(begun.source, **asdict(preparing_of(request)))
+    with console.reading_line(begun.source, shown.talks):
+        prepared = prepare(begun.source, **asdict(preparing_of(request)))
     recipe = recipe_of(prepared, request)
     shown.say([*console.preparation_lines(begun.source, prepared), *console.recipe_lines(recipe, request.seed)])
     training = partial(
@@ -370,10 +390,10 @@ def _streamed(begun: Begun, shown: Shown) -> Training:
     from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed
 
     request, folder = begun.request, begun.path / ROWS
-    sample = prepare_sample(
-        kept_query(begun.source, folder), balanced=request.balanced, **asdict(preparing_of(request))
-    )
-    streamed = prepare_streamed(sample, folder, balanced=request.balanced, seed=request.seed, dtype=request.dtype)
+    with console.reading_line(begun.source, shown.talks):
+        rows = kept_query(begun.source, folder)
+        sample = prepare_sample(rows, balanced=request.balanced, **asdict(preparing_of(request)))
+        streamed = prepare_streamed(sample, folder, balanced=request.balanced, seed=request.seed, dtype=request.dtype)
     recipe = recipe_of(sample.prepared, request, streamed.rows.n)
     shown.say([*console.streamed_lines(begun.source, streamed), *console.recipe_lines(recipe, request.seed)])
     training = partial(fit_streamed, streamed, recipe, seed=request.seed, resumable=begun.keeping)
@@ -399,7 +419,8 @@ def train_and_write(
 
     path, request = begun.path, begun.request
     if begun.test:
-        check_test_file(prepared, begun.test)
+        with console.reading_line(begun.test, shown.talks):
+            check_test_file(prepared, begun.test)
     use_compilation_cache()
     fit, diverged = _trained(training, recipe.epochs, path, shown)
     about = {"versions": _versions(), "seed": request.seed, "dtype": request.dtype, "training_rows": n_train}
@@ -429,7 +450,7 @@ def _trained(training: Callable[..., Fit], epochs: int, path: Path, shown: Shown
     from chainrule import console
     from chainrule.outcome import DivergedError, Terminated
 
-    with console.progress_bar(epochs, shown.say is not nothing) as progress, _warning_in_lines():
+    with console.progress_bar(epochs, shown.talks) as progress, _warning_in_lines():
         try:
             return training(progress=progress), None
         except DivergedError as error:

@@ -41,6 +41,7 @@ Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, T
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
 Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instead of files.")]
 Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
+MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse a table of more rows.")]
 Json = Annotated[bool, flag("--json", "Print one JSON document.")]
 
 
@@ -51,9 +52,12 @@ def use_compilation_cache() -> None:
     import jax
     from platformdirs import user_cache_path
 
+    from chainrule.program_cache import make_forgiving
+
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    make_forgiving()
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from chainrule.trace import names_of
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from chainrule.network import Network, Params
     from chainrule.outcome import Fit, Progress
     from chainrule.tables.encoding import Encoding, InputColumn
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES_SHOWN = 12
 MOST_INPUTS_SHOWN = 8
+SILENT_FOR = 1.0  # seconds that a table may be read before a line says so
 
 SENTENCES = {
     "epochs": "all epochs done",
@@ -241,6 +244,47 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
             bar.update(task, completed=now.epoch, rate=rate, cost=f"{now.cost:.4g}{held}")
 
         yield show
+
+
+@contextmanager
+def reading_line(source: Source, wanted: bool) -> Iterator[Callable[[], None]]:
+    """A line on standard error while a table is read, if that takes long; nothing where that is not a terminal.
+
+    The function takes the line away, before others are printed.
+    """
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    from threading import Event, Thread
+
+    done = Event()
+    telling = Thread(target=_tell_of_reading, args=(source, done), daemon=True)
+
+    def end() -> None:
+        done.set()
+        telling.join()
+
+    telling.start()
+    try:
+        yield end
+    finally:
+        end()
+
+
+def _tell_of_reading(source: Source, done: Event) -> None:
+    if done.wait(SILENT_FOR):
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from chainrule.tables.reading import share_read
+
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a line that changes is drawn with control characters
+    told = "reading " + "".join(c if c.isprintable() else "\ufffd" for c in source.name)
+    with Console(file=terminal).status(Text(told)) as status:
+        while not done.wait(0.25):
+            share = share_read(source)
+            status.update(Text(told if share is None else f"{told}: {share:.0%} of a pass"))
 
 
 def _target_words(prepared: Prepared) -> str:

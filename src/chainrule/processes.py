@@ -67,6 +67,7 @@ def join(place: Place | None = None) -> None:
     if where is not None:
         _address_of(where.rpartition(":")[0].strip("[]"))
     here = where is not None and where.startswith("127.")
+    gloo_here = here and _keep_gloo_here()
     try:
         jax.distributed.initialize(
             where,
@@ -80,8 +81,30 @@ def join(place: Place | None = None) -> None:
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(f"the processes did not meet within {JOIN_WITHIN} seconds: {first_line}") from error
-    if place and jax.default_backend() == "cpu":
+    if place and not gloo_here and jax.default_backend() == "cpu":
         _check_own_address(place)
+
+
+def _keep_gloo_here() -> bool:
+    """Have Gloo listen at the loopback address, where by itself it takes this host's name, which others may reach.
+
+    Whether that can be done: a JAX that makes it in another way goes on as it does.
+    """
+    try:
+        from jax._src.lib import _jax  # pyright: ignore[reportPrivateImportUsage]
+
+        make = _jax.make_gloo_tcp_collectives
+    except (ImportError, AttributeError):
+        return False
+
+    def make_here(**given: Any) -> Any:
+        try:
+            return make(**{"hostname": "127.0.0.1", **given})
+        except TypeError:
+            return make(**given)
+
+    _jax.make_gloo_tcp_collectives = make_here
+    return True
 
 
 def _check_own_address(place: Place) -> None:

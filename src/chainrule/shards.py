@@ -7,15 +7,18 @@ in any batch, and a batch has rows of one file, or two, as if they were drawn fr
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from chainrule.batches import Table, aligned_zeros
+from chainrule.errors import InputError
 from chainrule.storage.files import remove_own
 
 FILES = "rows-*.bin"
@@ -45,14 +48,46 @@ class Shards(NamedTuple):
         return self.n_in + self.n_out + 1
 
 
+def bytes_of(rows: int, width: int, dtype: str) -> int:
+    """What so many rows take on disk."""
+    return rows * width * np.dtype(dtype).itemsize
+
+
 def shards_for(rows: int, width: int, dtype: str) -> int:
     """How many files so many rows are scattered over."""
-    size = rows * width * np.dtype(dtype).itemsize
-    return max(1, min(MOST_SHARDS, -(-size // SHARD_BYTES)))
+    return max(1, min(MOST_SHARDS, -(-bytes_of(rows, width, dtype) // SHARD_BYTES)))
+
+
+@contextmanager
+def told_of_room(folder: Path, needed: int) -> Iterator[None]:
+    """A disk that turns out full within is an InputError, with how much of it is needed and how much is free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_room(folder, needed) from error
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Before hours of writing: so many bytes are free where the folder is."""
+    if needed > shutil.disk_usage(folder).free:
+        raise _no_room(folder, needed)
+
+
+def _no_room(folder: Path, needed: int) -> InputError:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return InputError(
+        f"{folder}: the rows need about {needed:,} bytes in this folder, and {shutil.disk_usage(there).free:,} are "
+        "free there; make room, or name a run folder on another disk: --out"
+    )
 
 
 class ShardWriter:
-    """Files that rows are added to; a context, in which they are open. What it held is removed."""
+    """Files that rows are added to; a context, in which they are open.
+
+    What the folder held of an earlier one is removed, and so is what was written where an error ends the context.
+    """
 
     def __init__(self, folder: Path, n_shards: int, seed: int, n_in: int, n_out: int, dtype: str):
         self.folder, self.seed, self.n_in, self.n_out, self.dtype = folder, seed, n_in, n_out, dtype
@@ -67,8 +102,14 @@ class ShardWriter:
             self.stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        whole = False
+        try:
+            self.stack.close()
+            whole = failed is None
+        finally:
+            if not whole:
+                remove_own(self.folder, [FILES])
 
     def add(self, table: Table) -> None:
         """Append the rows, each to its file."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -125,3 +126,30 @@ def there_and_back(host, other):
     )
     words = host.exec([sys.executable, "-S", "-c", code])
     return min(float(subprocess.run(words, capture_output=True, check=True).stdout) for _ in range(9))
+
+
+def test_processes_of_one_host_listen_to_no_other(network_of, tmp_path, programs):
+    (host,) = network_of(1)
+    words = host.exec([*TRAIN, *SETTINGS, "--processes", "2", "--epochs", "100000", "--patience", "100000"])
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(programs)}
+    running = subprocess.Popen(words, cwd=host_folder(tmp_path, 0), env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 120
+        while len(found := listening(host)) < 3:  # the coordinator, and Gloo in each process
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
+    finally:
+        running.terminate()
+        running.communicate()
+    assert set(found) == {"127.0.0.1"}
+
+
+def listening(host):
+    """The addresses at which some process of the host waits for others."""
+    tables = subprocess.run(host.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"]), capture_output=True, text=True)
+    rows = [line.split() for line in tables.stdout.splitlines()]
+    ends = [row[1].partition(":")[0] for row in rows if row[3] == "0A"]
+    words = [[end[i : i + 8] for i in range(0, len(end), 8)] for end in ends]  # IPv4 is the last of IPv6's
+    assert all(len(word) == 1 or word[:3] == ["00000000", "00000000", "FFFF0000"] for word in words), ends
+    return [socket.inet_ntoa(bytes.fromhex(word[-1])[::-1]) for word in words]

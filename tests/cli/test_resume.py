@@ -262,18 +262,6 @@ def test_a_damaged_state_is_passed_over(chainrule, cut_off, whole, tmp_path):
     assert_same_run(tmp_path / "cut", whole)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_loses_nothing(chainrule, small_disk, whole):
     def fill():
         with open(small_disk / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):

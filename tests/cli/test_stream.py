@@ -1,11 +1,13 @@
 """Training on rows that stay on disk, from the command line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from chainrule.tables import streamed
+from chainrule.tables.reading import open_table
 
 
 @pytest.fixture
@@ -106,3 +108,48 @@ def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table
         assert result.code == 1
         assert "already there" in result.err or "another process is training there" in result.err
     assert (tmp_path / "run" / "lock").exists()
+
+
+@pytest.fixture
+def large_table(table):
+    """Of 20,000 rows, that take 3.6 MB when encoded."""
+    rng = np.random.default_rng(0)
+    rows = zip(*rng.normal(size=(2, 20_000)), rng.integers(0, 2, 20_000), strict=True)
+    return table("a,b,y\n" + "".join(f"{a},{b},{y}\n" for a, b, y in rows), "large.csv")
+
+
+@pytest.mark.parametrize("noticed", ["before", "while writing"])
+def test_a_disk_too_small_for_the_rows(chainrule, large_table, small_disk, noticed, monkeypatch):
+    if noticed == "while writing":
+        monkeypatch.setattr(streamed, "check_room", lambda *_: None)
+    run = small_disk / "run"
+    result = chainrule("train", large_table, "-t", "y", "--stream", "-o", run)
+    assert result.code == 1
+    told = re.fullmatch(
+        rf"chainrule: {run}/rows: the rows need about ([\d,]+) bytes in this folder, and ([\d,]+) are free there; "
+        r"make room, or name a run folder on another disk: --out\n",
+        result.err,
+    )
+    assert told, result.err
+    needed, free = (int(number.replace(",", "")) for number in told.groups())
+    assert needed > 2 * 2**20 > 2 * free > 2**20
+    assert not list(small_disk.iterdir())
+
+
+def test_a_disk_too_small_for_the_rows_of_a_query(chainrule, large_table, small_disk):
+    more = ", ".join(f"random() AS r{i}" for i in range(8))
+    query = f"SELECT *, {more} FROM '{large_table}'"
+    result = chainrule("train", "--sql", query, "-t", "y", "--stream", "-o", small_disk / "run")
+    assert result.code == 1
+    path = small_disk / "run" / "rows" / "query.parquet"
+    assert result.err == f"chainrule: {path}: cannot be written: No space left on device\n"
+    assert not list(small_disk.iterdir())
+
+
+def test_what_is_needed_is_what_is_written(sorted_table, tmp_path):
+    preparing = {"test_size": 0.3, "validation_size": 0.2, "seed": 0, "dtype": "float32"}
+    source = open_table([str(sorted_table)])
+    sample = streamed.prepare_sample(source, ["y"], balanced=False, normalize=True, **preparing)
+    streamed.prepare_streamed(sample, tmp_path / "rows", balanced=False, seed=0, dtype="float32")
+    written = sum(path.stat().st_size for path in (tmp_path / "rows").rglob("*.bin"))
+    assert streamed._bytes_needed(sample.prepared, sample.n_rows, "float32") == written

@@ -8,8 +8,11 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import io
+import json
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +35,7 @@ ROWS_PER_BATCH = 50_000
 MOST_COLUMNS = 10_000
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 LONGEST_HEADER = 2**20  # characters
+LONGEST_OBJECT = 2**24  # characters of JSON, as DuckDB has it
 
 
 class Source(NamedTuple):
@@ -86,6 +90,7 @@ def _connection(files: Sequence[str] | None = None, folder: str | None = None) -
     }
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar_print = false; SET enable_progress_bar = true")  # for `share_read`
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
     # that leave NaN out of their statistics, and so takes every test for NaN away.
     connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
@@ -117,6 +122,25 @@ def _one_select(sql: str) -> str:
 def count_rows(source: Source) -> int:
     """How many rows there are; reads every row, so that a broken one is found."""
     return int(first_row(source, f"SELECT count(*) FROM {source.sql}")[0])
+
+
+def check_rows(source: Source, most: int | None) -> None:
+    """A table of more rows is an InputError as soon as one too many is seen."""
+    if most is None:
+        return
+    if most < 1:
+        raise UsageError(f"--max-rows: expected 1 or more, got {most}")
+    if first_row(source, f"SELECT count(*) FROM (SELECT 1 FROM {source.sql} LIMIT {most + 1})")[0] > most:
+        raise InputError(
+            f"{source.name}: has more rows than the {most:,} that --max-rows allows; raise it, or choose fewer rows "
+            "with --sql"
+        )
+
+
+def share_read(source: Source) -> float | None:
+    """How far the query is that another thread has begun: from 0 to 1; None where DuckDB cannot tell."""
+    percent = source.connection.query_progress()
+    return percent / 100 if 0 < percent <= 100 else None
 
 
 def first_row(source: Source, sql: str) -> tuple[Any, ...]:
@@ -207,9 +231,13 @@ def _scan(files: Sequence[str]) -> str:
             "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216)"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
+        _check_count(_columns_of_parquet(files[0]), files[0])
         return f"read_parquet({listed})"
     if suffixes <= set(JSON_SUFFIXES):
-        return f"read_json({listed}, format = {literal('auto' if '.json' in suffixes else 'newline_delimited')})"
+        for path in files:
+            _check_count(_names_in_first_object(path), path)
+        format_ = "auto" if ".json" in suffixes else "newline_delimited"
+        return f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1)"
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
 
 
@@ -242,7 +270,7 @@ def _header(path: str) -> tuple[list[str], str]:
         if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(f"{path}: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
         raise InputError(_not_utf8(path, error.object[: error.start].count(b"\n") + 1)) from None
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not start.strip():
         raise InputError(f"{path}: the file is empty")
@@ -251,8 +279,10 @@ def _header(path: str) -> tuple[list[str], str]:
             f"{path}: its first line, which names the columns, has more than {LONGEST_HEADER:,} characters"
         )
     split = {delimiter: _first_record(start, delimiter) for delimiter in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda d: len(split[d]))
-    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter])]
+    delimiter = max(DELIMITERS, key=lambda d: len(split[d].fields))
+    _check_record(split[delimiter], path)
+    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(split[delimiter].fields)]
+    _check_count(len(names), path)
     _check_repeats(names, path)
     return names, delimiter
 
@@ -262,11 +292,61 @@ def _text(path: str) -> IO[str]:
     return opener(path, "rt", encoding="utf-8-sig", newline="")  # pyright: ignore[reportReturnType]
 
 
-def _first_record(start: str, delimiter: str) -> list[str]:
+class Record(NamedTuple):
+    """The first of a text file: its fields, and the kinds of line ends within and after it."""
+
+    fields: list[str]
+    line_ends: set[str]
+
+
+def _first_record(start: str, delimiter: str) -> Record:
+    lines = io.StringIO(start, newline="")
     try:
-        return next(csv.reader(start.splitlines(keepends=True), delimiter=delimiter))
+        fields = next(csv.reader(lines, delimiter=delimiter))
     except csv.Error:  # a name of more than 131,072 characters: split by another delimiter it may be shorter
-        return [""]
+        return Record([""], set())
+    return Record(fields, set(re.findall(r"\r\n|\r|\n", start[: lines.tell()])))
+
+
+def _check_record(header: Record, path: str) -> None:
+    if not header.fields:
+        raise InputError(f"{path}: its first line, which names the columns, is blank; remove the lines above the names")
+    if len(header.line_ends) > 1:  # of which DuckDB takes the first, and then finds no row
+        raise InputError(
+            f"{path}: a column's name has a line end in it that is not one of the file's own, as spreadsheets write "
+            "it; write the name in one line"
+        )
+
+
+def _columns_of_parquet(path: str) -> int:
+    """By the file's footer; 0 where that cannot be read, which DuckDB will say."""
+    import duckdb
+
+    try:
+        root = f"SELECT num_children FROM parquet_schema([{literal(glob.escape(path))}]) LIMIT 1"
+        with duckdb.connect() as connection:
+            return int(connection.execute(root).fetchall()[0][0])
+    except duckdb.Error:
+        return 0
+
+
+def _names_in_first_object(path: str) -> int:
+    """If it begins in the first line; 0 where it cannot be read, which DuckDB will say."""
+    try:
+        with _text(path) as file:
+            line = file.readline(LONGEST_OBJECT)
+        return len(json.JSONDecoder().raw_decode(line, line.index("{"))[0])
+    except (ValueError, RecursionError, EOFError, OSError, zlib.error):
+        return 0
+
+
+def _check_count(columns: int, where: str) -> None:
+    """Before DuckDB plans a query of them, which takes it a minute for 100,000."""
+    if columns > MOST_COLUMNS:
+        raise InputError(
+            f"{where}: {columns:,} columns, and {MOST_COLUMNS:,} can be read at most; choose some of them, such as "
+            "with --sql \"SELECT a, b FROM 'FILE'\""
+        )
 
 
 def _check_repeats(names: Sequence[str], where: str) -> None:
@@ -280,16 +360,12 @@ def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dic
     import duckdb
 
     try:
-        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description
+        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description or ()
+        _check_count(len(described), where)
         rows = connection.execute(f"DESCRIBE SELECT * FROM {inner}").fetchall()
     except duckdb.Error as error:
         raise InputError(f"{where}: {_first_line(error)}") from error
-    _check_repeats([column[0] for column in described or ()], where)
-    if len(rows) > MOST_COLUMNS:
-        raise InputError(
-            f"{where}: {len(rows):,} columns, and {MOST_COLUMNS:,} can be read at most; choose some of them, such as "
-            "with --sql \"SELECT a, b FROM 'FILE'\""
-        )
+    _check_repeats([column[0] for column in described], where)
     return {row[0]: row[1] for row in rows}
 
 

@@ -16,7 +16,7 @@ from chainrule.batches import Table
 from chainrule.errors import InputError, UsageError
 from chainrule.outcome import Fit, Progress
 from chainrule.resuming import Resumable
-from chainrule.shards import Shards, ShardWriter, shards_for
+from chainrule.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.streaming import train_shards
 from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
@@ -180,17 +180,26 @@ def _scattered(
 ) -> tuple[Shards, Shards | None]:
     """All rows with a target, encoded, in files: those to train on, and those that choose the epoch."""
     n_in, n_out = len(prepared.encoding.inputs), prepared.target.n_outputs
-    files = shards_for(n, n_in + n_out + 1, dtype)
+    files, needed = shards_for(n, n_in + n_out + 1, dtype), _bytes_needed(prepared, n, dtype)
     with (
+        told_of_room(folder, needed),
         ShardWriter(folder / "train", files, seed, n_in, n_out, dtype) as train,
         ShardWriter(folder / "validation", files, seed, n_in, n_out, dtype) as validation,
     ):
+        check_room(folder, needed)
         class_weights = prepared.class_weights if balanced else None
         for part, table in encoded(prepared.encoding, prepared.target, numbered, dtype, class_weights):
             for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
                 writer.add(Table(*(x[of] for x in table)))
     rows, held = train.shards(), validation.shards()
     return rows, held if held.n else None
+
+
+def _bytes_needed(prepared: Prepared, n: int, dtype: str) -> int:
+    """For the rows with a target that are not to test on, as many as their share of the sample says."""
+    kept = len(prepared.split.train) + len(prepared.split.validation)
+    width = len(prepared.encoding.inputs) + prepared.target.n_outputs + 1
+    return bytes_of(round(n * kept / prepared.n_rows), width, dtype)
 
 
 def encoded(

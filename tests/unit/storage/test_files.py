@@ -165,5 +165,5 @@ def test_links_and_pipes_in_a_run_folder_are_refused(tmp_path, make):
     (tmp_path / "run" / "plan.json").touch()
     check_own(tmp_path / "run")
     make(tmp_path / "run" / "checkpoints" / "x")
-    with pytest.raises(InputError, match="checkpoints/x: is (a link|neither)"):
+    with pytest.raises(InputError, match=r"checkpoints/x: is (a link|neither)"):
         check_own(tmp_path / "run")
