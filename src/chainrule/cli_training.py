@@ -99,7 +99,7 @@ def train_here(wanted: Wanted, shown: Shown) -> None:
     if told or among.is_asked_for():
         _train_with_others(wanted, request, recorded, told, among, shown)
     elif wanted.dry_run:
-        _dry_run(request, shown)
+        _dry_run(wanted, request, shown)
     else:
         _train_alone(wanted, request, recorded, shown)
 
@@ -160,7 +160,7 @@ def _report_finished(run: str, would_change: bool, shown: Shown) -> None:
     answer({"run": run, **ended.to_json()}, shown.as_json, [told])
 
 
-def _dry_run(request: Request, shown: Shown) -> None:
+def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     """Show the encoding and the network; write nothing."""
     from dataclasses import asdict
 
@@ -173,6 +173,7 @@ def _dry_run(request: Request, shown: Shown) -> None:
     source = open_table(request.data, request.sql)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
+        _check_rows(wanted, source, None)
         if would_not_fit(source) if request.stream is None else request.stream:
             prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
         else:

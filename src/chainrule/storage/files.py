@@ -61,7 +61,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             aside.replace(whole)
             flush_folder(whole.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be written: {os.strerror(error.errno) if error.errno else error}") from error
 
 
 @contextmanager
