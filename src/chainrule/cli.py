@@ -11,7 +11,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from chainrule.cli_together import MAX_RESTARTS, Among
-from chainrule.cli_training import Shown, Wanted, train_here
+from chainrule.cli_training import Wanted, train_here
+from chainrule.cli_writing import Shown
 from chainrule.command_line import (
     Files,
     Json,
