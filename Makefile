@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test browser check format bench growth accuracy clean
+.PHONY: demo test tools check format bench growth accuracy clean
 
 demo: .venv/installed  ## train on a real table, score on held-out rows, predict; then the lecture's network
 	@rm -rf $(RUN) $(RUN)-predictions.csv
@@ -13,14 +13,14 @@ demo: .venv/installed  ## train on a real table, score on held-out rows, predict
 	@echo
 	@echo "Results: $(RUN)/ (model, history, metrics: scores on rows held out) and $(RUN)-predictions.csv"
 
-test: .venv/installed-test browser  ## the whole test suite
+test: .venv/installed-test tools  ## the whole test suite
 	$(BIN)/python -m pytest -q -n 2
 
-browser:  ## Chromium, for the tests of the pages: from Debian's packages, if it is not there and we may install it
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+tools:  ## Chromium, for the tests of the pages, and strace: from Debian's packages, if we may install them
+	@{ command -v chromium >/dev/null || command -v chromium-browser >/dev/null; } && command -v strace >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	     && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-	|| echo "no Chromium here (Debian: apt install chromium): the tests of the pages will be skipped"
+	     && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium strace >/dev/null; } \
+	|| echo "no Chromium or no strace here (Debian: apt install chromium strace): the tests that need them are skipped"
 
 check: .venv/installed-check .venv/installed-test  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
