@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from math import isfinite, pi
+from math import pi
 from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -19,6 +19,9 @@ import numpy as np
 from chainrule.arrays import Array, namespace
 from chainrule.names import nearest
 from chainrule.network import Layer, Params
+
+LARGEST = 1e30  # of a rate, so that float32 has room to compute with it
+MOST_UPDATES = 2**31 - 1  # that a program counts
 
 Schedule: TypeAlias = Callable[[Any], Any]
 
@@ -149,6 +152,21 @@ def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nes
     return GradientDescent(learning_rate, momentum, nesterov)
 
 
+def adam(learning_rate: float | Schedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Adam:
+    """`Adam`, if these are numbers that it can have.
+
+    >>> adam(1e-3).beta_2
+    0.999
+    """
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1 and 0 < epsilon <= LARGEST):
+        raise ValueError(
+            f"adam: expected betas from 0 to below 1 and an epsilon above 0, got {beta_1}, {beta_2}, {epsilon}"
+        )
+    return Adam(learning_rate, beta_1, beta_2, epsilon)
+
+
 @dataclass(frozen=True)
 class StepDecay:
     """See `step_decay`."""
@@ -220,8 +238,8 @@ def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
     >>> inverse_time_decay(0.5, rate=0.1)(10)
     0.25
     """
-    if not (isfinite(rate) and rate >= 0):
-        raise ValueError(f"inverse_time_decay: expected a rate of 0 or more, got {rate}")
+    if not 0 <= rate <= LARGEST:
+        raise ValueError(f"inverse_time_decay: expected a rate from 0 to {LARGEST:g}, got {rate}")
     return InverseTimeDecay(_check_rate(eta), rate)
 
 
@@ -344,8 +362,8 @@ def clipped(rule: Rule, max_norm: float) -> Clipped:
     >>> [x.round(12).tolist() for x in update(rule, params, gradient, rule.init(params))[0][0]]
     [[[-0.3]], [-0.4]]
     """
-    if not (isfinite(max_norm) and max_norm > 0):
-        raise ValueError(f"max_norm: expected a number above 0, such as 1.0; got {max_norm}")
+    if not 0 < max_norm <= LARGEST:
+        raise ValueError(f"max_norm: expected a number above 0, such as 1.0, {LARGEST:g} at most; got {max_norm}")
     return Clipped(rule, max_norm)
 
 
@@ -382,8 +400,8 @@ def _as(like: Array, number: Any) -> Array:
 
 
 def _check_rate(eta: float) -> float:
-    if not (isfinite(eta) and eta > 0):
-        raise ValueError(f"learning rate: expected a number above 0, such as 0.1; got {eta}")
+    if not 0 < eta <= LARGEST:
+        raise ValueError(f"learning rate: expected a number above 0, such as 0.1, {LARGEST:g} at most; got {eta}")
     return eta
 
 
@@ -394,6 +412,6 @@ def _check_factor(factor: float) -> float:
 
 
 def _check_count(what: str, count: int) -> int:
-    if count < 1:
-        raise ValueError(f"{what}: expected a whole number of updates, 1 or more; got {count}")
+    if not 1 <= count <= MOST_UPDATES:
+        raise ValueError(f"{what}: expected a whole number of updates, from 1 to {MOST_UPDATES:,}; got {count:g}")
     return count

@@ -23,6 +23,7 @@ from chainrule.tables.preparing import Prepared, prepare
 from chainrule.tables.reading import fetch, open_table
 from chainrule.tables.recorded import Named, table_again
 from chainrule.tables.runs import (
+    HISTORY,
     checkpoint_epochs,
     load_table_model,
     plan_of_run,
@@ -108,6 +109,9 @@ def open_story(
 def course_of(run: str | os.PathLike[str]) -> Course:
     """The costs over a run's epochs."""
     history, metrics = read_history(run), read_metrics(run)
+    last = int(history["epoch"][-1]) if len(history["epoch"]) else 0
+    if last != metrics.epochs:
+        raise InputError(f"{run}: its {HISTORY} ends with epoch {last}, the run with epoch {metrics.epochs}")
     return Course(
         history["epoch"].astype(int),
         history["cost"],
