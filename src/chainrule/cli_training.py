@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -123,6 +124,9 @@ def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded
         _report_finished(run, bool(wanted.given), shown)
         return None
     recorded = read_recorded(run)
+    most, began = max(8, os.cpu_count() or 1), recorded.request.processes or 1
+    if began > most and wanted.among.processes is None:
+        raise UsageError(f"{run}: began with {began:,} processes: say how many now, --processes {most} at most")
     given = {name: value for name, value in wanted.given.items() if (name, value) != ("stream", recorded.streamed)}
     return resumed(recorded.request, given), recorded
 
@@ -270,7 +274,6 @@ def _recorded(
     request: Request, source: Source, test: Source | None, streamed: bool = False, shared: bool = False
 ) -> Recorded:
     """What the folder of a new run records of it."""
-    import os
     import platform
 
     from chainrule.tables.recorded import Recorded, files_of

@@ -37,8 +37,8 @@ NUMBERS = [
     "9223372036854775808", "99999999999999999999", "9" * 5000, "-99999999999999999999",
 ]  # fmt: skip
 TEXTS = [
-    "", " ", "x", "\x1b[2J", "a\rb", "a\nb", "\x9b31m", "\u202e", NOT_UTF8, "\U0001f4a5", "x" * 300, "x" * 5000, "-", "--",
-    ",", ":", "a,b", "a:b", "huber:", "huber:nan", "huber:1e400", "step:0:0", "../x", "%s", "{}", "*", "[", "'", '"',
+    "", " ", "x", "\x1b[2J", "a\rb", "a\nb", "\x9b31m", "\u202e", NOT_UTF8, "\U0001f4a5", "x" * 300, "x" * 5000,
+    "-", "--", ",", ":", "a,b", "a:b", "huber:", "huber:nan", "huber:1e400", "step:0:0", "../x", "%s", "{}", "*", "[", "'", '"',
 ]  # fmt: skip
 PATHS = [
     ".", "..", "/", "/dev/null", "/dev/full", "/proc/self/mem", "/proc/x/y", "/tmp/no/such", "nowhere.csv", "a" * 300,
@@ -79,7 +79,7 @@ GOOD: dict[str, Sequence[str]] = {
     "processes": ["1", "2"],
     "reduction": ["mean", "sum"],
     "row": ["1", "2", "5", "60"],
-    "rule": ["gradient_descent", "momentum", "nesterov", "adam", "rmsprop", "adamw", "lion", "sgd", "lbfgs", "noisy-sgd"],
+    "rule": ["gradient_descent", "momentum", "nesterov", "adam", "rmsprop", "adamw", "lion", "sgd", "lbfgs"],
     "save_every": ["1", "10", "0.1s"],
     "schedule": ["step:0.5:1", "exponential:0.9:2", "inverse_time:0.01", "cosine"],
     "seed": ["0", "1", "7"],
@@ -314,7 +314,7 @@ def main(seconds: float, seed: int) -> None:
         if wrong:
             told["DEFECT", wrong] += 1
             if told["DEFECT", wrong] == 1:
-                print(f"{wrong}: {ascii(shlex.join(w[:400] for w in words))}", flush=True)
+                print(f"{wrong}: {shlex.join(w[:400] for w in words)!a}", flush=True)
     print(f"{sum(n for (what, _), n in told.items() if what != 'DEFECT'):,} command lines, slowest {slowest:.1f} s")
     for (what, ending), count in sorted(told.items()):
         print(f"{count:>8,} {what}: {ending}")

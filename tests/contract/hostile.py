@@ -52,6 +52,9 @@ WAYS: list[tuple[str, list[str]]] = [
     ("export", ["export", "{RUN}", "{FOLDER}/model.onnx"]),
     ("train --resume", ["train", "--resume", "{RUN}"]),
     ("train --resume", ["train", "--resume", "{RUN}", "--epochs", "3", "--changed-data"]),
+    ("examples", ["examples", "{RUN}/example.json"]),
+    ("examples", ["examples", "{RUN}/example.json", "--html", "{FOLDER}/page.html"]),
+    ("examples", ["examples", "{RUN}/example.json", "--exercise"]),
     ("cr.explain", []),
     ("cr.load", []),
 ]
@@ -109,6 +112,14 @@ def good(folder: Path) -> Good:
     assert flags.run([*words, str(folder / "run")]).code == 0
     with patch("chainrule.tables.runs.finish_run", side_effect=InputError("a full disk")):
         assert flags.run([*words, str(folder / "cut")]).code == 1
+    lecture = json.loads((ROOT / "src" / "chainrule" / "examples" / "lecture.json").read_text())
+    needed = ("name", "layers", "activations", "cost", "learning_rate", "initial")
+    rows, published = lecture["normalized_rows"], {"cost": 3.5, "cost_after_3": 2.7, "a": [1, 2, 3, 4]}
+    example = {name: lecture[name] for name in needed} | {
+        "x": [row[1:] for row in rows],
+        "y": [row[:1] for row in rows],
+    }
+    (folder / "run" / "example.json").write_text(json.dumps({**example, "published": published}))
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     model = cr.MLPClassifier(hidden_layer_sizes=(3,), max_iter=2, solver="adam", early_stopping=True)
@@ -253,7 +264,7 @@ def try_run(of: Good, folder: Path, choose: Choose) -> tuple[str, str]:
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(of.cut if goes_on else of.run, run)
-    kinds = ("request.json", STATE) if goes_on else ("plan.json", "metrics.json", "history.csv", *KINDS)
+    kinds = ("request.json", STATE) if goes_on else (*TEXTS, *KINDS) if name != "examples" else ("example.json",)
     what = kinds[choose(len(kinds))]
     _, how = harmed(of, run, what, choose)
     epoch = ("1", "2", "3", "2147483647")[choose(4)]
@@ -287,7 +298,7 @@ def harmed(of: Good, run: Path, what: str, choose: Choose) -> tuple[Path | None,
     if what == "history.csv" or way == 0:
         path.write_bytes(changed_bytes(source.read_bytes(), choose))
         how = "bytes"
-    elif what in TEXTS:
+    elif what.endswith(".json"):
         path.write_text(json.dumps(changed_document(json.loads(source.read_text()), choose)), encoding="utf-8")
         how = "document"
     else:  # signed anew, so that the checksum does not keep it out

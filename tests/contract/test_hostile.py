@@ -48,7 +48,7 @@ def test_files_of_every_kind(of, folder):
     assert not told["refused without a word"]
 
 
-@pytest.mark.parametrize("name", ["plan.json", "command.json", "metrics.json"])
+@pytest.mark.parametrize("name", ["plan.json", "request.json", "metrics.json"])
 def test_nested_more_deeply_than_python_goes(of, folder, name):
     path = folder / "run" / name
     path.write_text('{"a":' + "[" * 10**5 + "]" * 10**5 + "}")

@@ -15,7 +15,7 @@ from chainrule.names import is_utf8, shortened
 Number = int | float
 MOST = 2**31 - 1  # of what a training counts
 MOST_PROCESSES = 1024
-MOST_LAYERS = 1000  # of nodes that are hidden
+MOST_LAYERS = 50  # of nodes that are hidden; a program of more takes XLA minutes to make
 LARGEST = 1e30  # so that float32 has room to compute with it
 TINIEST = 1e-30
 BOUNDS: dict[str, tuple[Number, Number]] = {

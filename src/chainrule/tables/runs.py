@@ -344,6 +344,8 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
     if len(tensors) != len(leaves) or [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
         raise InputError(f"{path}: a checkpoint of another training")
     state = jax.tree.unflatten(structure, found)
+    if not all(np.isfinite(x).all() for layer in state.params for x in layer):
+        raise InputError(f"{path}: holds parameters that are not finite numbers")
     if int(state.epoch) != epoch:
         raise InputError(f"{path}: holds the state after epoch {int(state.epoch)}, not the one that it is named after")
     return state
