@@ -85,7 +85,7 @@ def test_a_history_that_is_too_short_is_refused(chainrule, run, rows):
 @pytest.mark.parametrize("value", ["1e308", "-1e308", "inf", "nan", "1e-320"])
 def test_costs_of_any_size_are_drawn(chainrule, run, value):
     header, first, *rest = (run / "history.csv").read_text().splitlines(keepends=True)
-    epoch, cost, *others = first.split(",")
+    epoch, _, *others = first.split(",")
     (run / "history.csv").write_text("".join([header, ",".join([epoch, value, *others]), *rest]))
     assert chainrule("explain", run, "--html", "page.html").code == 0
 

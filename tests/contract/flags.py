@@ -38,7 +38,8 @@ NUMBERS = [
 ]  # fmt: skip
 TEXTS = [
     "", " ", "x", "\x1b[2J", "a\rb", "a\nb", "\x9b31m", "\u202e", NOT_UTF8, "\U0001f4a5", "x" * 300, "x" * 5000,
-    "-", "--", ",", ":", "a,b", "a:b", "huber:", "huber:nan", "huber:1e400", "step:0:0", "../x", "%s", "{}", "*", "[", "'", '"',
+    "-", "--", ",", ":", "a,b", "a:b", "huber:", "huber:nan", "huber:1e400", "step:0:0", "../x", "%s", "{}", "*",
+    "[", "'", '"',
 ]  # fmt: skip
 PATHS = [
     ".", "..", "/", "/dev/null", "/dev/full", "/proc/self/mem", "/proc/x/y", "/tmp/no/such", "nowhere.csv", "a" * 300,

@@ -280,7 +280,9 @@ def try_run(of: Good, folder: Path, choose: Choose) -> tuple[str, str]:
             cr.load(run / MODEL)
         else:
             opened = cr.explain(run, int(epoch))
-            assert str(opened) and opened.to_html() and opened.to_json()
+            assert str(opened)
+            assert opened.to_html()
+            assert opened.to_json()
     except InputError as error:
         return f"{name}, {what}: {how}", "refused" if str(error) else "WRONG: refused without a word"
     return f"{name}, {what}: {how}", "read"

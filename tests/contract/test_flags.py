@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.flags import how, made_up, prepared, try_one
 
-COMMANDS = 100
+COMMANDS = 80
 
 
 @pytest.mark.filterwarnings("ignore")
