@@ -1,6 +1,6 @@
 """Files that mean harm, or were harmed: made from good ones, and read in every way that Chainrule reads a file.
 
-    python tests/contract/hostile.py SECONDS [commands | atheris]
+    python tests/contract/hostile.py SECONDS [commands | atheris] [SEED]
 
 tries as many as there is time for, by chance or led by atheris where that is installed, and prints how many of what.
 With `commands` whole run folders are opened, each with a file or two of that kind in it: by the commands that read
@@ -318,7 +318,7 @@ def harmed(of: Good, run: Path, what: str, choose: Choose) -> tuple[Path | None,
     return path, how
 
 
-def main(seconds: float, led: bool, commands: bool) -> None:
+def main(seconds: float, led: bool, commands: bool, seed: int) -> None:
     """Try hostile files for so long."""
     import resource
     import warnings
@@ -373,11 +373,12 @@ def main(seconds: float, led: bool, commands: bool) -> None:
                 atheris.instrument_func(function)
         atheris.Setup([sys.argv[0], "-max_len=4096", "-rss_limit_mb=8192"], led_by)
         atheris.Fuzz()
-    rng = random.Random(0)
+    rng = random.Random(seed)
     while time.monotonic() - began < seconds:
         one(rng.randrange)
     report(all_of_it=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), "atheris" in sys.argv[2:], "commands" in sys.argv[2:])
+    seeds = [int(word) for word in sys.argv[2:] if word.isdecimal()]
+    main(float(sys.argv[1]), "atheris" in sys.argv[2:], "commands" in sys.argv[2:], sum(seeds))

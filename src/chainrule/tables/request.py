@@ -31,7 +31,6 @@ BOUNDS: dict[str, tuple[Number, Number]] = {
     "unchanged": (0, LARGEST),
     "learning_rate": (TINIEST, LARGEST),
     "max_seconds": (TINIEST, LARGEST),
-    "save_every": (TINIEST, MOST),
 }
 SHARES = ("test_size", "validation_size", "dropout", "average")
 
@@ -90,6 +89,9 @@ class Request:
             for text in value if isinstance(value, tuple) else [value]:
                 if isinstance(text, str) and not is_utf8(text):
                     raise UsageError(f"{flag_of(name)}: expected text in UTF-8, got {shortened(text)!r}")
+        if self.save_every is not None and not 0 < self.save_every <= MOST:
+            said = shortened(str(self.save_every))
+            raise UsageError(f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {said}")
         for size in self.hidden or ():
             _check_between("--hidden", size, 1, MOST)
         if len(self.hidden or ()) > MOST_LAYERS:
