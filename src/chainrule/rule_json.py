@@ -40,18 +40,23 @@ def rule_to_json(rule: Any) -> dict[str, Any]:
 
 
 def rule_from_json(data: Any) -> Any:
-    """The rule that `rule_to_json` wrote; a ValueError, KeyError, TypeError or AttributeError for other data."""
+    """The rule or schedule that `rule_to_json` wrote; a ValueError, KeyError or TypeError for data that it did not."""
     kind, fields = data["is"], {name: x for name, x in data.items() if name != "is"}
     if kind == "Clipped":
         if fields["rule"]["is"] == "Clipped":
             raise ValueError("a rule that is clipped twice")
         return rules.clipped(rule_from_json(fields["rule"]), _number(fields["max_norm"]))
+    if kind in _SCHEDULES:
+        return _schedule(data)
     rate = fields.pop("learning_rate")
     rate = _schedule(rate) if isinstance(rate, dict) else _number(rate)
     if kind == "OptaxRule":
         options: Any = {str(name): x if isinstance(x, str | None) else _number(x) for name, x in fields["options"]}
         return checked_optax_rule(str(fields["name"]), rate, options)
-    return _RULES[kind](rate, **{name: _number(value) for name, value in fields.items()})
+    numbers = {name: _number(value) for name, value in fields.items()}
+    if rate == 0:  # of a rule whose rate an estimator gives anew for every update
+        return rules.with_rate(_RULES[kind](1.0, **numbers), rate)
+    return _RULES[kind](rate, **numbers)
 
 
 def checked_optax_rule(name: str, learning_rate: Any, options: dict[str, Any]) -> Any:

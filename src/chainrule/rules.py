@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from math import pi
+from math import isfinite, pi
 from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -238,9 +238,9 @@ def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
     >>> inverse_time_decay(0.5, rate=0.1)(10)
     0.25
     """
-    if not 0 <= rate <= LARGEST:
-        raise ValueError(f"inverse_time_decay: expected a rate from 0 to {LARGEST:g}, got {rate}")
-    return InverseTimeDecay(_check_rate(eta), rate)
+    if not (isfinite(rate) and rate >= 0):
+        raise ValueError(f"inverse_time_decay: expected a rate of 0 or more, got {rate}")
+    return InverseTimeDecay(_check_rate(eta), _check_size("inverse_time_decay", rate, LARGEST))
 
 
 def cosine_decay(eta: float, steps: int) -> Schedule:
@@ -362,9 +362,9 @@ def clipped(rule: Rule, max_norm: float) -> Clipped:
     >>> [x.round(12).tolist() for x in update(rule, params, gradient, rule.init(params))[0][0]]
     [[[-0.3]], [-0.4]]
     """
-    if not 0 < max_norm <= LARGEST:
-        raise ValueError(f"max_norm: expected a number above 0, such as 1.0, {LARGEST:g} at most; got {max_norm}")
-    return Clipped(rule, max_norm)
+    if not (isfinite(max_norm) and max_norm > 0):
+        raise ValueError(f"max_norm: expected a number above 0, such as 1.0; got {max_norm}")
+    return Clipped(rule, _check_size("max_norm", max_norm, LARGEST))
 
 
 def has_own_rate(rule: Rule) -> bool:
@@ -400,9 +400,16 @@ def _as(like: Array, number: Any) -> Array:
 
 
 def _check_rate(eta: float) -> float:
-    if not 0 < eta <= LARGEST:
-        raise ValueError(f"learning rate: expected a number above 0, such as 0.1, {LARGEST:g} at most; got {eta}")
-    return eta
+    if not (isfinite(eta) and eta > 0):
+        raise ValueError(f"learning rate: expected a number above 0, such as 0.1; got {eta}")
+    return _check_size("learning rate", eta, LARGEST)
+
+
+def _check_size(what: str, number: Any, largest: float) -> Any:
+    if number > largest:
+        told = f"{largest:,}" if isinstance(largest, int) else f"{largest:g}"
+        raise ValueError(f"{what}: expected {told} at most, got {number:g}")
+    return number
 
 
 def _check_factor(factor: float) -> float:
@@ -412,6 +419,6 @@ def _check_factor(factor: float) -> float:
 
 
 def _check_count(what: str, count: int) -> int:
-    if not 1 <= count <= MOST_UPDATES:
-        raise ValueError(f"{what}: expected a whole number of updates, from 1 to {MOST_UPDATES:,}; got {count:g}")
-    return count
+    if count < 1:
+        raise ValueError(f"{what}: expected a whole number of updates, 1 or more; got {count}")
+    return _check_size(what, count, MOST_UPDATES)

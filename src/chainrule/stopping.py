@@ -88,8 +88,10 @@ class NoImprovement:
     name: ClassVar[str] = "no_improvement"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.checks < 2**31:  # which a program can count
-            raise ValueError(f"NoImprovement: expected from 1 to {2**31 - 1:,} checks, got {self.checks}")
+        if self.checks < 1:
+            raise ValueError(f"NoImprovement: expected 1 check or more, got {self.checks}")
+        if self.checks >= 2**31:  # which no program counts to
+            raise ValueError(f"NoImprovement: expected {2**31 - 1:,} checks at most, got {self.checks}")
 
     def reached(self, record: Record) -> Array:
         return record.epochs_since_best >= self.checks

@@ -133,7 +133,7 @@ WRONG_USE = {
     "average of nothing": (["-t", "y", "--average", "1"], ["--average: expected a share"]),
     "schedule beyond counting": (
         ["-t", "y", "--schedule", "step:0.5:1e29"],
-        ["every: expected a whole number of updates"],
+        ["every: expected 2,147,483,647 at most"],
     ),
     "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
     "more nodes than memory": (

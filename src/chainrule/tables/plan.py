@@ -93,7 +93,10 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     document = read_document(path, PlanDocument)
     try:
         stops = tuple(map(_goal, document.stop))
-        return Plan(**{**vars(document), "rule": rule_from_json(document.rule), "stop": stops})
+        rule = rule_from_json(document.rule)
+        if not hasattr(rule, "update"):
+            raise ValueError(f"a schedule, {rule}, for a rule")
+        return Plan(**{**vars(document), "rule": rule, "stop": stops})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
 
