@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.flags import how, made_up, prepared, try_one
 
-COMMANDS = 80
+COMMANDS = 60
 
 
 @pytest.mark.filterwarnings("ignore")
