@@ -174,6 +174,9 @@ def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, 
 
     if left:
         raise InputError(f"{path}: tensors that the design does not have: {', '.join(sorted(left))}")
+    kinds = {x.dtype.name for layer in params for x in layer}
+    if kinds not in ({"float32"}, {"float64"}):
+        raise InputError(f"{path}: expected parameters of float32 or float64, got {', '.join(sorted(kinds))}")
     try:
         shapes.check_params(network.layers, params)
     except ValueError as error:

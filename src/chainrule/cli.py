@@ -29,6 +29,8 @@ from chainrule.command_line import (
 )
 from chainrule.errors import InputError, UsageError
 
+OUT_OF_MEMORY = "out of memory: train on fewer rows, with fewer nodes, or with a smaller --batch-size"
+
 
 @app.command(epilog="Example: chainrule train churn.csv --target churn -o runs/churn")
 def train(
@@ -162,13 +164,15 @@ def main() -> None:
         except InputError as error:
             fail(error, 1)
         except MemoryError as error:
-            fail(error or "out of memory: train on fewer rows", 1)
+            fail(str(error) or OUT_OF_MEMORY, 1)
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output has seen enough
             sys.exit(1)
         except OSError as error:
             fail(error, 1)
         except (KeyboardInterrupt, RuntimeError) as error:
+            if "RESOURCE_EXHAUSTED" in str(error):  # JAX's word for it
+                fail(OUT_OF_MEMORY, 1)
             if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
                 raise
             fail("interrupted", 130)

@@ -22,10 +22,13 @@ from chainrule.command_line import (
     wrong_use,
 )
 from chainrule.errors import UsageError
+from chainrule.names import shortened
 
 if TYPE_CHECKING:
     from chainrule.network import Network
 
+LONGEST_SIZE = 9  # digits
+MOST_EPOCHS = 1_000_000  # of the lecture
 NARROW = 100  # columns of a terminal, below which numbers have a digit less
 
 Digits = Annotated[int | None, option("--digits", "N", "After the decimal point [4; narrow or on a page, 3].")]
@@ -156,7 +159,7 @@ def check(
     """
     from chainrule.gradcheck import check_gradients
 
-    if what[0].isdigit():
+    if _is_size(what[0]):
         network, params, X, Y = _random_case(_layers(what), activation, cost, seed)
     else:
         network, params, X, Y = _case_of_run(what[0], what[1:])
@@ -228,8 +231,8 @@ def _train_the_lecture(name: str, epochs: int) -> None:
 
     if name != "lecture":
         raise UsageError("--epochs: only the example 'lecture' is trained; without it, every example shows its steps")
-    if epochs < 1:
-        raise UsageError(f"--epochs: expected 1 or more, got {epochs}")
+    if not 1 <= epochs <= MOST_EPOCHS:
+        raise UsageError(f"--epochs: expected 1 to {MOST_EPOCHS:,}, got {epochs}")
     network, first, X, Y, rule = lecture_setting()
     before = float(cost(network, forward(network, first, X), Y))
     print_lines(["before training", "", *console.parameter_lines(network, first)])
@@ -241,9 +244,15 @@ def _train_the_lecture(name: str, epochs: int) -> None:
 
 
 def _layers(words: Sequence[str]) -> list[int]:
-    if not all(word.isdigit() for word in words):
-        raise UsageError(f"expected whole numbers of nodes per layer, such as 400 14 8 2; got {' '.join(words)}")
+    for word in words:
+        if not _is_size(word):
+            raise UsageError(f"expected whole numbers of nodes per layer, such as 400 14 8 2; got {shortened(word)!r}")
     return [int(word) for word in words]
+
+
+def _is_size(word: str) -> bool:
+    """Whether it is a number of nodes: ASCII digits, as no file is called, and not more than there can be."""
+    return word.isascii() and word.isdigit() and len(word) <= LONGEST_SIZE
 
 
 def _network(layers: list[int], activation: str = "sigmoid", cost: str = "half_squared_error") -> Network:
@@ -259,8 +268,12 @@ def _random_case(layers: list[int], activation: str, cost: str, seed: int) -> tu
     import numpy as np
 
     from chainrule.network import initialize
+    from chainrule.tables.memory import check_room
 
+    if seed < 0:
+        raise UsageError(f"--seed: expected 0 or more, got {seed}")
     network, rng = _network(layers, activation, cost), np.random.default_rng(seed)
+    check_room(network)
     Y = rng.dirichlet(np.ones(layers[-1]), 16) if layers[-1] > 1 else rng.uniform(0, 1, (16, 1))
     return network, initialize(network, "glorot", seed), rng.normal(0, 1, (16, layers[0])), Y
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from chainrule.tables.recipe import Recipe
     from chainrule.tables.recorded import Recorded
     from chainrule.tables.request import Request
+
+
+FEW_PROCESSES = 8
 
 
 class Wanted(NamedTuple):
@@ -93,24 +97,16 @@ def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded
         _report_finished(run, bool(wanted.given), shown)
         return None
     recorded = read_recorded(run)
+    _check_processes(run, recorded.request.processes or 1, wanted.given)
     given = {name: value for name, value in wanted.given.items() if (name, value) != ("stream", recorded.streamed)}
-    request = resumed(recorded.request, given)
-    _check_processes(run, request, given)
-    return request, recorded
+    return resumed(recorded.request, given), recorded
 
 
-def _check_processes(run: str, request: Request, given: dict[str, Any]) -> None:
-    """What a folder says starts no more processes than the machine has processors."""
-    import os
-
-    from chainrule.console import counted
-
-    most = os.cpu_count() or 1
-    if "processes" not in given and (request.processes or 1) > most:
-        raise UsageError(
-            f"{run}: was begun in {request.processes} processes, and this machine has {counted(most, 'processor')}: "
-            "say how many are to go on, with --processes"
-        )
+def _check_processes(run: str, began: int, given: dict[str, Any]) -> None:
+    """What a folder says starts no more processes than a machine like this one bears."""
+    most = max(FEW_PROCESSES, os.cpu_count() or 1)
+    if began > most and "processes" not in given:
+        raise UsageError(f"{run}: was begun in {began:,} processes; say how many are to go on, with --processes")
 
 
 def _report_finished(run: str, would_change: bool, shown: Shown) -> None:
@@ -272,7 +268,6 @@ def _recorded(
     request: Request, source: Source, test: Source | None, streamed: bool = False, shared: bool = False
 ) -> Recorded:
     """What the folder of a new run records of it."""
-    import os
     import platform
 
     from chainrule.tables.recorded import Recorded, files_of

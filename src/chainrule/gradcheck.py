@@ -97,18 +97,24 @@ def check_gradients(
     rng = np.random.default_rng(seed)
     checks = []
     for i, (layer, of_layer) in enumerate(zip(params, gradient, strict=True)):
-        places = [(array, g, at) for array, g in zip(layer, of_layer, strict=True) for at in np.ndindex(array.shape)]
-        chosen = [places[j] for j in _some(rng, len(places))]
+        n = sum(array.size for array in layer)
+        chosen = [_place(layer, of_layer, int(j)) for j in _some(rng, n)]
         pairs = np.array([(g[at], _difference(network, params, array, at, step, X, Y, w)) for array, g, at in chosen])
         scale = np.maximum(np.abs(pairs).sum(axis=1), 1e-3 * np.abs(pairs).max() + np.finfo(float).tiny)
         apart = np.abs(pairs[:, 0] - pairs[:, 1])
         worst, beyond = (float((x / scale).max()) for x in (apart, np.maximum(apart - rounding, 0)))
-        checks.append(LayerCheck(i + 1, len(places), len(chosen), worst, beyond))
+        checks.append(LayerCheck(i + 1, n, len(chosen), worst, beyond))
     return GradientCheck(tuple(checks), tolerance)
 
 
 def _some(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.arange(n) if n <= MOST_PER_LAYER else rng.choice(n, MOST_PER_LAYER, replace=False)
+
+
+def _place(layer: Layer, gradient: Layer, j: int) -> tuple[Array, Array, tuple[int, ...]]:
+    """Where the parameter number `j` of a layer is, weights first: an array, its gradient, and the place in both."""
+    (W, b), (dW, db) = layer, gradient
+    return (W, dW, divmod(j, W.shape[1])) if j < W.size else (b, db, (j - W.size,))
 
 
 def _difference(

@@ -64,3 +64,16 @@ def shortened(text: str) -> str:
     60
     """
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_utf8(text: str) -> bool:
+    r"""Whether what was typed, or what the system calls a file, is text; DuckDB and JSON take no other.
+
+    >>> is_utf8("caf\xe9"), is_utf8("caf\udce9")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

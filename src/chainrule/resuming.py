@@ -185,6 +185,8 @@ def _read(path: Path, safe: Safe, like: State) -> Saved:
         (x.shape, x.dtype) for x in leaves
     ]:
         raise InputError(f"{path}: {OTHER}")
+    if len(rows) and not (rows[-1, 0] == document.get("epoch") and np.isfinite(rows[:, (0, -1)]).all()):
+        raise InputError(f"{path}: its history is not that of the epochs up to its state")
     return Saved(jax.tree.unflatten(structure, found), rows)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from chainrule import rules
 from chainrule.errors import InputError
+from chainrule.network import Layer
 
-_RULES: dict[str, Any] = {"GradientDescent": rules.GradientDescent, "Adam": rules.Adam, "Clipped": rules.Clipped}
-_SCHEDULES: dict[str, Any] = {  # made by the functions that check their numbers
+# made by the functions that check their numbers
+_RULES: dict[str, Any] = {"GradientDescent": rules.gradient_descent, "Adam": rules.adam, "Clipped": rules.clipped}
+_SCHEDULES: dict[str, Any] = {
     "StepDecay": rules.step_decay,
     "ExponentialDecay": rules.exponential_decay,
     "InverseTimeDecay": rules.inverse_time_decay,
@@ -37,23 +40,50 @@ def rule_to_json(rule: Any) -> dict[str, Any]:
 
 
 def rule_from_json(data: Any) -> Any:
-    """The inverse of `rule_to_json`; a ValueError, KeyError or TypeError for data that it did not write."""
-    fields = {name: rule_from_json(x) if isinstance(x, dict) else x for name, x in data.items()}
-    kind = fields.pop("is")
+    """The rule or schedule that `rule_to_json` wrote; a ValueError, KeyError or TypeError for data that it did not."""
+    kind, fields = data["is"], {name: x for name, x in data.items() if name != "is"}
+    if kind == "Clipped":
+        if fields["rule"]["is"] == "Clipped":
+            raise ValueError("a rule that is clipped twice")
+        return rules.clipped(rule_from_json(fields["rule"]), _number(fields["max_norm"]))
+    if kind in _SCHEDULES:
+        return _schedule(data)
+    rate = fields.pop("learning_rate")
+    rate = _schedule(rate) if isinstance(rate, dict) else _number(rate)
     if kind == "OptaxRule":
-        options: Any = {str(name): x if isinstance(x, str | None) else _checked(x) for name, x in fields["options"]}
-        return rules.optax_rule(str(fields["name"]), _checked(fields["learning_rate"]), **options)
-    maker = {**_RULES, **_SCHEDULES}[kind]
-    return maker(**{name: _checked(value) for name, value in fields.items()})
+        options: Any = {str(name): x if isinstance(x, str | None) else _number(x) for name, x in fields["options"]}
+        return checked_optax_rule(str(fields["name"]), rate, options)
+    numbers = {name: _number(value) for name, value in fields.items()}
+    if rate == 0:  # of a rule whose rate an estimator gives anew for every update
+        return rules.with_rate(_RULES[kind](1.0, **numbers), rate)
+    return _RULES[kind](rate, **numbers)
+
+
+def checked_optax_rule(name: str, learning_rate: Any, options: dict[str, Any]) -> Any:
+    """The rule, if optax can compute with these options: it looks at them when it first updates something."""
+    import jax
+
+    rule = rules.optax_rule(name, learning_rate, **options)
+    if not options:
+        return rule
+    params = (Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),)
+    try:
+        jax.eval_shape(lambda p: rule.update(p, rule.init(p), p), params)
+    except Exception as error:  # optax has no word of its own for what it cannot use
+        raise ValueError(f"optax.{name} with {options}: {error!r}") from error
+    return rule
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float) else rule_to_json(value)
 
 
-def _checked(value: Any) -> Any:
-    """A finite number, or a rule or schedule that was just made."""
-    made = hasattr(value, "update") or callable(value)
-    if made or (isinstance(value, int | float) and isfinite(value)):
+def _schedule(data: dict[str, Any]) -> Any:
+    return _SCHEDULES[data["is"]](**{name: _number(value) for name, value in data.items() if name != "is"})
+
+
+def _number(value: Any) -> Any:
+    """A number that can be computed with."""
+    if isinstance(value, int | float) and abs(value) <= rules.LARGEST:
         return value
-    raise ValueError(f"a rule of {value!r}: expected finite numbers")
+    raise ValueError(f"a rule of {value!r}: expected numbers of at most {rules.LARGEST:g}")

@@ -20,6 +20,9 @@ from chainrule.arrays import Array, namespace
 from chainrule.names import nearest
 from chainrule.network import Layer, Params
 
+LARGEST = 1e30  # of a rate, so that float32 has room to compute with it
+MOST_UPDATES = 2**31 - 1  # that a program counts
+
 Schedule: TypeAlias = Callable[[Any], Any]
 
 
@@ -149,6 +152,21 @@ def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nes
     return GradientDescent(learning_rate, momentum, nesterov)
 
 
+def adam(learning_rate: float | Schedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Adam:
+    """`Adam`, if these are numbers that it can have.
+
+    >>> adam(1e-3).beta_2
+    0.999
+    """
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1 and 0 < epsilon <= LARGEST):
+        raise ValueError(
+            f"adam: expected betas from 0 to below 1 and an epsilon above 0, got {beta_1}, {beta_2}, {epsilon}"
+        )
+    return Adam(learning_rate, beta_1, beta_2, epsilon)
+
+
 @dataclass(frozen=True)
 class StepDecay:
     """See `step_decay`."""
@@ -222,7 +240,7 @@ def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
     """
     if not (isfinite(rate) and rate >= 0):
         raise ValueError(f"inverse_time_decay: expected a rate of 0 or more, got {rate}")
-    return InverseTimeDecay(_check_rate(eta), rate)
+    return InverseTimeDecay(_check_rate(eta), _check_size("inverse_time_decay", rate, LARGEST))
 
 
 def cosine_decay(eta: float, steps: int) -> Schedule:
@@ -346,7 +364,7 @@ def clipped(rule: Rule, max_norm: float) -> Clipped:
     """
     if not (isfinite(max_norm) and max_norm > 0):
         raise ValueError(f"max_norm: expected a number above 0, such as 1.0; got {max_norm}")
-    return Clipped(rule, max_norm)
+    return Clipped(rule, _check_size("max_norm", max_norm, LARGEST))
 
 
 def has_own_rate(rule: Rule) -> bool:
@@ -384,7 +402,14 @@ def _as(like: Array, number: Any) -> Array:
 def _check_rate(eta: float) -> float:
     if not (isfinite(eta) and eta > 0):
         raise ValueError(f"learning rate: expected a number above 0, such as 0.1; got {eta}")
-    return eta
+    return _check_size("learning rate", eta, LARGEST)
+
+
+def _check_size(what: str, number: Any, largest: float) -> Any:
+    if number > largest:
+        told = f"{largest:,}" if isinstance(largest, int) else f"{largest:g}"
+        raise ValueError(f"{what}: expected {told} at most, got {number:g}")
+    return number
 
 
 def _check_factor(factor: float) -> float:
@@ -396,4 +421,4 @@ def _check_factor(factor: float) -> float:
 def _check_count(what: str, count: int) -> int:
     if count < 1:
         raise ValueError(f"{what}: expected a whole number of updates, 1 or more; got {count}")
-    return count
+    return _check_size(what, count, MOST_UPDATES)

@@ -90,6 +90,8 @@ class NoImprovement:
     def __post_init__(self) -> None:
         if self.checks < 1:
             raise ValueError(f"NoImprovement: expected 1 check or more, got {self.checks}")
+        if self.checks >= 2**31:  # which no program counts to
+            raise ValueError(f"NoImprovement: expected {2**31 - 1:,} checks at most, got {self.checks}")
 
     def reached(self, record: Record) -> Array:
         return record.epochs_since_best >= self.checks

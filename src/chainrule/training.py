@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
-TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one
+TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one,
+SHALLOW = 5  # and layers of weights; of more of them XLA takes minutes to make one program
 
 
 class Setting(NamedTuple):
@@ -319,7 +320,7 @@ def ready_for(setting: Setting) -> Ready:
     data, validating = (None if t is None else on_device(t) for t in (table, held))
     whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
     state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
-    tiny = (batch or n) * network.n_weights <= TINY
+    tiny = (batch or n) * network.n_weights <= TINY and len(of.params) <= SHALLOW
     run = program(network, rule, tuple(stop), batch, of.dropout, of.average, tiny)
     run = partial(run, data=data, held=validating)
     order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(_data_of, setting)

@@ -94,8 +94,8 @@ WRONG_USE = {
     "unknown flag": (["--target", "y", "--layers", "3"], ["No such option: --layers"]),
     "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["--hidden: expected 1 or more, got 0"]),
     "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "whole numbers", "'4,x'"]),
-    "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["learning rate", "above 0"]),
-    "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["learning rate", "-1"]),
+    "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["--learning-rate", "above 0"]),
+    "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["--learning-rate", "-1"]),
     "learning rate of NaN": (
         ["--target", "y", "--learning-rate", "nan"],
         ["--learning-rate: expected a finite number, got nan"],
@@ -121,6 +121,26 @@ WRONG_USE = {
     "target named twice": (["--target", "y", "--target", "y"], ["--target", "twice"]),
     "endless schedule": (["--target", "y", "--schedule", "exponential:0.5:inf"], ["--schedule", "above 0"]),
     "negative schedule": (["--target", "y", "--schedule", "step:0.5:-3"], ["--schedule", "above 0"]),
+    "patience beyond counting": (
+        ["-t", "y", "--patience=99999999999999999999"],
+        ["--patience", "2,147,483,647 or less"],
+    ),
+    "endless patience for time": (["-t", "y", "--max-seconds", "inf"], ["--max-seconds: expected a finite number"]),
+    "learning rate beyond float32": (["-t", "y", "--learning-rate", "1e300"], ["--learning-rate", "1e+30 or less"]),
+    "penalty below 0": (["-t", "y", "--l2", "-1"], ["--l2: expected 0 or more"]),
+    "goal beyond float32": (["-t", "y", "--cost-goal", "1e300"], ["--cost-goal: expected 1e+30 or less"]),
+    "everything dropped": (["-t", "y", "--dropout", "1"], ["--dropout: expected a share from 0 to below 1"]),
+    "average of nothing": (["-t", "y", "--average", "1"], ["--average: expected a share"]),
+    "schedule beyond counting": (
+        ["-t", "y", "--schedule", "step:0.5:1e29"],
+        ["every: expected 2,147,483,647 at most"],
+    ),
+    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
+    "more nodes than memory": (
+        ["-t", "y", "--hidden", "2147483647,2147483647"],
+        ["parameters takes about", "fewer nodes"],
+    ),
+    "text that is not UTF-8": (["-t", "y", "--reduction", "\udcff"], ["--reduction: expected text in UTF-8"]),
     "negative seed": (["--target", "y", "--seed", "-1"], ["--seed", "-1"]),
 }
 
@@ -131,9 +151,29 @@ def test_wrong_use_exits_with_2(chainrule, table, tmp_path, flags, words):
     assert nothing_written(tmp_path)
 
 
-@pytest.mark.parametrize("words", [["400"], ["400", "x"], ["400", "0"]])
+@pytest.mark.parametrize("words", [["400"], ["400", "x"], ["400", "0"], ["4", "\u00b2"], ["4", "9" * 5000]])
 def test_a_design_that_cannot_be_is_refused(chainrule, words):
     refused(chainrule("count", *words), code=2)
+
+
+def test_a_design_that_no_memory_holds_is_not_drawn(chainrule):
+    refused(chainrule("check", "9999999", "9999999"), "parameters takes about")
+
+
+def test_numbers_beyond_all_in_first_parameters_are_refused(chainrule, table, tmp_path):
+    first = table('{"W1": [[1e999, 7]], "b1": [0]}', "first.json")
+    refused(chainrule("train", table(GOOD), "-t", "y", "--initial", first, "-o", "run"), "--initial", code=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_that_are_not_utf_8_are_refused(chainrule, table, tmp_path):
+    name = os.fsdecode(b"\xff")
+    refused(chainrule("train", table(GOOD), "-t", "y", "-o", name), "--out", "UTF-8")
+    path = table(GOOD, f"{name}.csv")
+    refused(chainrule("train", path, "-t", "y"), "--data: expected text in UTF-8", code=2)
+    refused(chainrule("train", "*.csv", "-t", "y"), "UTF-8", "rename the file")
+    assert nothing_written(tmp_path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_parameters_of_another_shape_are_refused(chainrule, table):

@@ -17,7 +17,7 @@ from chainrule.tables.predicting import encoded_rows
 from chainrule.tables.reading import open_table
 from chainrule.tables.runs import checkpoint_epochs, load_table_model
 
-from .conftest import PENGUINS, ROOT
+from .conftest import PENGUINS, QUICK, ROOT
 
 LECTURE = ROOT / "examples" / "lecture"
 FLAGS = (
@@ -337,3 +337,12 @@ def test_names_of_another_number_are_refused():
     network, params, X, Y, rule = lecture_setting()
     with pytest.raises(ValueError, match="expected 2 for the inputs, got 1"):
         cr.explain_step(network, params, X, Y, rule=rule, names=["one"])
+
+
+def test_a_date_of_a_year_beyond_all_calendars(chainrule, table):
+    rows = [f"20{i % 70:02}-01-0{1 + i % 9},{i % 7},{i % 2}" for i in range(60)]
+    chainrule("train", table("\n".join(["day,x,y", *rows])), "-t", "y", "-o", "run", *QUICK)
+    table("day,x,y\n250000-01-01,1,0\n", "far.csv")
+    told = chainrule("explain", "run", "--predict", "far.csv")
+    assert told.code == 0
+    assert "day = 78270" in told.out

@@ -1,6 +1,7 @@
 """Harmed and harmful files end in a clear refusal or in an answer: quickly, and in little memory."""
 
 import json
+import random
 import struct
 import time
 import tracemalloc
@@ -16,9 +17,9 @@ from chainrule.errors import InputError
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
 from chainrule.tables.runs import load_table_model
-from tests.contract.hostile import MODEL, good, read_all, try_one
+from tests.contract.hostile import MODEL, good, read_all, try_one, try_run
 
-FILES = 400
+FILES, RUNS = 400, 60
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,19 @@ def test_files_of_every_kind(of, folder):
     assert not told["refused without a word"]
 
 
-@pytest.mark.parametrize("name", ["plan.json", "command.json", "metrics.json"])
+@pytest.mark.filterwarnings("ignore")
+def test_run_folders_opened_by_every_command(of, tmp_path):
+    """The long form: `python tests/contract/hostile.py SECONDS commands`."""
+    rng, told = random.Random(0), Counter()
+    for _ in range(RUNS):
+        _, how = try_run(of, tmp_path, rng.randrange)
+        told[how] += 1
+    assert not [how for how in told if "WRONG" in how]
+    assert told["exit code 0"] > RUNS / 10
+    assert told["exit code 1"] > RUNS / 10
+
+
+@pytest.mark.parametrize("name", ["plan.json", "request.json", "metrics.json"])
 def test_nested_more_deeply_than_python_goes(of, folder, name):
     path = folder / "run" / name
     path.write_text('{"a":' + "[" * 10**5 + "]" * 10**5 + "}")

@@ -534,3 +534,14 @@ def test_slips_of_the_hand_are_named(given, words, start):
 def test_an_order_of_ones_own_must_name_rows_that_are_there(order, start):
     with pytest.raises(ValueError, match="order: expected 4 row numbers from 0 to 3"):
         cr.train(NETWORK, start, X, Y, rule=RULE, batch_size=2, order=lambda epoch: order)
+
+
+@pytest.mark.parametrize(("hidden", "tiny"), [(1, True), (4, True), (5, False)])
+def test_deep_networks_are_not_made_one_function(hidden, tiny, monkeypatch):
+    from chainrule import training
+
+    asked, program = [], training.program
+    monkeypatch.setattr(training, "program", lambda *args: asked.append(args[-1]) or program(*args[:-1]))
+    network = cr.Network([2, *[2] * hidden, 1], "tanh")
+    cr.train(network, cr.initialize(network, seed=1), X, Y, rule=RULE, epochs=1)
+    assert asked == [tiny]

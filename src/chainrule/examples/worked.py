@@ -19,6 +19,7 @@ from chainrule.errors import InputError
 from chainrule.names import nearest
 from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
 from chainrule.rules import gradient_descent, update
+from chainrule.shapes import check_inputs
 from chainrule.storage.documents import parsed
 from chainrule.trace import Trace, trace_step
 
@@ -66,6 +67,7 @@ class WeightsOnly:
         return self.rule.update(tuple(Layer(layer.W, 0 * layer.b) for layer in gradient), state, params)
 
 
+MOST_UPDATES = 100_000  # of an example
 OLD_WEIGHTS = "the source takes the hidden deltas from output weights that are already updated: not backpropagation"
 
 
@@ -93,11 +95,16 @@ def example_named(name: str) -> Example:
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be read as JSON: {error}") from error
     try:
-        return example_of(document)
+        example = example_of(document)
     except KeyError as error:
         raise InputError(f"{name}: an example needs {error}; docs/examples.md says what else") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{name}: {error}") from error
+    try:
+        compare(example)
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        raise InputError(f"{name}: its numbers cannot be compared with ours: {error}") from error
+    return example
 
 
 def example_of(document: Mapping[str, Any]) -> Example:
@@ -108,19 +115,26 @@ def example_of(document: Mapping[str, Any]) -> Example:
     rule = gradient_descent(float(document["learning_rate"]))
     trains_biases = document.get("train_biases", True)
     name, published = str(document["name"]), document.get("published", {})
-    told = (int(found) for key in published for found in re.findall(r"_after_(\d+)$", key))
+    told = [int(found) for key in published for found in re.findall(r"_after_(\d+)$", key)]
+    epochs = int(document.get("epochs", max(told, default=1)))
+    if epochs < 1 or max([epochs, *told]) > MOST_UPDATES:
+        raise ValueError(f"expected from 1 to {MOST_UPDATES:,} updates")
+    X, Y = _floats(document["x"]), _floats(document["y"])
+    check_inputs(network.layers, X)
+    if Y.shape != (len(X), network.layers[-1]) or not len(X):
+        raise ValueError(f"expected a row of {network.layers[-1]} targets for each of {len(X)} rows, got {Y.shape}")
     return Example(
         name,
         str(document.get("title", name)),
         str(document.get("source", "")),
         network,
         initialize(network, layers),
-        _floats(document["x"]),
-        _floats(document["y"]),
+        X,
+        Y,
         rule if trains_biases else WeightsOnly(rule),
         published,
         str(document.get("erratum", "")),
-        int(document.get("epochs", max(told, default=1))),
+        epochs,
     )
 
 

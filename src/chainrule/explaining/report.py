@@ -70,17 +70,20 @@ def report_html(told: Reported) -> str:
 def _summary(told: Reported) -> str:
     """The first sentence that a reader sees: what was learnt and whether it is any good."""
     n = told.model.about.get("training_rows", 0)
-    name = next(name for name, value in told.scores.network.items() if value is not None)
-    network, baseline = told.scores.network[name], told.scores.baseline[name]
     if not told.course.epoch.size:
         return (
             f"Training diverged in its first epoch, so nothing was learnt: {told.ended}. Try a smaller learning rate."
         )
     learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
+    baselines = told.scores.baseline
+    name = next((n for n, x in told.scores.network.items() if x is not None and baselines[n] is not None), None)
+    if name is None:
+        return f"{learnt}Its outputs are too large to be scored."
+    network, baseline = told.scores.network[name], baselines[name]
     rows = "held-out rows" if told.which == "test" else "rows, the very ones it was trained on"
     what = name.replace("_", " ")
-    beside = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
-    return f"{learnt}On {told.scores.rows:,} {rows}: {what} {network:.3f}, where {beside}."
+    answered = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
+    return f"{learnt}On {told.scores.rows:,} {rows}: {what} {network:.3f}, where {answered}."
 
 
 def _scores(told: Reported) -> str:

@@ -22,7 +22,9 @@ from chainrule.tables.predicting import check_source
 from chainrule.tables.preparing import Prepared, prepare
 from chainrule.tables.reading import fetch, open_table
 from chainrule.tables.recorded import Named, table_again
+from chainrule.tables.request import MOST_LAYERS
 from chainrule.tables.runs import (
+    HISTORY,
     checkpoint_epochs,
     load_table_model,
     plan_of_run,
@@ -108,6 +110,9 @@ def open_story(
 def course_of(run: str | os.PathLike[str]) -> Course:
     """The costs over a run's epochs."""
     history, metrics = read_history(run), read_metrics(run)
+    last = int(history["epoch"][-1]) if len(history["epoch"]) else 0
+    if last != metrics.epochs:
+        raise InputError(f"{run}: its {HISTORY} ends with epoch {last}, the run with epoch {metrics.epochs}")
     return Course(
         history["epoch"].astype(int),
         history["cost"],
@@ -121,6 +126,9 @@ def _training(run: str | os.PathLike[str], named: Named) -> Training:
     import jax
 
     model, plan = load_table_model(run), plan_of_run(run)
+    hidden = len(model.network.layers) - 2
+    if hidden > MOST_LAYERS:
+        raise InputError(f"{run}: {hidden:,} hidden layers, and a run of chainrule train has {MOST_LAYERS} at most")
     prepared = _prepared_again(run, plan, model, named)
     setting, last = setting_of(plan, prepared, model.network, model.params), read_metrics(run).epochs
     try:
@@ -277,6 +285,15 @@ def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
     }
 
 
+def _moment(seconds: float, kind: str) -> str:
+    """A date, or a date with its time; of a year that Python does not count to, the seconds since 1970."""
+    try:
+        at = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f} s"
+    return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def _text(value: Any, kind: str) -> str:
     if value is None or value != value:
         return "missing"
@@ -287,8 +304,7 @@ def _text(value: Any, kind: str) -> str:
     if kind == "boolean" or isinstance(value, bool):
         return "true" if value else "false"
     if kind in ("date", "timestamp"):
-        at = datetime.fromtimestamp(value, UTC)
-        return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
+        return _moment(value, kind)
     if kind == "time":
         return f"{int(value) // 3600:02}:{int(value) // 60 % 60:02}:{int(value) % 60:02}"
     return f"{value:.6g}"

@@ -11,7 +11,10 @@ from chainrule.tables.target import Target
 
 
 class Scores(NamedTuple):
-    """Metrics by name, of the network and of the baseline; for classes the confusion matrix, rows are true."""
+    """Metrics by name, of the network and of the baseline; for classes the confusion matrix, rows are true.
+
+    None for what cannot be told: of outputs that overflow, or of one class alone.
+    """
 
     rows: int
     network: dict[str, float | None]
@@ -52,7 +55,7 @@ def _of_classes(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float
     told = probabilities.argmax(axis=1)
     classes = range(probabilities.shape[1])
     present = np.unique(truth)
-    safe = np.clip(probabilities.astype(np.float64), 1e-15, 1)
+    safe = np.clip(np.nan_to_num(probabilities.astype(np.float64)), 1e-15, 1)
     return {
         "accuracy": float(accuracy_score(truth, told)),
         "balanced_accuracy": float(
@@ -76,8 +79,12 @@ def _auc(probabilities: np.ndarray, truth: np.ndarray, present: int) -> float | 
 def _of_numbers(values: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-    return {
-        "r2": float(r2_score(truth, values)) if len(truth) > 1 else None,
-        "rmse": float(root_mean_squared_error(truth, values)),
-        "mae": float(mean_absolute_error(truth, values)),
-    }
+    if not np.isfinite(values).all():
+        return dict.fromkeys(("r2", "rmse", "mae"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = {
+            "r2": float(r2_score(truth, values)) if len(truth) > 1 else None,
+            "rmse": float(root_mean_squared_error(truth, values)),
+            "mae": float(mean_absolute_error(truth, values)),
+        }
+    return {name: x if x is not None and np.isfinite(x) else None for name, x in found.items()}

@@ -36,6 +36,13 @@ class PlanDocument:
     seed: int
     dtype: Literal["float32", "float64"]
 
+    def __post_init__(self) -> None:
+        names = ("batch_size", "epochs", "dropout", "average", "seed", "dtype")
+        Request(**{name: getattr(self, name) for name in names})  # which knows what may be asked for
+        kinds = [goal.get("is") for goal in self.stop]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("two goals of one kind")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -85,9 +92,12 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     """
     document = read_document(path, PlanDocument)
     try:
-        stops = tuple(_goal(goal) for goal in document.stop)
-        return Plan(**{**vars(document), "rule": rule_from_json(document.rule), "stop": stops})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        stops = tuple(map(_goal, document.stop))
+        rule = rule_from_json(document.rule)
+        if not hasattr(rule, "update"):
+            raise ValueError(f"a schedule, {rule}, for a rule")
+        return Plan(**{**vars(document), "rule": rule, "stop": stops})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
 
 

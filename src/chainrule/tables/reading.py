@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError
-from chainrule.names import nearest, shortened
+from chainrule.names import is_utf8, nearest, shortened
 
 if TYPE_CHECKING:
     import duckdb
@@ -201,6 +201,14 @@ def check_columns(names: Sequence[str], known: Sequence[str], flag: str) -> None
 
 
 def _matching(pattern: str) -> list[str]:
+    found = _found(pattern)
+    for path in found:
+        if not is_utf8(path):
+            raise InputError(f"{path}: expected a name in UTF-8; rename the file, or the folder that it is in")
+    return found
+
+
+def _found(pattern: str) -> list[str]:
     if os.path.isfile(pattern):
         return [pattern]
     if os.path.isdir(pattern):

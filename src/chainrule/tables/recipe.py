@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from chainrule.dropout import check_rate
 from chainrule.errors import InputError
 from chainrule.network import Network, Params, initialize
 from chainrule.rules import (
+    LARGEST,
     Rule,
     Schedule,
     cosine_decay,
@@ -24,6 +25,7 @@ from chainrule.rules import (
     step_decay,
 )
 from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
+from chainrule.tables.memory import check_room
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.request import Preparing, Request
 from chainrule.tables.target import Task
@@ -96,10 +98,9 @@ def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None)
             raise InputError(f"--cost {request.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
     try:
         network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], n_train, request)
+        check_room(network)
         batch_size = _batch_size(request.batch_size, n_train)
         epochs = preset.EPOCHS if request.epochs is None else request.epochs
-        if epochs < 1:
-            raise InputError(f"--epochs: expected 1 or more, got {epochs}")
         updates = -(-n_train // (batch_size or n_train))
         rule, rule_is = _rule(request, epochs, updates)
         params = initialize(network, _initial(network, request.initial), request.seed, request.dtype)
@@ -147,22 +148,14 @@ def _initial(network: Network, wanted: str | dict[str, Any] | None) -> Any:
     n = sum(key.startswith("W") for key in wanted)
     try:
         return [tuple(np.array(wanted[f"{name}{i}"], float) for name in "Wb") for i in range(1, n + 1)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(f'--initial: expected {{"W1": [[...]], "b1": [...], ...}}: {error!r}') from error
 
 
 def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
     if wanted == "all":
         return None
-    if wanted is None:
-        return preset.batch_size(n_train)
-    try:
-        size = int(wanted)
-    except ValueError:
-        size = 0
-    if size < 1:
-        raise InputError(f"--batch-size: expected 'all' or a whole number of rows, 1 or more; got {wanted!r}")
-    return size
+    return preset.batch_size(n_train) if wanted is None else int(wanted)
 
 
 def _rule(request: Request, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
@@ -178,8 +171,8 @@ def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
     name, *numbers = text.split(":")
     try:
         values = [float(number) for number in numbers]
-        if not all(isfinite(value) and value > 0 for value in values):
-            raise InputError(f"--schedule {text}: expected numbers above 0")
+        if not all(0 < value <= LARGEST for value in values):
+            raise InputError(f"--schedule {text}: expected numbers above 0, {LARGEST:g} at most")
         match name.replace("-", "_"), values:
             case "step", [factor, every]:
                 return step_decay(eta, factor, max(1, round(every * updates)))

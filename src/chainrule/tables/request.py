@@ -10,12 +10,29 @@ from math import isfinite
 from typing import Any, Literal
 
 from chainrule.errors import UsageError
+from chainrule.names import is_utf8, shortened
 
 Number = int | float
 MOST = 2**31 - 1  # of what a training counts
 MOST_PROCESSES = 1024
-LEAST: dict[str, int] = {"epochs": 1, "patience": 1, "keep_every": 1, "processes": 1, "seed": 0}
-LARGEST = {"processes": MOST_PROCESSES, "seed": 2**63 - 1}
+MOST_LAYERS = 50  # of nodes that are hidden; a program of more takes XLA minutes to make
+LARGEST = 1e30  # so that float32 has room to compute with it
+TINIEST = 1e-30
+BOUNDS: dict[str, tuple[Number, Number]] = {
+    "epochs": (1, MOST),
+    "patience": (1, MOST),
+    "keep_every": (1, MOST),
+    "processes": (1, MOST_PROCESSES),
+    "batch_size": (1, MOST),
+    "seed": (0, 2**63 - 1),
+    "cost_goal": (-LARGEST, LARGEST),
+    "l2": (0, LARGEST),
+    "min_gradient": (0, LARGEST),
+    "unchanged": (0, LARGEST),
+    "learning_rate": (TINIEST, LARGEST),
+    "max_seconds": (TINIEST, LARGEST),
+}
+SHARES = ("test_size", "validation_size", "dropout", "average")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +80,24 @@ class Request:
             value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):
                 raise UsageError(f"{flag_of(name)}: expected a finite number, got {value}")
-            if name in LEAST and value is not None:
-                _check_between(flag_of(name), value, LEAST[name], LARGEST.get(name, MOST))
+            if name in BOUNDS and isinstance(value, int | float):
+                _check_between(flag_of(name), value, *BOUNDS[name])
+            if name in SHARES and value is not None and not 0 <= value < 1:
+                raise UsageError(
+                    f"{flag_of(name)}: expected a share from 0 to below 1, such as 0.2; got {shortened(str(value))}"
+                )
+            for text in value if isinstance(value, tuple) else [value]:
+                if isinstance(text, str) and not is_utf8(text):
+                    raise UsageError(f"{flag_of(name)}: expected text in UTF-8, got {shortened(text)!r}")
+        if self.save_every is not None and not 0 < self.save_every <= MOST:
+            said = shortened(str(self.save_every))
+            raise UsageError(f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {said}")
         for size in self.hidden or ():
             _check_between("--hidden", size, 1, MOST)
-        if isinstance(self.batch_size, int):
-            _check_between("--batch-size", self.batch_size, 1, MOST)
-        if self.save_every is not None and not 0 < self.save_every <= MOST:
-            raise UsageError(
-                f"--save-every: expected epochs or seconds above 0, such as 100 or 30s; got {self.save_every}"
-            )
+        if len(self.hidden or ()) > MOST_LAYERS:
+            raise UsageError(f"--hidden: expected {MOST_LAYERS} layers or fewer, got {len(self.hidden or ())}")
+        if isinstance(self.initial, dict) and not all(map(_is_layer, self.initial, self.initial.values())):
+            raise UsageError('--initial: expected {"W1": [[...]], "b1": [...], "W2": ...} of finite numbers')
         if len(set(self.target)) < len(self.target) or set(self.target) & set(self.drop):
             raise UsageError("--target: a column is named twice, or dropped as well")
         if self.task not in (None, "binary", "multiclass", "regression"):
@@ -95,6 +120,12 @@ class Preparing:
     validation_size: Number
     seed: int
     dtype: Literal["float32", "float64"]
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise UsageError("--target is missing: name the column to predict, such as --target churn")
+        names = ("task", "drop", "test_size", "validation_size", "seed", "dtype")
+        Request(target=self.targets, **{name: getattr(self, name) for name in names})  # which knows what may be
 
 
 # what a run that was cut off may be told anew when it goes on; all else stays as it began
@@ -136,8 +167,22 @@ def _said(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _check_between(flag: str, value: Number, least: int, largest: int) -> None:
+def _is_layer(name: str, numbers: Any) -> bool:
+    """Whether it is the weights "W1" ..., rows of numbers, or the biases "b1" ... of a layer."""
+    if not isinstance(numbers, list):
+        return False
+    rows = numbers if name[:1] == "W" else [numbers] if name[:1] == "b" else [None]
+    return all(isinstance(row, list) and all(map(_is_finite, row)) for row in rows) and name[1:].isdecimal()
+
+
+def _is_finite(x: Any) -> bool:
+    return isinstance(x, int | float) and abs(x) <= LARGEST
+
+
+def _check_between(flag: str, value: Number, least: Number, largest: Number) -> None:
     if value < least:
-        raise UsageError(f"{flag}: expected {least} or more, got {value}")
+        expected = f"{least:g} or more" if least != TINIEST else f"a number above 0 ({TINIEST:g} or more)"
+        raise UsageError(f"{flag}: expected {expected}, got {shortened(str(value))}")
     if value > largest:
-        raise UsageError(f"{flag}: expected {largest:,} or less, got {value}")
+        told = f"{largest:,}" if isinstance(largest, int) else f"{largest:g}"
+        raise UsageError(f"{flag}: expected {told} or less, got {shortened(str(value))}")

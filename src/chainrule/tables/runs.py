@@ -22,6 +22,7 @@ from chainrule.artifacts import Stored, read_model, read_tensors, write_model, w
 from chainrule.errors import InputError
 from chainrule.history import MOST_ROWS, History
 from chainrule.loop import State
+from chainrule.names import is_utf8
 from chainrule.outcome import Fit
 from chainrule.shards import FILES as SHARD_FILES
 from chainrule.storage.documents import read_document, save_json
@@ -46,7 +47,7 @@ from chainrule.tables.target import target_from_json
 
 MODEL, HISTORY, METRICS, PLAN, REPORT = "model.safetensors", "history.csv", "metrics.json", "plan.json", "report.html"
 CHECKPOINTS, CHECKPOINT_FORMAT = "checkpoints", "chainrule-checkpoint"
-RESUME, ROWS = "resume", "rows"
+RESUME, ROWS, RUNS = "resume", "rows", "runs"
 STATES = ("epoch-*.safetensors", LOCK)
 LONGEST_HISTORY = 200 * (MOST_ROWS + 2)  # bytes
 
@@ -146,13 +147,11 @@ def new_run_folder(wanted: str | None, name: str) -> Path:
     InputError
         If something is there, or if it cannot be written.
     """
+    if not is_utf8(os.path.abspath(wanted or "")):
+        raise InputError(f"--out {wanted or '.'}: expected a path in UTF-8; name another folder, or go to another")
     if wanted is None:
-        return _next_of("runs", name)
+        return _next_of(RUNS, name)
     path = Path(wanted)
-    try:
-        wanted.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"--out {wanted}: expected a name in UTF-8; name another folder") from None
     if path.is_symlink() or (path.exists() and not _is_free(path)):
         raise _taken(path)
     parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
@@ -163,9 +162,9 @@ def new_run_folder(wanted: str | None, name: str) -> Path:
 
 def _next_of(folder: str, name: str) -> Path:
     try:
-        make_folder(Path(folder))
         for number in count(1):
             path = Path(folder, f"{name}-{number}")
+            make_folder(path.parent)
             with suppress(FileExistsError):
                 path.mkdir()  # no other process can have made it, too
                 return path
@@ -261,6 +260,8 @@ def _remove_run(path: Path) -> None:
     forget_how_to_resume(path)
     remove_own(path / CHECKPOINTS, STATES)
     remove_own(path, [MODEL, HISTORY, METRICS, PLAN, REPORT, REQUEST])
+    if path.parent == Path(RUNS):  # which `new_run_folder` has made, it may be for this run alone
+        remove_own(path.parent, [])
 
 
 def plan_of_run(run: str | os.PathLike[str]) -> Plan:
@@ -314,7 +315,8 @@ def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _check_epochs(epochs: np.ndarray) -> None:
-    if len(epochs) and not (epochs[0] >= 1 and epochs[-1] <= MOST and (np.diff(epochs) > 0).all()):
+    whole = (epochs == np.floor(epochs)).all()
+    if len(epochs) and not (whole and epochs[0] >= 1 and epochs[-1] <= MOST and (np.diff(epochs) > 0).all()):
         raise ValueError("expected epochs that rise from 1")
 
 
@@ -342,6 +344,8 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
     if len(tensors) != len(leaves) or [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
         raise InputError(f"{path}: a checkpoint of another training")
     state = jax.tree.unflatten(structure, found)
+    if not all(np.isfinite(x).all() for layer in state.params for x in layer):
+        raise InputError(f"{path}: holds parameters that are not finite numbers")
     if int(state.epoch) != epoch:
         raise InputError(f"{path}: holds the state after epoch {int(state.epoch)}, not the one that it is named after")
     return state

@@ -21,6 +21,7 @@ from chainrule.storage.files import make_folder, written_aside
 from chainrule.streaming import train_shards
 from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
 from chainrule.tables.kinds import Column, value_sql
+from chainrule.tables.memory import free_memory
 from chainrule.tables.preparing import Prepared, prepare
 from chainrule.tables.reading import Source, batches, count_rows, first_row, open_table, quoted
 from chainrule.tables.recipe import Recipe
@@ -55,17 +56,8 @@ class Streamed(NamedTuple):
 
 def would_not_fit(source: Source) -> bool:
     """Whether the table, prepared in memory, would take more than its share of what is free."""
-    free = _free_memory()
+    free = free_memory()
     return free is not None and count_rows(source) * len(source.types) * 8 * COPIES > SHARE_OF_MEMORY * free
-
-
-def _free_memory() -> int | None:
-    """Bytes, as far as the system says."""
-    try:
-        told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return 1024 * int(told["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **preparing: Any) -> Sample:

@@ -17,6 +17,7 @@ from chainrule.trace import Trace
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
 MOST_POINTS, MOST_DOTS, MOST_MARKED = 300, 200, 40
+LARGEST = 1e300  # cost that is drawn to scale
 LOGARITHMIC = 100  # epochs, from which their axis is logarithmic
 LOW, MIDDLE, HIGH = (230, 159, 80), (247, 247, 247), (80, 145, 205)
 CLASS_COLOURS = ((166, 206, 227), (253, 191, 111), (178, 223, 138), (251, 154, 153), (202, 178, 214), (255, 255, 153))
@@ -27,7 +28,8 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
 
     `marks`: (epoch, place of the frame) of the epochs that can be opened.
     """
-    epochs, costs, held = course.epoch, course.cost, course.validation_cost
+    epochs = course.epoch
+    costs, held = (np.clip(x, -LARGEST, LARGEST) for x in (course.cost, course.validation_cost))
     log = epochs[-1] >= LOGARITHMIC
     finite = np.concatenate([costs[np.isfinite(costs)], held[np.isfinite(held)], [0.0]])
     low, high = min(0.0, float(finite.min())), float(finite.max()) or 1.0
@@ -41,7 +43,7 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
 
     below = [(f"{e:,}", x(e)) for e in _ticks_of_epochs(epochs, log)]
     inside = axes("epoch", below, "cost", [(f"{v:.3g}", y(v)) for v in round_values(low, high)])
-    kept = x(course.best_epoch)
+    kept = x(max(1, course.best_epoch))
     inside += f'<line class="kept" x1="{kept:.1f}" y1="{TOP}" x2="{kept:.1f}" y2="{HEIGHT - BOTTOM}"/>'
     end = kept > (LEFT + WIDTH - RIGHT) / 2
     inside += (
@@ -158,7 +160,7 @@ def _colours(values: np.ndarray) -> np.ndarray:
     """(n, n, outputs) as (n, n, 3) bytes: of one output a ramp, of several the colour of the largest."""
     if values.shape[-1] > 1:
         return np.array(CLASS_COLOURS, np.uint8)[values.argmax(axis=-1) % len(CLASS_COLOURS)]
-    v = values[..., 0]
+    v = np.nan_to_num(values[..., 0])
     low, high = (0.0, 1.0) if v.min() >= 0 and v.max() <= 1 else (v.min(), v.max())
     t = (v - low) / ((high - low) or 1.0)
     return np.stack([np.interp(t, [0, 0.5, 1], column) for column in zip(LOW, MIDDLE, HIGH, strict=True)], -1).astype(
@@ -222,9 +224,17 @@ def axes(x_name: str, below: Sequence[tuple[str, Any]], y_name: str, beside: Seq
 
 
 def round_values(low: float, high: float) -> list[float]:
-    """Two or three round values between two others."""
-    step = 10 ** np.floor(np.log10((high - low) / 2))
-    step *= next(m for m in (5, 2, 1) if m * step <= (high - low) / 2)
+    """Two or three round values between two others; none where these are too close together or too far apart.
+
+    >>> round_values(0, 7)
+    [0.0, 2.0, 4.0, 6.0]
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = (np.float64(high) - low) / 2
+    if not 1e-300 < half < np.inf:
+        return []
+    step = 10 ** np.floor(np.log10(half))
+    step *= next((m for m in (5, 2) if m * step <= half), 1)
     return [float(v) for v in np.arange(np.ceil(low / step), high / step + 1e-9) * step]
 
 
