@@ -72,7 +72,7 @@ def test_a_request_that_nobody_can_make_is_refused(chainrule, run, values, words
 def test_hundreds_of_processes_are_not_started_because_a_folder_says_so(chainrule, run):
     altered(run / "request.json", request__processes=1000)
     (run / "metrics.json").unlink()
-    refused(chainrule("train", "--resume", run), "began with 1,000 processes", code=2)
+    refused(chainrule("train", "--resume", run), "was begun in 1,000 processes", code=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
