@@ -170,7 +170,8 @@ def train(
     test = None if test_file is None else open_table([test_file])
     path = Path(going_on) if going_on else free_run_path(out, _run_name(data, target or []))
     keeping = Resumable(path / RESUME, _save_every(save_every), changed_data)
-    streams = would_not_fit(source) if stream is None else stream
+    ranked = quantiles and normalize
+    streams = would_not_fit(source, target or [], quantiles=ranked, dtype=dtype) if stream is None else stream
     if streams and keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
     with nullcontext() if dry_run else claimed(path, going_on is not None):
@@ -258,7 +259,7 @@ def evaluate(
     notes = [f"left out {without:,} rows without a target", ""] if without else []
     if trained_on(run, source):
         notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]
-    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, model.target.classes, "given")])
+    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "given")])
 
 
 import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after those above

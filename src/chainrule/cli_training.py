@@ -75,7 +75,7 @@ def train_and_write(
     except InputError as error:
         raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
     say = nothing if quiet or as_json else print_lines
-    say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
+    say(["", console.fit_line(fit), "", *console.score_lines(scores, which)])
     if show_parameters:
         say(["", *console.parameter_lines(model.network, model.params)])
     answer({"run": str(path), **metrics}, as_json, [str(path)] if quiet else _next_lines(path))

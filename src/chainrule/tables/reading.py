@@ -100,10 +100,11 @@ def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
     return table
 
 
-def batches(source: Source, columns: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
-    """The same in pieces of `ROWS_PER_BATCH` rows, for tables of any size."""
+def batches(source: Source, columns: Sequence[tuple[str, str]], rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same in pieces of so many rows, at most `ROWS_PER_BATCH`, for tables of any size."""
     with _explaining(source):
-        yield from source.connection.sql(select(source, columns)).to_arrow_reader(ROWS_PER_BATCH)
+        at_once = min(rows or ROWS_PER_BATCH, ROWS_PER_BATCH)
+        yield from source.connection.sql(select(source, columns)).to_arrow_reader(at_once)
 
 
 def select(source: Source, columns: Sequence[tuple[str, str]]) -> str:
@@ -165,7 +166,7 @@ def _scan(files: Sequence[str]) -> str:
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         return (
             f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
-            "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216)"
+            "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216, buffer_size = 33554432)"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
         return f"read_parquet({listed})"
