@@ -267,6 +267,9 @@ import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after 
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
+    from chainrule.tables.memory import reserve_little
+
+    reserve_little()
     try:
         app(prog_name="chainrule")
     except UsageError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 BATCH_BYTES = 2**26
 MOST_ROWS = 50_000
+LEAST_OF_DUCKDB = 256  # MiB, less than which it cannot read large files in
 NUMBER = 8  # bytes of a double
 JAX_BYTES, JAX_SPACE = 2**29, 2**31  # that it takes, and maps for code, stacks and heaps, until its first program runs
 
@@ -60,15 +62,32 @@ def _of_hierarchy(top: Path, path: str, most: str, used: str, reclaimable: str) 
 
 def _of_limits(root: Path, space: int) -> Iterator[int]:
     """What `ulimit -v`, less so much address space, and `ulimit -d` leave."""
+    taken = _fields(root / "proc/self/status")
+    for (most, name), mapped in zip(_limits(), (space, 0), strict=False):
+        if most is not None and name in taken:
+            yield most - 1024 * taken[name] - mapped
+
+
+def _limits() -> list[tuple[int | None, str]]:
+    """The bytes that this process may map and may write to, None if any; and what /proc calls those it has."""
     try:
         from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, getrlimit
     except ImportError:  # Windows has no such limits
-        return
-    taken = _fields(root / "proc/self/status")
-    for limit, name, mapped in ((RLIMIT_AS, "VmSize", space), (RLIMIT_DATA, "VmData", 0)):
-        most = getrlimit(limit)[0]
-        if most != RLIM_INFINITY and name in taken:
-            yield most - 1024 * taken[name] - mapped
+        return []
+    most = [getrlimit(limit)[0] for limit in (RLIMIT_AS, RLIMIT_DATA)]
+    return [(None if n == RLIM_INFINITY else n, name) for n, name in zip(most, ("VmSize", "VmData"), strict=True)]
+
+
+def reserve_little() -> None:
+    """Before Arrow is imported: it reserves no gigabyte where `ulimit` counts what is reserved as what is used."""
+    if any(most is not None for most, _ in _limits()):
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
+def memory_of_duckdb() -> str:
+    """What a connection may take, as DuckDB reads it: half of what is free, or its own default where nobody knows."""
+    free = free_memory()
+    return "80%" if free is None else f"{max(LEAST_OF_DUCKDB, free // 2 // 2**20)}MiB"
 
 
 def _fields(path: Path) -> dict[str, int]:

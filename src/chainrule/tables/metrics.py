@@ -16,7 +16,7 @@ from chainrule.tables.target import Target
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 MOST_CONFUSED = 50  # classes with a row of their own in the confusion matrix
 OTHERS = "(others)"
-LEAST = 1e-15  # a probability below counts as this in the log loss
+LEAST = 1e-15  # a probability below counts as this
 
 
 class Scores(NamedTuple):
@@ -72,15 +72,15 @@ class ClassScores:
     def add(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
         """Count these rows; `truth`: (rows,), the places of their classes."""
         k, told = len(self.rows_of), probabilities.argmax(axis=1)
-        given = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-        total = np.clip(probabilities, LEAST, 1).sum(axis=1, dtype=np.float64)
-        self.loss += float(-np.log(np.clip(given, LEAST, 1) / total).sum())
+        clipped = np.clip(probabilities, LEAST, 1)
+        given = clipped[np.arange(len(truth)), truth].astype(np.float64)
+        self.loss += float(-np.log(given / clipped.sum(axis=1, dtype=np.float64)).sum())
         self.rows_of += np.bincount(truth, minlength=k)
         self.right += np.bincount(truth[told == truth], minlength=k)
         size = len(self.confusion)
         pairs = np.bincount(self.place[truth] * size + self.place[told], minlength=size**2)
         self.confusion += pairs.reshape(size, size)
-        self.curves.add(probabilities, truth)
+        self.curves.add(clipped, truth)
 
     def scores(self) -> Scores:
         """Of all rows that were added."""

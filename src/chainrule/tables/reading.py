@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError
 from chainrule.names import nearest, shortened
+from chainrule.tables.memory import memory_of_duckdb
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,6 +61,7 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
         raise UsageError("expected files, or --sql with a query: one of the two")
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
     connection = duckdb.connect(config=settings)
+    connection.execute(f"SET memory_limit = '{memory_of_duckdb()}'")
     connection.execute("SET TimeZone = 'UTC'")
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
     # that leave NaN out of their statistics, and so takes every test for NaN away.
