@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SOME_ROWS = 1000  # that tell how long a row is
+AS_TEXT = 4  # times a double: what a number takes as text, by itself and in its line
 
 
 def predict_to(model: TableModel, source: Source, out: str) -> int:
@@ -136,7 +137,8 @@ def _answers(model: TableModel, source: Source, names: list[str]) -> Iterator[pa
 
     raw = [(name, quoted(name)) for name in source.types]
     read = [(f"input {i}", value_sql(source, column)) for i, column in enumerate(model.encoding.read_as)]
-    for batch in batches(source, [*raw, *read], _rows_at_once(model, source, [*raw, *read])):
+    at_once = _rows_at_once(model, source, [*raw, *read], AS_TEXT * len(names))
+    for batch in batches(source, [*raw, *read], at_once):
         columns = batch.columns  # by place: the table may have any names
         inputs = pa.table(columns[len(raw) :], [column.name for column in model.encoding.read_as])
         answers = _answer_columns(model, model.encoding.encode(inputs))
@@ -151,8 +153,8 @@ def _answer_columns(model: TableModel, X: np.ndarray) -> list[pa.Array]:
     return numbers if model.target.task == "regression" else [pa.array(model.target.classes).take(told), *numbers]
 
 
-def _rows_at_once(model: TableModel, source: Source, columns: list[tuple[str, str]]) -> int:
-    """Rows of a batch whose values, as the first rows have them, and all that the network makes of them, fit."""
+def _rows_at_once(model: TableModel, source: Source, columns: list[tuple[str, str]], more: int = 0) -> int:
+    """Rows of a batch that fit: their values, as long as the first rows' are, what the network makes, and `more`."""
     some = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {SOME_ROWS})")
     table = fetch(some, columns)
-    return rows_at_once(table.nbytes / max(1, table.num_rows) / NUMBER + numbers_of_a_row(model))
+    return rows_at_once(table.nbytes / max(1, table.num_rows) / NUMBER + numbers_of_a_row(model) + more)
