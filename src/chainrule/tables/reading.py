@@ -33,6 +33,7 @@ ROWS_PER_BATCH = 50_000
 MOST_COLUMNS = 10_000
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 LONGEST_HEADER = 2**20  # characters
+LONGEST_LINE = 2**24  # bytes
 
 
 class Source(NamedTuple):
@@ -168,13 +169,37 @@ def _scan(files: Sequence[str]) -> str:
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         return (
             f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
-            "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216, buffer_size = 33554432)"
+            f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}{_buffer(files)})"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
         return f"read_parquet({listed})"
     if suffixes <= set(JSON_SUFFIXES):
         return f"read_json({listed}, format = {literal('auto' if '.json' in suffixes else 'newline_delimited')})"
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
+
+
+def _buffer(files: Sequence[str]) -> str:
+    """DuckDB reads in pieces of 16 lines of the greatest length: of 2, where no line is longer, for it holds several.
+
+    It may pass over a line that fills a piece, without a word.
+    """
+    if any(path.endswith(".gz") for path in files):
+        return ""
+    for path in files:
+        _check_lines(path)
+    return f", buffer_size = {2 * LONGEST_LINE}"
+
+
+def _check_lines(path: str) -> None:
+    """Each `LONGEST_LINE` bytes of the file have the end of a line in them, mostly near their own end."""
+    with open(path, "rb") as file:
+        for end in range(LONGEST_LINE, os.path.getsize(path) + 1, LONGEST_LINE):
+            for some in (2**16, LONGEST_LINE):
+                file.seek(end - some)
+                if {10, 13} & set(file.read(some)):
+                    break
+            else:
+                raise InputError(f"{path}: a line has more than {LONGEST_LINE:,} bytes, the most that can be read")
 
 
 def _suffix(path: str) -> str:
