@@ -43,7 +43,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import chainrule
 from chainrule.tables.fitting import fit_table, model_of
-from chainrule.tables.metrics import LOWER_IS_BETTER, score_classes, score_numbers
+from chainrule.tables.metrics import LOWER_IS_BETTER, ClassScores, NumberScores
 from chainrule.tables.predicting import evaluate
 from chainrule.tables.preparing import prepare
 from chainrule.tables.reading import open_table
@@ -198,12 +198,16 @@ def _preparation(scale: bool) -> ColumnTransformer:
 def _scores_of_classes(probabilities: np.ndarray, y: np.ndarray, truth: np.ndarray) -> Scores:
     classes, counts = np.unique(y, return_counts=True)
     target = Target((), "multiclass", tuple(map(str, classes)))
-    return score_classes(target, probabilities, np.searchsorted(classes, truth), counts / counts.sum()).network
+    scored = ClassScores(target, counts / counts.sum())
+    scored.add(probabilities, np.searchsorted(classes, truth))
+    return scored.scores().network
 
 
 def _scores_of_numbers(values: np.ndarray, y: np.ndarray, truth: np.ndarray) -> Scores:
     target = Target((), "regression", mean=(float(y.mean()),), std=(1.0,))
-    return score_numbers(target, values[:, None], truth[:, None].astype(float)).network
+    scored = NumberScores(target)
+    scored.add(values[:, None], truth[:, None].astype(float))
+    return scored.scores().network
 
 
 def _entry(data: Data, scores: dict[str, list[Scores]]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def evaluate(
     notes = [f"left out {without:,} rows without a target", ""] if without else []
     if trained_on(run, source):
         notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]
-    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, model.target.classes, "given")])
+    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "given")])
 
 
 import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after those above
@@ -156,6 +156,9 @@ import chainrule.cli_looking  # noqa: E402, F401  registers its commands, after 
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
+    from chainrule.tables.memory import reserve_little
+
+    reserve_little()
     with _ending_in_good_order(), filtered():
         try:
             app(prog_name="chainrule")

@@ -268,7 +268,7 @@ def _random_case(layers: list[int], activation: str, cost: str, seed: int) -> tu
     import numpy as np
 
     from chainrule.network import initialize
-    from chainrule.tables.memory import check_room
+    from chainrule.tables.recipe import check_room
 
     if seed < 0:
         raise UsageError(f"--seed: expected 0 or more, got {seed}")

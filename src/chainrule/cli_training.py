@@ -128,13 +128,13 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     from chainrule.tables.preparing import prepare
     from chainrule.tables.reading import open_table
     from chainrule.tables.recipe import preparing_of
-    from chainrule.tables.streamed import prepare_sample, would_not_fit
+    from chainrule.tables.streamed import prepare_sample, streams
 
     source = open_table(request.data, request.sql)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
         _check_rows(wanted, source, None)
-        if would_not_fit(source) if request.stream is None else request.stream:
+        if streams(request, source):
             prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
         else:
             prepared = prepare(source, **preparing)
@@ -147,14 +147,13 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
 def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
     from chainrule import console
     from chainrule.tables.runs import claimed
-    from chainrule.tables.streamed import would_not_fit
+    from chainrule.tables.streamed import streams
 
     source, test = _tables(wanted, request, recorded)
     with console.reading_line(source, shown.talks):
         _check_rows(wanted, source, test)
         if recorded is None:
-            streams = would_not_fit(source) if request.stream is None else request.stream
-            recorded = _recorded(request, source, test, streamed=streams)
+            recorded = _recorded(request, source, test, streamed=streams(request, source))
     if recorded.streamed and request.keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
     path = run_folder(wanted, request)

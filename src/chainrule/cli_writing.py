@@ -93,7 +93,7 @@ def train_and_write(
         finish_run(path, model, fit, metrics, plan, report_html(told))
     except InputError as error:
         raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
-    shown.say(["", console.fit_line(fit), "", *console.score_lines(scores, model.target.classes, which)])
+    shown.say(["", console.fit_line(fit), "", *console.score_lines(scores, which)])
     if shown.parameters:
         shown.say(["", *console.parameter_lines(model.network, model.params)])
     last = [str(path)] if shown.quiet else _next_lines(path)

@@ -134,19 +134,30 @@ def fit_line(fit: Fit) -> str:
     return f"{line}; kept epoch {fit.best_epoch:,}{why}"
 
 
-def score_lines(scores: Scores, classes: Sequence[str], which: str) -> list[str]:
-    """Metrics of the network beside the baseline, and the confusion matrix."""
+def score_lines(scores: Scores, which: str) -> list[str]:
+    """Metrics of the network beside the baseline, and the confusion matrix of the largest classes."""
     rows = [
         [name.replace("_", " "), _number(value), _number(scores.baseline[name])]
         for name, value in scores.network.items()
     ]
     lines = table_lines([f"{scores.rows:,} {which} rows", "network", scores.baseline_is], rows)
-    if scores.confusion is None:
+    if scores.auc_rows is not None:
+        lines.append(f"roc auc of the network: of a random sample, {counted(scores.auc_rows, 'row')}")
+    shown = scores.most_confused(MOST_CLASSES_SHOWN)
+    if shown.confusion is None or shown.confusion_classes is None:
         return lines
-    if len(classes) > MOST_CLASSES_SHOWN:
-        return [*lines, f"confusion matrix of {len(classes)} classes: in metrics.json"]
-    matrix = [[label, *map(str, row)] for label, row in zip(classes, scores.confusion, strict=True)]
-    return [*lines, "", *table_lines(["true \\ predicted", *classes], matrix)]
+    matrix = [[label, *map(str, row)] for label, row in zip(shown.confusion_classes, shown.confusion, strict=True)]
+    return [*lines, "", *table_lines(["true \\ predicted", *shown.confusion_classes], matrix), *left_out_lines(shown)]
+
+
+def left_out_lines(scores: Scores) -> list[str]:
+    """What the last row and column of the confusion matrix stand for, where they are several classes."""
+    if not scores.left_out or scores.confusion_classes is None:
+        return []
+    own, last = len(scores.confusion_classes) - 1, scores.confusion_classes[-1]
+    return [
+        f"of {own + scores.left_out:,} classes the {own} most frequent; {last}: the {scores.left_out:,} others together"
+    ]
 
 
 def count_lines(network: Network) -> list[str]:

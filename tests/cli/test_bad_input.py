@@ -350,3 +350,15 @@ def test_a_diverging_run_keeps_the_last_good_parameters_and_says_so(chainrule, t
     result = chainrule("train", table(GOOD), "-t", "x", "-o", "run", *QUICK, *flags)
     refused(result, "NaN or infinite in epoch", "smaller learning rate", "run")
     assert chainrule("predict", "run", "table.csv").code == 0
+
+
+@pytest.mark.parametrize("tail", ["", "5,0\n" * 200])
+@pytest.mark.parametrize("megabytes", [17, 34, 100])
+def test_a_line_too_long_to_read_is_refused_wherever_it_is(chainrule, table, megabytes, tail):
+    """DuckDB passes over some of them without a word."""
+    rows = "".join(f"{i},{i % 2}\n" for i in range(60))
+    path = table("x,y\n" + rows + "a" * (megabytes * 2**20) + ",1\n" + tail)
+    result = chainrule("train", path, "-t", "y", "--dry-run")
+    assert result.code == 1
+    assert "table.csv" in result.err
+    assert len(result.err) < 400

@@ -192,3 +192,16 @@ def test_importing_chainrule_imports_little():
     code = "import sys, numpy; before = len(sys.modules); import chainrule; print(len(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(done.stdout) < 20
+
+
+def test_scoring_imports_nothing_of_scikit_learn():
+    code = (
+        "import sys\n"
+        "from chainrule.tables import metrics, predicting, fitting, memory, writing\n"
+        "import numpy as np; from chainrule.tables.target import Target\n"
+        "scored = metrics.ClassScores(Target((), 'binary', ('a', 'b')), np.array([0.5, 0.5]))\n"
+        "scored.add(np.array([[0.3, 0.7], [0.6, 0.4]]), np.array([0, 1])); scored.scores()\n"
+        "print([name for name in sys.modules if name.startswith(('sklearn', 'scipy'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

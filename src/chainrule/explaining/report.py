@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.console import counted
+from chainrule.console import counted, left_out_lines
 from chainrule.explaining.page.charts import curve_svg, curve_words, scatter_svg
 from chainrule.explaining.page.drawing import MOST_DRAWN, drawn_nodes, network_svg
 from chainrule.explaining.page.markup import asset, document, filled, raw_table, shortened, table
@@ -75,15 +75,13 @@ def _summary(told: Reported) -> str:
             f"Training diverged in its first epoch, so nothing was learnt: {told.ended}. Try a smaller learning rate."
         )
     learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
-    baselines = told.scores.baseline
-    name = next((n for n, x in told.scores.network.items() if x is not None and baselines[n] is not None), None)
-    if name is None:
-        return f"{learnt}Its outputs are too large to be scored."
-    network, baseline = told.scores.network[name], baselines[name]
     rows = "held-out rows" if told.which == "test" else "rows, the very ones it was trained on"
-    what = name.replace("_", " ")
-    answered = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
-    return f"{learnt}On {told.scores.rows:,} {rows}: {what} {network:.3f}, where {answered}."
+    for name, network in told.scores.network.items():
+        baseline = told.scores.baseline[name]
+        if network is not None and baseline is not None:
+            beside = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
+            return f"{learnt}On {told.scores.rows:,} {rows}: {name.replace('_', ' ')} {network:.3f}, where {beside}."
+    return f"{learnt}On {told.scores.rows:,} {rows} its answers are too large to be scored."
 
 
 def _scores(told: Reported) -> str:
@@ -92,9 +90,10 @@ def _scores(told: Reported) -> str:
         better = "lower" if name in LOWER_IS_BETTER else "higher"
         cells = [_number(value), _number(told.scores.baseline[name]), better]
         rows.append((name.replace("_", " "), cells, ""))
-    return table(
-        f"Scores on {told.scores.rows:,} {told.which} rows", ["score", "network", told.scores.baseline_is, ""], rows
-    )
+    sample = told.scores.auc_rows
+    note = "" if sample is None else f"; the network's roc auc on a random sample, {counted(sample, 'row')}"
+    caption = f"Scores on {told.scores.rows:,} {told.which} rows{note}"
+    return table(caption, ["score", "network", told.scores.baseline_is, ""], rows)
 
 
 def _course(course: Course) -> str:
@@ -106,17 +105,16 @@ def _course(course: Course) -> str:
 
 def _confusion(told: Reported) -> str:
     """True classes down, predicted ones across, shaded by their share of the row."""
-    classes, matrix = told.model.target.classes, told.scores.confusion or []
-    if len(classes) > MOST_CLASSES:
-        return f"<p>{len(classes)} classes: their confusion matrix is in metrics.json.</p>"
-    rows = ""
+    scores, rows = told.scores.most_confused(MOST_CLASSES), ""
+    classes, matrix = scores.confusion_classes or [], scores.confusion or []
     for label, counts in zip(classes, matrix, strict=True):
         shares = np.array(counts) / max(1, sum(counts))
         cells = "".join(f'<td style="--share:{share:.2f}">{n:,}</td>' for n, share in zip(counts, shares, strict=True))
         rows += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
     top = "".join(f'<th scope="col">{escape(label)}</th>' for label in classes)
     top = f'<th scope="col">true \\ predicted</th>{top}'
-    return raw_table(f"Confusion matrix: {told.which} rows", top, rows, ' class="confusion"')
+    caption = "; ".join([f"Confusion matrix: {told.which} rows", *left_out_lines(scores)])
+    return raw_table(caption, top, rows, ' class="confusion"')
 
 
 def _against_truth(told: Reported) -> str:

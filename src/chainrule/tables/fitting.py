@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,12 @@ from chainrule.network import Network, Params, forward
 from chainrule.outcome import Fit, Progress
 from chainrule.resuming import Resumable
 from chainrule.tables.encoding import Encoding
-from chainrule.tables.metrics import Scores, score_classes, score_numbers
+from chainrule.tables.memory import rows_at_once
+from chainrule.tables.metrics import ClassScores, NumberScores, Scores, scorer
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.target import Target, class_places, decode, truth_of
 from chainrule.training import train
-
-ROWS_AT_ONCE = 50_000
 
 
 class TableModel(NamedTuple):
@@ -96,19 +95,34 @@ def model_of(prepared: Prepared, recipe: Recipe, fit: Fit, about: dict[str, Any]
 
 def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
     """The network's outputs: (rows, n_outputs), a bounded number of rows at a time."""
-    pieces = [X[i : i + ROWS_AT_ONCE] for i in range(0, len(X), ROWS_AT_ONCE)]
-    last = [forward(model.network, model.params, piece).a[-1] for piece in pieces]
+    last = [forward(model.network, model.params, X[rows]).a[-1] for rows in _pieces(model, len(X))]
     return np.concatenate(last) if last else np.empty((0, model.target.n_outputs), X.dtype)
+
+
+def numbers_of_a_row(model: TableModel) -> int:
+    """How many numbers the network makes of a row: its inputs, weighted sums and activations."""
+    return 2 * sum(model.network.layers)
+
+
+def _pieces(model: TableModel, rows: int) -> Iterator[slice]:
+    size = rows_at_once(numbers_of_a_row(model))
+    return (slice(i, i + size) for i in range(0, rows, size))
 
 
 def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
     """Scores on rows with known targets; `table` has their target columns."""
-    return score_outputs(model, outputs(model, X), truth_of(model.target, table))
+    scored, truth = scorer_of(model), truth_of(model.target, table)
+    for rows in _pieces(model, len(X)):
+        add_rows(scored, model, X[rows], truth[rows])
+    return scored.scores()
 
 
-def score_outputs(model: TableModel, told: np.ndarray, truth: np.ndarray) -> Scores:
-    """Scores of the network's outputs: (rows, n_outputs), against `truth_of` the same rows."""
-    _, answers = decode(model.target, told)
-    if model.target.task == "regression":
-        return score_numbers(model.target, answers, truth)
-    return score_classes(model.target, answers, truth, np.array(model.frequencies))
+def scorer_of(model: TableModel) -> ClassScores | NumberScores:
+    """What adds up how good the model's answers are."""
+    return scorer(model.target, np.array(model.frequencies))
+
+
+def add_rows(scored: ClassScores | NumberScores, model: TableModel, X: np.ndarray, truth: np.ndarray) -> None:
+    """Score the model's answers for these rows against their `truth_of`."""
+    _, answers = decode(model.target, outputs(model, X))
+    scored.add(answers, truth)

@@ -1,90 +1,169 @@
-"""How good predictions are, beside a baseline that looks at no input. The numbers are scikit-learn's."""
+"""How good predictions are, beside a baseline that looks at no input: added up batch by batch, in bounded memory.
+
+The numbers are scikit-learn's, which the tests hold them to; predicting does not import it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.tables.curves import Curves
 from chainrule.tables.target import Target
+
+LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
+MOST_CONFUSED = 50  # classes with a row of their own in the confusion matrix
+OTHERS = "(others)"
+LEAST = 1e-15  # a probability below counts as this
 
 
 class Scores(NamedTuple):
     """Metrics by name, of the network and of the baseline; for classes the confusion matrix, rows are true.
 
     None for what cannot be told: of outputs that overflow, or of one class alone.
+
+    confusion_classes   the labels of its rows and columns; of many classes the last may stand for the others
+    left_out            so many classes are the others
+    auc_rows            so many rows, drawn at random, the network's ROC AUC is of; None where it is of all
     """
 
     rows: int
     network: dict[str, float | None]
     baseline: dict[str, float | None]
     baseline_is: str
-    confusion: list[list[int]] | None
+    confusion: list[list[int]] | None = None
+    confusion_classes: list[str] | None = None
+    left_out: int = 0
+    auc_rows: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return self._asdict()
 
-
-LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
-
-
-def score_classes(target: Target, probabilities: np.ndarray, truth: np.ndarray, frequencies: np.ndarray) -> Scores:
-    """Scores of (rows, classes) probabilities; the baseline always gives the training frequencies of the classes."""
-    from sklearn.metrics import confusion_matrix
-
-    always = int(frequencies.argmax())
-    return Scores(
-        rows=len(truth),
-        network=_of_classes(probabilities, truth),
-        baseline=_of_classes(np.broadcast_to(frequencies, probabilities.shape), truth),
-        baseline_is=f"always {target.classes[always]}",
-        confusion=confusion_matrix(truth, probabilities.argmax(axis=1), labels=range(len(target.classes))).tolist(),
-    )
+    def most_confused(self, most: int) -> Scores:
+        """The same with a smaller confusion matrix: the classes with the most rows, and the others together."""
+        if self.confusion is None or self.confusion_classes is None or len(self.confusion_classes) <= most + 1:
+            return self
+        counts, named = np.array(self.confusion), len(self.confusion_classes) - bool(self.left_out)
+        kept = np.sort(np.argsort(-counts[:named].sum(axis=1), kind="stable")[:most])
+        place = np.full(len(counts), len(kept))
+        place[kept] = np.arange(len(kept))
+        folded = np.zeros((len(kept) + 1,) * 2, counts.dtype)
+        np.add.at(folded, (place[:, None], place[None, :]), counts)
+        labels = [self.confusion_classes[k] for k in kept] + [OTHERS]
+        left_out = self.left_out + named - len(kept)
+        return self._replace(confusion=folded.tolist(), confusion_classes=labels, left_out=left_out)
 
 
-def score_numbers(target: Target, values: np.ndarray, truth: np.ndarray) -> Scores:
-    """Scores of (rows, targets) numbers in the target's own units; the baseline always gives the training mean."""
-    mean = np.broadcast_to(np.array(target.mean), truth.shape)
-    return Scores(len(truth), _of_numbers(values, truth), _of_numbers(mean, truth), "always the mean", None)
+class ClassScores:
+    """Adds up what (rows, classes) probabilities are worth; the baseline gives the training frequencies."""
 
+    def __init__(self, target: Target, frequencies: np.ndarray):
+        self.target, self.frequencies = target, frequencies
+        k = len(target.classes)
+        self.loss = 0.0
+        self.rows_of, self.right = np.zeros(k, int), np.zeros(k, int)  # of each true class
+        named = k if k <= MOST_CONFUSED + 1 else MOST_CONFUSED
+        self.shown = np.sort(np.argsort(-frequencies, kind="stable")[:named])
+        self.place = np.full(k, len(self.shown))
+        self.place[self.shown] = np.arange(len(self.shown))
+        self.confusion = np.zeros((len(self.shown) + (len(self.shown) < k),) * 2, int)
+        self.curves = Curves(k)
 
-def _of_classes(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
-    from sklearn.metrics import accuracy_score, log_loss, recall_score
+    def add(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
+        """Count these rows; `truth`: (rows,), the places of their classes."""
+        k, told = len(self.rows_of), probabilities.argmax(axis=1)
+        clipped = np.clip(probabilities, LEAST, 1)
+        given = clipped[np.arange(len(truth)), truth].astype(np.float64)
+        self.loss += float(-np.log(given / clipped.sum(axis=1, dtype=np.float64)).sum())
+        self.rows_of += np.bincount(truth, minlength=k)
+        self.right += np.bincount(truth[told == truth], minlength=k)
+        size = len(self.confusion)
+        pairs = np.bincount(self.place[truth] * size + self.place[told], minlength=size**2)
+        self.confusion += pairs.reshape(size, size)
+        self.curves.add(clipped, truth)
 
-    told = probabilities.argmax(axis=1)
-    classes = range(probabilities.shape[1])
-    present = np.unique(truth)
-    safe = np.clip(np.nan_to_num(probabilities.astype(np.float64)), 1e-15, 1)
-    return {
-        "accuracy": float(accuracy_score(truth, told)),
-        "balanced_accuracy": float(
-            recall_score(truth, told, labels=present, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
-        ),
-        "roc_auc": _auc(safe, truth, len(present)),
-        "log_loss": float(log_loss(truth, safe / safe.sum(axis=1, keepdims=True), labels=list(classes))),
-    }
+    def scores(self) -> Scores:
+        """Of all rows that were added."""
+        always, n, left_out = int(self.frequencies.argmax()), int(self.rows_of.sum()), self.left_out
+        return Scores(
+            n,
+            self._metrics(self.right, self.loss / n, self.curves.area()),
+            self._baseline(always, n),
+            f"always {self.target.classes[always]}",
+            self.confusion.tolist(),
+            [self.target.classes[k] for k in self.shown] + [OTHERS] * bool(left_out),
+            left_out,
+            self.curves.sampled,
+        )
 
+    @property
+    def left_out(self) -> int:
+        return len(self.rows_of) - len(self.shown)
 
-def _auc(probabilities: np.ndarray, truth: np.ndarray, present: int) -> float | None:
-    """Area under the ROC curve, for several classes the mean over one against the rest; None if one is absent."""
-    from sklearn.metrics import roc_auc_score
+    def _baseline(self, always: int, n: int) -> dict[str, float | None]:
+        right = np.where(np.arange(len(self.rows_of)) == always, self.rows_of, 0)
+        shares = np.clip(self.frequencies, LEAST, 1)
+        loss = float(self.rows_of @ -np.log(shares / shares.sum())) / n
+        return self._metrics(right, loss, 0.5 if self.rows_of.all() else None)
 
-    if present < probabilities.shape[1]:
-        return None
-    columns: Sequence[int] = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    return float(np.mean([roc_auc_score(truth == k, probabilities[:, k]) for k in columns]))
-
-
-def _of_numbers(values: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-    if not np.isfinite(values).all():
-        return dict.fromkeys(("r2", "rmse", "mae"))
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = {
-            "r2": float(r2_score(truth, values)) if len(truth) > 1 else None,
-            "rmse": float(root_mean_squared_error(truth, values)),
-            "mae": float(mean_absolute_error(truth, values)),
+    def _metrics(self, right: np.ndarray, loss: float, auc: float | None) -> dict[str, float | None]:
+        there = self.rows_of > 0
+        return {
+            "accuracy": float(right.sum() / self.rows_of.sum()),
+            "balanced_accuracy": float(np.mean(right[there] / self.rows_of[there])),
+            "roc_auc": auc,
+            "log_loss": _finite(loss),
         }
-    return {name: x if x is not None and np.isfinite(x) else None for name, x in found.items()}
+
+
+class NumberScores:
+    """Adds up what (rows, targets) numbers are worth, in the targets' own units; the baseline gives the training mean.
+
+    Squares are of differences from the mean, whose sums over batches are merged as in Chan, Golub and LeVeque (1983).
+    """
+
+    def __init__(self, target: Target):
+        self.target, self.n = target, 0
+        zeros = np.zeros(len(target.names))
+        self.first, self.mean, self.squares = zeros, zeros, zeros  # of the truth: a row of it, the mean less that row
+        self.off = {"network": (zeros, zeros), "baseline": (zeros, zeros)}  # sums of squares and of distances
+
+    def add(self, values: np.ndarray, truth: np.ndarray) -> None:
+        """Count these rows."""
+        if not len(truth):
+            return
+        self.first = self.first if self.n else truth[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for name, told in (("network", values), ("baseline", np.array(self.target.mean))):
+                squares, distances = self.off[name]
+                self.off[name] = squares + ((told - truth) ** 2).sum(axis=0), distances + abs(told - truth).sum(axis=0)
+            here, n, mean = truth - self.first, len(truth), (truth - self.first).mean(axis=0)
+            apart = (mean - self.mean) ** 2 * (self.n * n / (self.n + n))
+            self.squares = self.squares + ((here - mean) ** 2).sum(axis=0) + apart
+            self.mean = self.mean + (mean - self.mean) * (n / (self.n + n))
+        self.n += n
+
+    def scores(self) -> Scores:
+        """Of all rows that were added."""
+        return Scores(self.n, self._metrics("network"), self._metrics("baseline"), "always the mean")
+
+    def _metrics(self, name: str) -> dict[str, float | None]:
+        squares, distances = self.off[name]
+        varies = self.squares > 0
+        unexplained = np.where(varies, squares / np.where(varies, self.squares, 1), squares > 0)
+        return {
+            "r2": _finite(1 - unexplained.mean()) if self.n > 1 else None,
+            "rmse": _finite(np.sqrt(squares / self.n).mean()),
+            "mae": _finite((distances / self.n).mean()),
+        }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if isfinite(value) else None
+
+
+def scorer(target: Target, frequencies: np.ndarray) -> ClassScores | NumberScores:
+    """What adds up the answers for a target; `frequencies` of the classes among the training rows, if it has any."""
+    return NumberScores(target) if target.task == "regression" else ClassScores(target, frequencies)

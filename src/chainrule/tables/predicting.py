@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainrule.errors import InputError, UsageError
 from chainrule.names import nearest
-from chainrule.storage.files import written_aside
-from chainrule.tables.fitting import TableModel, outputs, score_outputs
+from chainrule.tables.fitting import TableModel, add_rows, numbers_of_a_row, outputs, scorer_of
 from chainrule.tables.kinds import check_values, value_sql
+from chainrule.tables.memory import NUMBER, rows_at_once
 from chainrule.tables.metrics import Scores
 from chainrule.tables.reading import Source, batches, fetch, quoted
 from chainrule.tables.target import decode, encode_target, truth_of
+from chainrule.tables.writing import FORMATS, writer
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
+SOME_ROWS = 1000  # that tell how long a row is
+AS_TEXT = 4  # times a double: what a number takes as text, by itself and in its line
 
 
 def predict_to(model: TableModel, source: Source, out: str) -> int:
@@ -50,7 +46,7 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
     if taken:
         raise InputError(f"{source.name}: already has a column {taken[0]!r}; rename or drop it first")
     rows = 0
-    with _writer(out) as write:
+    with writer(out) as write:
         for answered in _answers(model, source, names):
             write(answered)
             rows += answered.num_rows
@@ -62,21 +58,19 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
 def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
     """Scores on the rows that have a target, and the number of rows that have none.
 
-    A table of any size: of each row only the outputs and the target are kept.
+    A table of any size: what is kept of its rows is bounded.
     """
     import pyarrow as pa
 
     check_source(model, source, with_target=True)
-    told, truth, n = [], [], 0
-    for batch in batches(source, _read(model, source)):
-        n += batch.num_rows
+    scored, n, without, read = scorer_of(model), 0, 0, _read(model, source)
+    for batch in batches(source, read, _rows_at_once(model, source, read)):
         table = _having_targets(model, pa.Table.from_batches([batch]))
-        truth.append(truth_of(model.target, table, before=sum(map(len, truth))))
-        told.append(outputs(model, model.encoding.encode(table)))
-    answered = np.concatenate(told) if told else np.empty((0, model.target.n_outputs))
-    if not len(answered):
+        add_rows(scored, model, model.encoding.encode(table), truth_of(model.target, table, before=n))
+        n, without = n + table.num_rows, without + batch.num_rows - table.num_rows
+    if not n:
         raise _no_targets(model, source)
-    return score_outputs(model, answered, np.concatenate(truth)), n - len(answered)
+    return scored.scores(), without
 
 
 def rows_with_targets(model: TableModel, source: Source) -> tuple[np.ndarray, pa.Table, int]:
@@ -143,82 +137,24 @@ def _answers(model: TableModel, source: Source, names: list[str]) -> Iterator[pa
 
     raw = [(name, quoted(name)) for name in source.types]
     read = [(f"input {i}", value_sql(source, column)) for i, column in enumerate(model.encoding.read_as)]
-    for batch in batches(source, [*raw, *read]):
-        whole = pa.Table.from_batches([batch])  # columns by place: the table may have any names
-        inputs = whole.select(range(len(raw), len(raw) + len(read)))
-        inputs = inputs.rename_columns([column.name for column in model.encoding.read_as])
-        table = whole.select(range(len(raw)))
-        for name, column in zip(names, _answer_columns(model, model.encoding.encode(inputs)), strict=True):
-            table = table.append_column(name, pa.array(column))
-        yield table
+    at_once = _rows_at_once(model, source, [*raw, *read], AS_TEXT * len(names))
+    for batch in batches(source, [*raw, *read], at_once):
+        columns = batch.columns  # by place: the table may have any names
+        inputs = pa.table(columns[len(raw) :], [column.name for column in model.encoding.read_as])
+        answers = _answer_columns(model, model.encoding.encode(inputs))
+        yield pa.table([*columns[: len(raw)], *answers], [*source.types, *names])
 
 
-def _answer_columns(model: TableModel, X: np.ndarray) -> list[Any]:
+def _answer_columns(model: TableModel, X: np.ndarray) -> list[pa.Array]:
+    import pyarrow as pa
+
     told, answers = decode(model.target, outputs(model, X))
-    if model.target.task == "regression":
-        return list(answers.T)
-    return [np.array(model.target.classes, dtype=object)[told], *answers.T]
+    numbers = [pa.array(column) for column in np.ascontiguousarray(answers.T)]
+    return numbers if model.target.task == "regression" else [pa.array(model.target.classes).take(told), *numbers]
 
 
-@contextmanager
-def _writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that writes Arrow tables, one after the other, in the format of the name."""
-    if out == "-":
-        sys.stdout.flush()
-        yield _delimited(sys.stdout.buffer, ",")
-        sys.stdout.flush()
-        return
-    with written_aside(out) as aside, open(aside, "wb") as file:
-        suffix = Path(out).suffix.lower()
-        if suffix == ".parquet":
-            with _parquet(file) as write:
-                yield write
-        elif suffix == ".jsonl":
-            yield partial(_write_json_lines, file)
-        else:
-            yield _delimited(file, "\t" if suffix == ".tsv" else ",")
-
-
-def _delimited(file: IO[bytes], delimiter: str) -> Callable[[pa.Table], None]:
-    """CSV with quotes only where they are needed; a missing value is left empty."""
-    header_due = True
-
-    def write(table: pa.Table) -> None:
-        nonlocal header_due
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        if header_due:
-            writer.writerow(table.column_names)
-            header_due = False
-        writer.writerows(zip(*map(_texts, table.columns), strict=True))
-        file.write(text.getvalue().encode())
-
-    return write
-
-
-def _texts(column: pa.ChunkedArray) -> Iterable[Any]:
-    """Values as csv writes them; float32 in as few digits as tell it apart."""
-    return column.to_numpy().astype(str) if str(column.type) == "float" else column.to_pylist()
-
-
-@contextmanager
-def _parquet(file: IO[bytes]) -> Iterator[Callable[[pa.Table], None]]:
-    from pyarrow.parquet import ParquetWriter
-
-    writers: list[ParquetWriter] = []  # one, made when the first table tells the schema
-
-    def write(table: pa.Table) -> None:
-        if not writers:
-            writers.append(ParquetWriter(file, table.schema))
-        writers[0].write_table(table)
-
-    try:
-        yield write
-    finally:
-        for writer in writers:
-            writer.close()
-
-
-def _write_json_lines(file: IO[bytes], table: pa.Table) -> None:
-    for row in table.to_pylist():
-        file.write((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode())
+def _rows_at_once(model: TableModel, source: Source, columns: list[tuple[str, str]], more: int = 0) -> int:
+    """Rows of a batch that fit: their values, as long as the first rows' are, what the network makes, and `more`."""
+    some = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {SOME_ROWS})")
+    table = fetch(some, columns)
+    return rows_at_once(table.nbytes / max(1, table.num_rows) / NUMBER + numbers_of_a_row(model) + more)

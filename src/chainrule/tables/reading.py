@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError
 from chainrule.names import is_utf8, nearest, shortened
+from chainrule.tables.memory import memory_of_duckdb
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,6 +37,7 @@ MOST_COLUMNS = 10_000
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 LONGEST_HEADER = 2**20  # characters
 LONGEST_OBJECT = 2**24  # characters of JSON, as DuckDB has it
+LONGEST_LINE = 2**24  # bytes
 
 
 class Source(NamedTuple):
@@ -89,6 +91,7 @@ def _connection(files: Sequence[str] | None = None, folder: str | None = None) -
         "temp_directory": str(user_cache_path("chainrule") / f"duckdb-{os.getpid()}"),  # others may not look into it
     }
     connection = duckdb.connect(config=settings)
+    connection.execute(f"SET memory_limit = '{memory_of_duckdb()}'")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar_print = false; SET enable_progress_bar = true")  # for `share_read`
     # in_clause makes a join of every list of words, slow when wide; statistics_propagation believes Parquet files
@@ -163,10 +166,11 @@ def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
     return table
 
 
-def batches(source: Source, columns: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
-    """The same in pieces of `ROWS_PER_BATCH` rows, for tables of any size."""
+def batches(source: Source, columns: Sequence[tuple[str, str]], rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same in pieces of so many rows, at most `ROWS_PER_BATCH`, for tables of any size."""
     with _explaining(source):
-        yield from source.connection.sql(select(source, columns)).to_arrow_reader(ROWS_PER_BATCH)
+        at_once = min(rows or ROWS_PER_BATCH, ROWS_PER_BATCH)
+        yield from source.connection.sql(select(source, columns)).to_arrow_reader(at_once)
 
 
 def select(source: Source, columns: Sequence[tuple[str, str]]) -> str:
@@ -236,7 +240,7 @@ def _scan(files: Sequence[str]) -> str:
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         return (
             f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
-            "header = true, auto_detect = false, strict_mode = true, max_line_size = 16777216)"
+            f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}{_buffer(files)})"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
         _check_count(_columns_of_parquet(files[0]), files[0])
@@ -247,6 +251,30 @@ def _scan(files: Sequence[str]) -> str:
         format_ = "auto" if ".json" in suffixes else "newline_delimited"
         return f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1)"
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
+
+
+def _buffer(files: Sequence[str]) -> str:
+    """DuckDB reads in pieces of 16 lines of the greatest length: of 2, where no line is longer, for it holds several.
+
+    It may pass over a line that fills a piece, without a word.
+    """
+    if any(path.endswith(".gz") for path in files):
+        return ""
+    for path in files:
+        _check_lines(path)
+    return f", buffer_size = {2 * LONGEST_LINE}"
+
+
+def _check_lines(path: str) -> None:
+    """Each `LONGEST_LINE` bytes of the file have the end of a line in them, mostly near their own end."""
+    with open(path, "rb") as file:
+        for end in range(LONGEST_LINE, os.path.getsize(path) + 1, LONGEST_LINE):
+            for some in (2**16, LONGEST_LINE):
+                file.seek(end - some)
+                if {10, 13} & set(file.read(some)):
+                    break
+            else:
+                raise InputError(f"{path}: a line has more than {LONGEST_LINE:,} bytes, the most that can be read")
 
 
 def _suffix(path: str) -> str:

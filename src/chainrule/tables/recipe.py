@@ -25,7 +25,7 @@ from chainrule.rules import (
     step_decay,
 )
 from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
-from chainrule.tables.memory import check_room
+from chainrule.tables.memory import NUMBER, free_memory
 from chainrule.tables.preparing import Prepared
 from chainrule.tables.request import Preparing, Request
 from chainrule.tables.target import Task
@@ -38,6 +38,7 @@ OUTPUTS: dict[Task, tuple[str, str]] = {
 # costs of numbers within bounds: they take the output's activation with them, and targets in their own units
 BOUNDED_COSTS = {"poisson": (0.0, inf), "binary_cross_entropy": (0.0, 1.0)}
 COSTS_OF_NUMBERS = ("poisson", "pinball")  # costs that make no sense for classes
+COPIES = 6  # of its parameters, as doubles, while a network is trained: drawn, moved, averaged, the best ...
 OWN_RULES: dict[str, dict[str, Any]] = {
     "gradient_descent": {},
     "momentum": {"momentum": 0.9},
@@ -137,6 +138,22 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: R
     ours = request.l2 is None and request.rule in (None, "adam") and request.reduction == "mean"  # a sum would dwarf it
     l2 = preset.l2(n_train) if ours else request.l2 or 0.0
     return Network([n_inputs, *hidden, n_outputs], activations, cost, request.reduction, l2)
+
+
+def check_room(network: Network) -> None:
+    """Refuse a network whose parameters would take more memory than is free, before any of them is drawn.
+
+    Raises
+    ------
+    InputError
+        With how much is needed and how much there is.
+    """
+    needed, free = NUMBER * COPIES * network.n_parameters, free_memory()
+    if free is not None and needed > free:
+        raise InputError(
+            f"a network of {network.n_parameters:,} parameters takes about {needed / 2**30:,.1f} GB of memory, and "
+            f"{free / 2**30:,.1f} GB are free; use fewer nodes"
+        )
 
 
 def _initial(network: Network, wanted: str | dict[str, Any] | None) -> Any:

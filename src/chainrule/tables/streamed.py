@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule import preset
 from chainrule.batches import Table
 from chainrule.errors import InputError, UsageError
 from chainrule.outcome import Fit, Progress
@@ -19,12 +20,13 @@ from chainrule.resuming import Resumable
 from chainrule.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.streaming import train_shards
-from chainrule.tables.encoding import Encoding, NumberColumn, TimeColumn
-from chainrule.tables.kinds import Column, value_sql
-from chainrule.tables.memory import free_memory
+from chainrule.tables.encoding import MOST_VALUES, Encoding, NumberColumn, TimeColumn
+from chainrule.tables.kinds import Column, kinds_of, value_sql
+from chainrule.tables.memory import free_memory, rows_at_once
 from chainrule.tables.preparing import Prepared, prepare
-from chainrule.tables.reading import Source, batches, count_rows, first_row, open_table, quoted
+from chainrule.tables.reading import Source, batches, count_rows, fetch, first_row, open_table, quoted
 from chainrule.tables.recipe import Recipe
+from chainrule.tables.request import Request
 from chainrule.tables.target import Target, encode_target
 
 SAMPLE = 200_000  # rows, about, of all parts together
@@ -32,8 +34,10 @@ NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column ha
 QUERY = "query.parquet"  # the rows of a query, in the folder of a run
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PURPOSES = ("test", "validation", "sample")
-SHARE_OF_MEMORY = 0.5  # that a table may take, read and encoded, before it is streamed
-COPIES = 4  # of a row's numbers, as doubles, while a table is prepared in memory
+SHARE_OF_MEMORY = 0.7  # that a table may take, read and encoded, before it is streamed
+READ_COPIES, COPIES = 2, 3  # of a row as it is read and as it is encoded, while a table is prepared in memory
+FIRST_ROWS = 1000  # that tell how wide a row is
+INPUTS_OF_A_DATE = 7
 MEMORY_OF_DUCKDB = "400MB"
 
 
@@ -54,10 +58,49 @@ class Streamed(NamedTuple):
     n_rows: int
 
 
-def would_not_fit(source: Source) -> bool:
+def streams(request: Request, source: Source) -> bool:
+    """Whether the rows stay on disk: as it is asked for, or where they would not fit."""
+    if request.stream is not None:
+        return request.stream
+    ranked = request.quantiles and request.normalize
+    return would_not_fit(source, request.target, quantiles=ranked, dtype=request.dtype)
+
+
+def would_not_fit(
+    source: Source, targets: Sequence[str] = (), *, quantiles: bool = True, dtype: str = "float32"
+) -> bool:
     """Whether the table, prepared in memory, would take more than its share of what is free."""
-    free = free_memory()
-    return free is not None and count_rows(source) * len(source.types) * 8 * COPIES > SHARE_OF_MEMORY * free
+    free = free_memory(jax_to_come=True)
+    return free is not None and _bytes_in_memory(source, targets, quantiles, dtype) > SHARE_OF_MEMORY * free
+
+
+def _bytes_in_memory(source: Source, targets: Sequence[str], quantiles: bool, dtype: str) -> float:
+    """About what the table takes when it is read, encoded, split and trained on; widths are those of its first rows."""
+    n, columns = count_rows(source), [(name, quoted(name)) for name in source.types]
+    first = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {FIRST_ROWS})")
+    table = fetch(first, columns)
+    read = n * table.nbytes / max(1, table.num_rows)
+    n_inputs = _inputs_of(first, [name for name in source.types if name not in targets], n, quantiles)
+    return READ_COPIES * read + COPIES * n * (n_inputs + _outputs_of(source, targets)) * np.dtype(dtype).itemsize
+
+
+def _inputs_of(first: Source, names: Sequence[str], n: int, quantiles: bool) -> int:
+    """About how many inputs the columns become."""
+    kinds = kinds_of(first, names)
+    numbers = sum(column.kind == "number" for column in kinds)
+    texts = [f"count(DISTINCT {quoted(column.name)})" for column in kinds if column.kind == "text"]
+    values = first_row(first, f"SELECT {', '.join(texts)} FROM {first.sql}") if texts else ()
+    of_number = 1 + (preset.pieces(n, numbers) if quantiles and numbers else 0)
+    rest = len(kinds) - numbers - len(texts)
+    return numbers * of_number + sum(min(MOST_VALUES, found) for found in values) + rest * INPUTS_OF_A_DATE
+
+
+def _outputs_of(source: Source, targets: Sequence[str]) -> int:
+    """About how many there are: of classes as many as the target has values, if it is not a number."""
+    known = [name for name in targets if name in source.types]
+    if len(known) != 1 or kinds_of(source, known)[0].kind == "number":
+        return max(1, len(known))
+    return int(first_row(source, f"SELECT approx_count_distinct({quoted(known[0])}) FROM {source.sql}")[0])
 
 
 def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **preparing: Any) -> Sample:
@@ -202,7 +245,8 @@ def encoded(
 
     wanted = [*encoding.read_as, *target.columns]
     columns = [(c.name, value_sql(numbered, c)) for c in wanted] + [(PART, quoted(PART))]
-    for batch in batches(numbered, columns):
+    at_once = rows_at_once(2 * (len(columns) + len(encoding.inputs) + target.n_outputs))  # as read and as written
+    for batch in batches(numbered, columns, at_once):
         table = pa.Table.from_batches([batch])
         for name in target.names:
             table = table.filter(table.column(name).is_valid())

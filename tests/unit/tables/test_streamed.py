@@ -113,6 +113,22 @@ def test_when_a_table_is_streamed_by_itself(path, monkeypatch):
     assert would_not_fit(open_table([path]))
 
 
+def test_what_a_table_takes_in_memory_is_told_by_its_first_rows(tmp_path):
+    """Text is as long as it is, numbers with quantiles become many inputs, every class an output."""
+    n, rng = 50_000, np.random.default_rng(0)
+    words = np.array([f"{'long' * 25} {i}" for i in range(40)])
+    columns = {"y": np.array([f"c{i}" for i in range(500)])[rng.integers(0, 500, n)]}
+    told = {}
+    for name, more in (("numbers", rng.normal(size=n)), ("words", words[rng.integers(0, 40, n)])):
+        pq.write_table(pa.table(columns | {"x": more}), tmp_path / "t.parquet")
+        source = open_table([str(tmp_path / "t.parquet")])
+        told[name] = [room._bytes_in_memory(source, targets, True, "float32") for targets in (["y"], ["x"])]
+    classes = 3 * n * 4 * 500
+    assert told["numbers"][0] == pytest.approx(classes + 3 * n * 4 * 33, rel=0.15)
+    assert told["words"][0] == pytest.approx(classes + 3 * n * 4 * 40 + 2 * n * 105, rel=0.15)
+    assert told["numbers"][1] < classes / 2
+
+
 def test_rows_without_a_target_do_not_count(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     a, y = rng.normal(size=2000), rng.integers(0, 2, 2000).astype(float)
