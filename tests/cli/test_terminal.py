@@ -36,6 +36,18 @@ def test_of_labels_and_names(chainrule, rows):
         assert "\ufffd" in told.out
 
 
+def test_of_values_that_are_printed_on_a_terminal_and_of_no_others(chainrule, rows, monkeypatch):
+    from chainrule.command_line import Filtered
+
+    assert chainrule("train", rows, "-t", "y", "--epochs", "2", "--hidden", "3", "-o", "run").code == 0
+    piped = chainrule("predict", "run", rows)
+    assert "\x9b" in piped.out  # data are data
+    monkeypatch.setattr(Filtered, "isatty", lambda _: True, raising=False)
+    shown = chainrule("predict", "run", rows)
+    assert harmless(shown.out)
+    assert shown.out.count("\ufffd") > 100
+
+
 @pytest.mark.parametrize(
     "words",
     [

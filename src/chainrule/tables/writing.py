@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from chainrule.artifacts import written_aside
+from chainrule.names import PRINTABLE
+from chainrule.storage.files import written_aside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +27,7 @@ def writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes tables of the same columns in the format of the name; "-" is standard output, as CSV."""
     if out == "-":
         sys.stdout.flush()
-        yield _delimited(sys.stdout.buffer, ",")
+        yield _delimited(_Terminal() if sys.stdout.isatty() else sys.stdout.buffer, ",")
         sys.stdout.flush()
         return
     with written_aside(out) as aside, open(aside, "wb") as file:
@@ -40,7 +41,14 @@ def writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
             yield _delimited(file, "\t" if suffix == ".tsv" else ",")
 
 
-def _delimited(file: IO[bytes], delimiter: str) -> Callable[[pa.Table], None]:
+class _Terminal:
+    """Standard output where it is a terminal, which no value of a table is to steer; a pipe gets values as they are."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        sys.stdout.write(str(data, "utf-8").translate(PRINTABLE))
+
+
+def _delimited(file: IO[bytes] | _Terminal, delimiter: str) -> Callable[[pa.Table], None]:
     """CSV with quotes only where they are needed; a missing value is left empty."""
     header_due = True
 

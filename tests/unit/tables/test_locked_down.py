@@ -107,7 +107,7 @@ def test_run_folders_that_are_named_at_the_same_time_are_different(here):
 
 
 def test_a_name_that_is_not_utf_8_is_refused(here):
-    with pytest.raises(InputError, match="expected a name in UTF-8"):
+    with pytest.raises(InputError, match="expected a path in UTF-8"):
         new_run_folder("run-\udcff", "t")
 
 
