@@ -42,10 +42,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import chainrule
-from chainrule.tables.fitting import fit_table, model_of
+from chainrule.tables.fit import fit_table, model_of
 from chainrule.tables.metrics import LOWER_IS_BETTER, ClassScores, NumberScores
-from chainrule.tables.predicting import evaluate
-from chainrule.tables.preparing import prepare
+from chainrule.tables.predict import evaluate
+from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
 from chainrule.tables.recipe import recipe_for
 from chainrule.tables.request import Request

@@ -81,7 +81,7 @@ def measured(setup: str) -> dict[str, Any]:
 
 def child(where: str, n: int, process: int, out: Path) -> None:
     """One of n processes: all updates, all reductions; the first one writes the medians, in seconds."""
-    from chainrule.processes import Place, join
+    from chainrule.scaling.processes import Place, join
 
     join(Place(where, n, process))
     updates = {
@@ -119,8 +119,8 @@ def reduction_seconds(floats: int) -> float:
     import jax
     from jax.sharding import PartitionSpec
 
-    from chainrule.parallel import on_all
-    from chainrule.processes import AXIS, mesh
+    from chainrule.scaling.devices import on_all
+    from chainrule.scaling.processes import AXIS, mesh
 
     def sums(x: Any, count: Any) -> Any:
         return jax.lax.fori_loop(0, count, lambda i, x: jax.lax.psum(x, AXIS) * 0.5, x)
@@ -133,7 +133,7 @@ def reduction_seconds(floats: int) -> float:
 
 def _per_run(run: Callable[[int], Any]) -> float:
     """Seconds of one more of what `run` does so many of: the median difference of two counts."""
-    from chainrule.processes import told
+    from chainrule.scaling.processes import told
 
     def seconds(count: int) -> float:
         began = time.perf_counter()

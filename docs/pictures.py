@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from chainrule.examples.worked import example_named
-from chainrule.explaining.examples import story_of
+from chainrule.examples.shown import story_of
 from chainrule.explaining.page import to_html
 
 HERE = Path(__file__).parent

@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chainrule.activations import Activation as Activation
-    from chainrule.costs import Cost as Cost
-    from chainrule.costs import huber as huber
-    from chainrule.costs import pinball as pinball
+    from chainrule.driver import train as train
     from chainrule.estimators import MLPClassifier as MLPClassifier
     from chainrule.estimators import MLPRegressor as MLPRegressor
     from chainrule.explaining import explain as explain
     from chainrule.explaining import explain_step as explain_step
-    from chainrule.gradcheck import check_gradients as check_gradients
-    from chainrule.history import History as History
+    from chainrule.explaining.gradcheck import check_gradients as check_gradients
+    from chainrule.maths.activations import Activation as Activation
+    from chainrule.maths.costs import Cost as Cost
+    from chainrule.maths.costs import huber as huber
+    from chainrule.maths.costs import pinball as pinball
     from chainrule.network import Backward as Backward
     from chainrule.network import Forward as Forward
     from chainrule.network import Layer as Layer
@@ -27,42 +27,45 @@ if TYPE_CHECKING:
     from chainrule.network import cost as cost
     from chainrule.network import forward as forward
     from chainrule.network import initialize as initialize
-    from chainrule.onnx_export import to_onnx as to_onnx
-    from chainrule.outcome import DivergedError as DivergedError
-    from chainrule.outcome import Fit as Fit
-    from chainrule.outcome import Terminated as Terminated
-    from chainrule.resuming import Resumable as Resumable
-    from chainrule.rules import clipped as clipped
-    from chainrule.rules import cosine_decay as cosine_decay
-    from chainrule.rules import exponential_decay as exponential_decay
-    from chainrule.rules import gradient_descent as gradient_descent
-    from chainrule.rules import inverse_time_decay as inverse_time_decay
-    from chainrule.rules import optax_rule as optax_rule
-    from chainrule.rules import step_decay as step_decay
-    from chainrule.rules import update as update
+    from chainrule.onnx import to_onnx as to_onnx
     from chainrule.saving import load as load
     from chainrule.saving import save as save
-    from chainrule.stopping import CostGoal as CostGoal
-    from chainrule.stopping import MaxSeconds as MaxSeconds
-    from chainrule.stopping import MinGradient as MinGradient
-    from chainrule.stopping import NoImprovement as NoImprovement
-    from chainrule.stopping import Unchanged as Unchanged
-    from chainrule.training import train as train
+    from chainrule.training.checkpoints import Resumable as Resumable
+    from chainrule.training.goals import CostGoal as CostGoal
+    from chainrule.training.goals import MaxSeconds as MaxSeconds
+    from chainrule.training.goals import MinGradient as MinGradient
+    from chainrule.training.goals import NoImprovement as NoImprovement
+    from chainrule.training.goals import Unchanged as Unchanged
+    from chainrule.training.history import History as History
+    from chainrule.training.result import DivergedError as DivergedError
+    from chainrule.training.result import Fit as Fit
+    from chainrule.training.result import Terminated as Terminated
+    from chainrule.training.rules import clipped as clipped
+    from chainrule.training.rules import cosine_decay as cosine_decay
+    from chainrule.training.rules import exponential_decay as exponential_decay
+    from chainrule.training.rules import gradient_descent as gradient_descent
+    from chainrule.training.rules import inverse_time_decay as inverse_time_decay
+    from chainrule.training.rules import optax_rule as optax_rule
+    from chainrule.training.rules import step_decay as step_decay
+    from chainrule.training.rules import update as update
 
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "activations": ["Activation"],
-    "costs": ["Cost", "huber", "pinball"],
+    "driver": ["train"],
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "explaining": ["explain", "explain_step"],
-    "gradcheck": ["check_gradients"],
-    "history": ["History"],
+    "explaining.gradcheck": ["check_gradients"],
+    "maths.activations": ["Activation"],
+    "maths.costs": ["Cost", "huber", "pinball"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
-    "onnx_export": ["to_onnx"],
-    "outcome": ["DivergedError", "Fit", "Terminated"],
-    "resuming": ["Resumable"],
-    "rules": [
+    "onnx": ["to_onnx"],
+    "saving": ["load", "save"],
+    "training.checkpoints": ["Resumable"],
+    "training.goals": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
+    "training.history": ["History"],
+    "training.result": ["DivergedError", "Fit", "Terminated"],
+    "training.rules": [
         "clipped",
         "cosine_decay",
         "exponential_decay",
@@ -72,9 +75,6 @@ _ROOMS = {
         "step_decay",
         "update",
     ],
-    "saving": ["load", "save"],
-    "stopping": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
-    "training": ["train"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

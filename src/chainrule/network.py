@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from chainrule import shapes
-from chainrule.activations import activation_of
-from chainrule.arrays import Array, namespace, transposed_product
-from chainrule.costs import FUSED, OutputPair, cost_of
-from chainrule.initializers import SCHEMES
-from chainrule.names import look_up
+from chainrule.errors import look_up
+from chainrule.maths import shapes
+from chainrule.maths.activations import activation_of
+from chainrule.maths.arrays import Array, namespace, transposed_product
+from chainrule.maths.costs import FUSED, OutputPair, cost_of
+from chainrule.maths.initializers import SCHEMES
 
 if TYPE_CHECKING:
     from jaxtyping import Float

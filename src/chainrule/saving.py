@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from chainrule.artifacts import read_model, write_model
 from chainrule.errors import InputError
 from chainrule.network import Network, Params
-from chainrule.tables.fitting import TableModel
-from chainrule.tables.runs import load_table_model, save_table_model, table_model_of
+from chainrule.storage.models import read_model, write_model
+from chainrule.tables.fit import TableModel
+from chainrule.tables.run_folder import load_table_model, save_table_model, table_model_of
 
 
 def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:

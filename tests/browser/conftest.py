@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.examples.shown import story_of
 from chainrule.examples.worked import example_named
-from chainrule.explaining.examples import story_of
 from chainrule.explaining.page import to_html
 from chainrule.explaining.story import Course, Opened, Story
-from chainrule.trace import names_of, trace_step
+from chainrule.explaining.trace import names_of, trace_step
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (

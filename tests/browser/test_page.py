@@ -13,7 +13,7 @@ from chainrule.explaining.page.formulas import mathml
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.terms import plain, term
 from chainrule.explaining.text import View, backward_lines, cost_lines, forward_lines, update_lines
-from chainrule.trace import trace_step
+from chainrule.explaining.trace import trace_step
 
 from .conftest import EVIL
 
@@ -245,7 +245,7 @@ def prediction_page(wide_story):
 
 
 def prediction_of(story):
-    from chainrule.trace import trace_prediction
+    from chainrule.explaining.trace import trace_prediction
 
     trace = story.opened.trace
     told = trace_prediction(trace.network, trace.params, trace.X[:1], about={"file": "new.csv", "run": "runs/a"})

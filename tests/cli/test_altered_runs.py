@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from chainrule.artifacts import read_tensors, write_tensors
+from chainrule.storage.tensors import read_tensors, write_tensors
 from chainrule.tables.request import MOST
 
 from .conftest import PENGUINS

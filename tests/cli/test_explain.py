@@ -12,10 +12,10 @@ import pytest
 import chainrule as cr
 from chainrule.errors import InputError
 from chainrule.examples.lecture import lecture, lecture_setting
-from chainrule.explaining.runs import open_prediction, open_step
-from chainrule.tables.predicting import encoded_rows
+from chainrule.explaining.replayed import open_prediction, open_step
+from chainrule.tables.predict import encoded_rows
 from chainrule.tables.reading import open_table
-from chainrule.tables.runs import checkpoint_epochs, load_table_model
+from chainrule.tables.run_folder import checkpoint_epochs, load_table_model
 
 from .conftest import PENGUINS, QUICK, ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.tables.runs import load_table_model
+from chainrule.tables.run_folder import load_table_model
 
 from .conftest import ROOT
 

@@ -10,9 +10,9 @@ import pytest
 
 import chainrule as cr
 from chainrule.tables.encoding import Encoding, NumberColumn
-from chainrule.tables.fitting import TableModel
+from chainrule.tables.fit import TableModel
 from chainrule.tables.kinds import Column
-from chainrule.tables.runs import save_table_model
+from chainrule.tables.run_folder import save_table_model
 from chainrule.tables.target import Target
 
 CLASSES, ROWS = 2000, 8000

@@ -11,8 +11,8 @@ import pytest
 
 from chainrule.network import forward
 from chainrule.tables import reading
-from chainrule.tables.predicting import encoded_rows
-from chainrule.tables.runs import load_table_model
+from chainrule.tables.predict import encoded_rows
+from chainrule.tables.run_folder import load_table_model
 
 from .conftest import PENGUINS
 

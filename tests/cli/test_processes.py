@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule import supervising
+from chainrule.scaling import supervisor
 from tests.cli.conftest import PENGUINS
 from tests.contract.test_processes import LONG, free_port
 
@@ -193,7 +193,7 @@ def test_that_the_data_have_changed_is_passed_on_and_not_recorded(two, chainrule
     (run / "resume").mkdir(parents=True)
     (run / "request.json").write_bytes((two / "request.json").read_bytes())
     seen = []
-    monkeypatch.setattr(supervising, "supervise", lambda command, *_: seen.append(command[3:]) or 0)
+    monkeypatch.setattr(supervisor, "supervise", lambda command, *_: seen.append(command[3:]) or 0)
     chainrule("train", PENGUINS, "--resume", str(run), "--changed-data")
     assert seen == [["train", str(PENGUINS), "--resume", str(run), "--changed-data"]]
     assert (run / "request.json").read_bytes() == (two / "request.json").read_bytes()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chainrule import console
+from chainrule.explaining import console
 from chainrule.tables import reading
 
 from .conftest import PENGUINS, QUICK

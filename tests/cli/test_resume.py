@@ -111,7 +111,7 @@ def test_sigterm_then_resume(whole, tmp_path):
 @contextlib.contextmanager
 def at_epoch_5(happen):
     """Have something happen in this process when the state after the fifth epoch is kept."""
-    from chainrule.resuming import Safe
+    from chainrule.training.checkpoints import Safe
 
     real = Safe.keep
 

@@ -58,7 +58,7 @@ def test_it_is_chosen_by_itself_where_memory_is_short(chainrule, sorted_table, m
 
 
 def test_a_streamed_run_is_resumed_bit_for_bit(chainrule, sorted_table, tmp_path, monkeypatch):
-    from chainrule.resuming import Safe
+    from chainrule.training.checkpoints import Safe
 
     words = ["train", sorted_table, "-t", "y", "--stream", "--epochs", "6", "--patience", "9", "--save-every", "1"]
     assert chainrule(*words, "-o", "whole").code == 0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chainrule.command_line import Filtered
-from chainrule.names import in_one_line
+from chainrule.cli.common import Filtered
+from chainrule.errors import in_one_line
 
 HARM = "\x1b[2J\x9b31m\r\x07\u2028\u202e\x85"
 
@@ -37,7 +37,7 @@ def test_of_labels_and_names(chainrule, rows):
 
 
 def test_of_values_that_are_printed_on_a_terminal_and_of_no_others(chainrule, rows, monkeypatch):
-    from chainrule.command_line import Filtered
+    from chainrule.cli.common import Filtered
 
     assert chainrule("train", rows, "-t", "y", "--epochs", "2", "--hidden", "3", "-o", "run").code == 0
     piped = chainrule("predict", "run", rows)

@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from chainrule.costs import COSTS
+from chainrule.maths.costs import COSTS
 
 from .conftest import PENGUINS, QUICK
 

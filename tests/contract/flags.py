@@ -144,7 +144,7 @@ def prepared(folder: Path) -> Ground:
     )
     os.chdir(folder)
     assert run(["train", "table.csv", "-t", "y", "-o", "finished", *QUICK]).code == 0
-    with patch("chainrule.tables.runs.finish_run", side_effect=InputError("a full disk")):
+    with patch("chainrule.tables.run_folder.finish_run", side_effect=InputError("a full disk")):
         assert run(["train", "table.csv", "-t", "y", "-o", "cut", *QUICK]).code == 1
     tables = ("table.csv", "short.csv", "other.csv", "empty.csv", "bad.csv", f"{NOT_UTF8}.csv")
     return Ground(folder, tables, ("finished", "cut", "finished/model.safetensors"))
@@ -222,7 +222,7 @@ def run(words: Sequence[str]) -> Ended:
         patch.object(sys, "stdin", io.StringIO()),
         patch.object(sys, "stdout", out),
         patch.object(sys, "stderr", err),
-        patch("chainrule.supervising.supervise", lambda *_: 0),
+        patch("chainrule.scaling.supervisor.supervise", lambda *_: 0),
         _in_time(),
     ):
         try:

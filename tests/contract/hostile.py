@@ -4,7 +4,7 @@
 
 tries as many as there is time for, by chance or led by atheris where that is installed, and prints how many of what.
 With `commands` whole run folders are opened, each with a file or two of that kind in it: by the commands that read
-runs, as `flags` runs them, and by `cr.explain` and `cr.load`.
+run_folder, as `flags` runs them, and by `cr.explain` and `cr.load`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.artifacts import FORMAT, read_tensors, write_tensors
 from chainrule.errors import InputError
+from chainrule.storage.tensors import FORMAT, read_tensors, write_tensors
 
 try:
     from tests.contract import flags
@@ -103,14 +103,14 @@ def good(folder: Path) -> Good:
     from unittest.mock import patch
 
     import chainrule as cr
+    from chainrule.driver import ready_for
     from chainrule.tables.plan import read_plan, setting_of
-    from chainrule.tables.preparing import prepare
+    from chainrule.tables.prepare import prepare
     from chainrule.tables.reading import open_table
-    from chainrule.training import ready_for
 
     words = ["train", str(PENGUINS), "--target", "species", "--hidden", "3", "--epochs", "2", "-q", "-o"]
     assert flags.run([*words, str(folder / "run")]).code == 0
-    with patch("chainrule.tables.runs.finish_run", side_effect=InputError("a full disk")):
+    with patch("chainrule.tables.run_folder.finish_run", side_effect=InputError("a full disk")):
         assert flags.run([*words, str(folder / "cut")]).code == 1
     lecture = json.loads((ROOT / "src" / "chainrule" / "examples" / "lecture.json").read_text())
     needed = ("name", "layers", "activations", "cost", "learning_rate", "initial")
@@ -131,7 +131,7 @@ def good(folder: Path) -> Good:
     plan = read_plan(folder / "run" / "plan.json")
     prepared = prepare(open_table([str(PENGUINS)]), **vars(plan.preparing))
     from chainrule.network import initialize
-    from chainrule.tables.runs import load_table_model
+    from chainrule.tables.run_folder import load_table_model
 
     network = load_table_model(folder / "run").network
     state = ready_for(setting_of(plan, prepared, network, initialize(network, seed=0))).state
@@ -143,24 +143,24 @@ def good(folder: Path) -> Good:
 def read_all(of: Good, what: str, path: Path) -> str:
     """Read the file at `path` as what it is said to be, and use it; how that went."""
     from chainrule.saving import load
-    from chainrule.tables import recorded, runs
-    from chainrule.tables.predicting import predict_to
+    from chainrule.tables import recorded, run_folder
+    from chainrule.tables.predict import predict_to
     from chainrule.tables.reading import open_table
 
     try:
         if what == "model":
-            model = runs.load_table_model(path)
+            model = run_folder.load_table_model(path)
             predict_to(model, open_table([str(PENGUINS)]), str(path.parent / "told.csv"))
         elif what == "estimator":
             load(path).predict(np.zeros((2, 3)))
         elif what == "checkpoint":
-            runs.read_checkpoint(path.parent.parent, 2, of.like)
+            run_folder.read_checkpoint(path.parent.parent, 2, of.like)
         else:
             reader = {
-                "plan.json": runs.plan_of_run,
+                "plan.json": run_folder.plan_of_run,
                 "request.json": recorded.read_recorded,
-                "metrics.json": runs.read_metrics,
-                "history.csv": runs.read_history,
+                "metrics.json": run_folder.read_metrics,
+                "history.csv": run_folder.read_history,
             }[what]
             reader(path.parent)
     except InputError as error:

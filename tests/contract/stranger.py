@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chainrule.artifacts import read_tensors, write_tensors
+from chainrule.storage.tensors import read_tensors, write_tensors
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["--target", "species", "--hidden", "3", "--epochs", "6", "--patience", "6", "--save-every", "1", "-q"]
@@ -29,7 +29,7 @@ Change = Callable[[Path, Path], None]  # of a run folder, with the folder outsid
 
 def make(place: Path) -> None:
     """The good runs, what lies outside, and the hostile folders."""
-    from chainrule.resuming import Safe
+    from chainrule.training.checkpoints import Safe
 
     os.chdir(place)
     shutil.copy(ROOT / "examples" / "penguins.csv", "penguins.csv")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.activations import ACTIVATIONS
-from chainrule.costs import COSTS
+from chainrule.maths.activations import ACTIVATIONS
+from chainrule.maths.costs import COSTS
 
 DEPTHS = {1: [4, 3], 2: [4, 5, 3], 3: [4, 5, 4, 3]}
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainrule.artifacts import read_model, read_tensors, write_tensors
 from chainrule.errors import InputError
-from chainrule.tables.preparing import prepare
+from chainrule.storage.models import read_model
+from chainrule.storage.tensors import read_tensors, write_tensors
+from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
-from chainrule.tables.runs import load_table_model
+from chainrule.tables.run_folder import load_table_model
 from tests.contract.hostile import MODEL, good, read_all, try_one, try_run
 
 FILES, RUNS = 400, 60

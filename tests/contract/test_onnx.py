@@ -11,11 +11,11 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.preprocessing import scale
 
 import chainrule as cr
-from chainrule.activations import ACTIVATIONS
 from chainrule.errors import InputError, UsageError
-from chainrule.tables.fitting import fit_table, model_of
-from chainrule.tables.predicting import predict_to
-from chainrule.tables.preparing import prepare
+from chainrule.maths.activations import ACTIVATIONS
+from chainrule.tables.fit import fit_table, model_of
+from chainrule.tables.predict import predict_to
+from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
 from chainrule.tables.recipe import recipe_for
 from chainrule.tables.request import Request

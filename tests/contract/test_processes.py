@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import parallel
+from chainrule.scaling import devices
 from tests.contract.together import CASES, fitted, numbers
 
 SCRIPT = Path(__file__).parent / "together.py"
@@ -69,33 +69,33 @@ def test_one_reduction_a_step():
 
     network = cr.Network([5, 12, 1], ["tanh", "identity"])
     rng = np.random.default_rng(0)
-    table = parallel.Table(*(x.astype("float32") for x in (rng.normal(size=(8, 5)), np.ones((8, 1)), np.ones(8))))
+    table = devices.Table(*(x.astype("float32") for x in (rng.normal(size=(8, 5)), np.ones((8, 1)), np.ones(8))))
     rule = cr.optax_rule("adam", 1e-3)
     params = cr.initialize(network, seed=0, dtype="float32")
-    together = parallel.ready_together(network, rule, params, table, table, 4, (), 0, 0.0, 0.0)
+    together = devices.ready_together(network, rule, params, table, table, 4, (), 0, 0.0, 0.0)
     seen = []
-    program = parallel.batch_program(network, rule, (), 4, 0.0, 0.0)
+    program = devices.batch_program(network, rule, (), 4, 0.0, 0.0)
 
     def spy(*arguments):
         seen.append(jax.make_jaxpr(program)(*arguments))
         return program(*arguments)
 
     together.run.keywords  # noqa: B018  it is a partial, whose first argument is the program
-    parallel._run(spy, *together.run.args[1:], together.state, np.arange(8)[None], 8, 1)
+    devices._run(spy, *together.run.args[1:], together.state, np.arange(8)[None], 8, 1)
     assert str(seen[0]).count("psum") == 4
 
 
 def test_rows_have_the_same_digest_in_whatever_hands(monkeypatch):
     rng = np.random.default_rng(0)
-    table = parallel.Table(rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), np.ones(11))
-    cut = [parallel.Table(*(x[some] for x in table)) for some in (slice(4), slice(4, None))]
-    parts = parallel.digest_sum(cut[0], 0), parallel.digest_sum(cut[1], 4)
-    whole = parallel.digest_sum(table, 0)
+    table = devices.Table(rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), np.ones(11))
+    cut = [devices.Table(*(x[some] for x in table)) for some in (slice(4), slice(4, None))]
+    parts = devices.digest_sum(cut[0], 0), devices.digest_sum(cut[1], 4)
+    whole = devices.digest_sum(table, 0)
     assert sum(parts) % 2**64 == whole
-    swapped = parallel.Table(*(x[[1, 0, *range(2, 11)]] for x in table))
-    assert parallel.digest_sum(swapped, 0) != whole
+    swapped = devices.Table(*(x[[1, 0, *range(2, 11)]] for x in table))
+    assert devices.digest_sum(swapped, 0) != whole
     table.X[3, 1] = np.nextafter(table.X[3, 1], 9)
-    assert parallel.digest_sum(table, 0) != whole
+    assert devices.digest_sum(table, 0) != whole
 
 
 def test_rows_that_are_streamed_are_refused():

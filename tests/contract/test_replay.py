@@ -6,8 +6,8 @@ import optax
 import pytest
 
 import chainrule as cr
-from chainrule.trace import trace_step
-from chainrule.training import Setting, replay
+from chainrule.driver import Setting, replay
+from chainrule.explaining.trace import trace_step
 
 network = cr.Network([3, 5, 4, 2], ["tanh", "silu", "softmax"], "categorical_cross_entropy", l2=0.01)
 rng = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.activations import ACTIVATIONS
-from chainrule.batches import order_of
-from chainrule.costs import COSTS
+from chainrule.maths.activations import ACTIVATIONS
+from chainrule.maths.costs import COSTS
+from chainrule.training.batches import order_of
 
 HIDDEN = [name for name in ACTIVATIONS if name != "exponential"]  # towers of it overflow
 

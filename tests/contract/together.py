@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 import chainrule as cr
-from chainrule import processes
+from chainrule.scaling import processes
 
 ROWS, HELD = 203, 31
 CASES = {

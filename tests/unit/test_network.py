@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule import arrays
-from chainrule.activations import ACTIVATIONS
+from chainrule.maths import arrays
+from chainrule.maths.activations import ACTIVATIONS
 
 seeds = st.integers(0, 10_000)
 designs = st.builds(

@@ -11,8 +11,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.preprocessing import scale
 
 import chainrule as cr
-from chainrule.artifacts import METADATA_KEY, _checksum
 from chainrule.errors import InputError
+from chainrule.storage.tensors import METADATA_KEY, _checksum
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -289,7 +289,7 @@ def test_a_flipped_bit_is_found(tmp_path):
 
 
 def test_an_estimator_is_no_model_of_a_table(tmp_path):
-    from chainrule.tables.runs import load_table_model
+    from chainrule.tables.run_folder import load_table_model
 
     cr.save(FITTED["two classes"](), tmp_path / "m")
     with pytest.raises(InputError, match=r"holds an estimator.*cr\.load"):
@@ -298,7 +298,7 @@ def test_an_estimator_is_no_model_of_a_table(tmp_path):
 
 @pytest.mark.parametrize("column", ["x", 3, None, [1]])
 def test_a_forged_table_is_refused(tmp_path, column):
-    from chainrule.artifacts import write_model
+    from chainrule.storage.models import write_model
 
     network = cr.Network([1, 1], "sigmoid", "binary_cross_entropy")
     document = {

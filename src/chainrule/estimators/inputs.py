@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
-from chainrule import preset
-from chainrule.quantiles import Quantiles, fit_quantiles
+from chainrule.tables import preset
+from chainrule.tables.quantiles import Quantiles, fit_quantiles
 
 
 class Inputs(NamedTuple):

@@ -15,9 +15,6 @@ from sklearn import neural_network
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from chainrule.activations import Activation
-from chainrule.batches import Table
-from chainrule.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
 from chainrule.estimators.parameters import (
     CLASSES_CONSTRAINTS,
@@ -32,8 +29,11 @@ from chainrule.estimators.parameters import (
 )
 from chainrule.estimators.stochastic import StochasticMixin, table_of
 from chainrule.estimators.validation_rows import Held, given_rows
+from chainrule.explaining.trace import trace_prediction
+from chainrule.maths.activations import Activation
+from chainrule.maths.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR
 from chainrule.network import Layer, Network, Params, forward
-from chainrule.trace import trace_prediction
+from chainrule.training.batches import Table
 
 ROWS_AT_ONCE = 4096  # what they become stays in the cache
 _OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
@@ -235,8 +235,8 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
     preset : "tabular" or None
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
-        `chainrule.preset` in place of all parameters that have scikit-learn's default values, given or not. Scales
-        and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
+        `chainrule.tables.preset` in place of all parameters that have scikit-learn's default values, given or not.
+        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
         values in `fit` gets one more input, which says so.

@@ -11,9 +11,9 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples
 
-from chainrule import preset
-from chainrule.activations import ACTIVATIONS, Activation
-from chainrule.costs import Cost
+from chainrule.maths.activations import ACTIVATIONS, Activation
+from chainrule.maths.costs import Cost
+from chainrule.tables import preset
 
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
@@ -144,7 +144,7 @@ def settled(model: Any, X: Any, splits: bool) -> Iterator[None]:
 
 
 def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
-    """The recipe of `chainrule.preset` for a table of n rows, in scikit-learn's names; `splits` off validation rows.
+    """The recipe of `tables.preset` for a table of n rows, in scikit-learn's names; `splits` off validation rows.
 
     The penalty alpha is divided by the rows of a batch there, l2 is not.
     """

@@ -10,13 +10,13 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from chainrule.arrays import Array
-from chainrule.averaging import averaged
-from chainrule.batches import Table
-from chainrule.costs import HALF_SQUARED_ERROR
-from chainrule.dropout import keep
+from chainrule.maths.arrays import Array
+from chainrule.maths.costs import HALF_SQUARED_ERROR
 from chainrule.network import Layer, Network, Params, backward, cost, forward
-from chainrule.rules import has_own_rate, norm_of, update, with_rate
+from chainrule.training.averaging import averaged
+from chainrule.training.batches import Table
+from chainrule.training.dropout import keep
+from chainrule.training.rules import has_own_rate, norm_of, update, with_rate
 
 
 class Progressed(NamedTuple):

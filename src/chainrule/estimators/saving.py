@@ -11,18 +11,18 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from chainrule.activations import ACTIVATIONS, Activation
-from chainrule.artifacts import Stored, is_cost_of_ours
-from chainrule.averaging import Average
-from chainrule.costs import Cost, cost_named
 from chainrule.errors import InputError
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.stochastic import Position
+from chainrule.maths.activations import ACTIVATIONS, Activation
+from chainrule.maths.costs import Cost, cost_named
+from chainrule.maths.shapes import check_params
 from chainrule.network import Layer, Network, Params
-from chainrule.quantiles import quantiles_from_json
-from chainrule.rule_json import rule_from_json, rule_to_json
-from chainrule.shapes import check_params
+from chainrule.storage.models import Stored, is_cost_of_ours
+from chainrule.tables.quantiles import quantiles_from_json
+from chainrule.training.averaging import Average
+from chainrule.training.rules.plain import rule_from_json, rule_to_json
 
 CLASSES = {c.__name__: c for c in (MLPClassifier, MLPRegressor)}
 _COUNTS = ["n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_", "_no_improvement_count"]

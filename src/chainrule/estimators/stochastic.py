@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from chainrule.averaging import average_from
-from chainrule.batches import Table, bucket, on_device
 from chainrule.estimators.validation_rows import Held, as_outputs, fitted_temperature, loss_of, score_of, split_off
-from chainrule.keyboard import interruptible
 from chainrule.network import Layer, Params, forward
-from chainrule.rules import Adam, GradientDescent, clipped, has_own_rate
+from chainrule.training.averaging import average_from
+from chainrule.training.batches import Table, bucket, on_device
+from chainrule.training.interrupts import interruptible
+from chainrule.training.rules import Adam, GradientDescent, clipped, has_own_rate
 
 PASSES_PER_DISPATCH = 16
 ORDERS_PER_DISPATCH = 2**20  # numbers

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array
 
-from chainrule.costs import FUSED, cost_of
+from chainrule.maths.costs import FUSED, cost_of
 from chainrule.network import Network
 
 

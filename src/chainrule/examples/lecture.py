@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.network import Network, Params, initialize
-from chainrule.rules import GradientDescent, gradient_descent
+from chainrule.training.rules import GradientDescent, gradient_descent
 
 
 def lecture() -> dict[str, Any]:

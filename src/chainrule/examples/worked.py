@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.errors import InputError
-from chainrule.names import nearest
+from chainrule.errors import InputError, nearest
+from chainrule.explaining.trace import Trace, trace_step
+from chainrule.maths.shapes import check_inputs
 from chainrule.network import Layer, Network, Params, backward, cost, forward, initialize
-from chainrule.rules import gradient_descent, update
-from chainrule.shapes import check_inputs
 from chainrule.storage.documents import parsed
-from chainrule.trace import Trace, trace_step
+from chainrule.training.rules import gradient_descent, update
 
 
 class Example(NamedTuple):

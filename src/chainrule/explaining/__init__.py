@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import UsageError
-from chainrule.explaining.runs import open_prediction, open_story
+from chainrule.explaining.replayed import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
+from chainrule.explaining.trace import Prediction, Trace, names_of, trace_step
 from chainrule.tables.recorded import Named
-from chainrule.trace import Prediction, Trace, names_of, trace_step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from chainrule.arrays import Array
+    from chainrule.maths.arrays import Array
     from chainrule.network import Network, Params
-    from chainrule.rules import Rule
+    from chainrule.training.rules import Rule
 
 
 class Explanation(NamedTuple):

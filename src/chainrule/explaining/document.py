@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.artifacts import design_to_json
 from chainrule.explaining.story import Course, Opened
 from chainrule.explaining.text import paths_of
-from chainrule.trace import Trace
+from chainrule.explaining.trace import Trace
+from chainrule.storage.models import design_to_json
 
 FORMAT, VERSION = "chainrule-trace", 1
 

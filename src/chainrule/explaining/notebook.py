@@ -12,7 +12,7 @@ from chainrule.errors import UsageError
 from chainrule.explaining.page import page_of
 from chainrule.explaining.page.markup import asset
 from chainrule.explaining.story import Course, Opened, Story
-from chainrule.trace import Trace, trace_step
+from chainrule.explaining.trace import Trace, trace_step
 
 MOST_FRAMES = 16  # that a widget keeps while it goes along
 RENDER = """

@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.console import counted, left_out_lines
+from chainrule.explaining.console import counted, left_out_lines
 from chainrule.explaining.page.charts import curve_svg, curve_words, scatter_svg
 from chainrule.explaining.page.drawing import MOST_DRAWN, drawn_nodes, network_svg
 from chainrule.explaining.page.markup import asset, document, filled, raw_table, shortened, table
 from chainrule.explaining.story import Course
 from chainrule.explaining.text import design_words
-from chainrule.tables.fitting import TableModel, outputs
+from chainrule.explaining.trace import names_of, trace_prediction
+from chainrule.tables.fit import TableModel, outputs
 from chainrule.tables.importance import FEWEST_ROWS, Importance
 from chainrule.tables.metrics import LOWER_IS_BETTER, Scores
 from chainrule.tables.recorded import Recorded
 from chainrule.tables.target import decode, truth_of
-from chainrule.trace import names_of, trace_prediction
 
 MOST_CLASSES, MOST_DOTS = 30, 500
 BAR = 320

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chainrule.trace import Prediction, Trace
+from chainrule.explaining.trace import Prediction, Trace
 
 
 class Scale(NamedTuple):

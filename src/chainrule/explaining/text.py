@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.console import counted, table_lines
-from chainrule.errors import UsageError
+from chainrule.errors import UsageError, nearest
+from chainrule.explaining.console import counted, table_lines
+from chainrule.explaining.paths import Paths, strongest_paths
 from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import plain, term
-from chainrule.names import nearest
+from chainrule.explaining.trace import Trace
+from chainrule.maths.shapes import design_name
 from chainrule.network import Network, penalty
-from chainrule.paths import Paths, strongest_paths
-from chainrule.shapes import design_name
-from chainrule.trace import Trace
 
 MOST_TERMS = 6  # of a sum that are written out: the largest
 ALL_NODES, SOME_NODES = 4, 2  # a layer of so many nodes is worked through; of a wider one those that count most

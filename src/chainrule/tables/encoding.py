@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.preset import FEW
-from chainrule.quantiles import Quantiles, fit_quantiles, quantiles_from_json
 from chainrule.tables.kinds import Column, Kind
+from chainrule.tables.preset import FEW
+from chainrule.tables.quantiles import Quantiles, fit_quantiles, quantiles_from_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,7 +178,7 @@ def fit_encoding(table: pa.Table, columns: Sequence[Column], normalize: bool = T
     """Means, deviations and values from the rows of `table`, which are the training rows.
 
     With `normalize` off, numbers enter as they are (a missing one still as the mean). With `pieces` they enter by
-    their quantiles too, in so many inputs: see `chainrule.quantiles`.
+    their quantiles too, in so many inputs: see `chainrule.tables.quantiles`.
     """
     kept, dropped = [], []
     for column in columns:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.tables.fitting import TableModel, outputs
+from chainrule.tables.fit import TableModel, outputs
 from chainrule.tables.target import Target, decode, truth_of
 
 REPEATS = 5

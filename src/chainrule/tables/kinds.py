@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from chainrule.errors import InputError
-from chainrule.names import shortened
+from chainrule.errors import InputError, shortened
 from chainrule.tables.reading import COLUMNS_AT_ONCE, Source, first_row, literal, quoted
 
 Kind = Literal["number", "boolean", "date", "timestamp", "time", "text", "empty", "other"]

@@ -6,16 +6,16 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from chainrule.driver import Setting
 from chainrule.errors import InputError
 from chainrule.network import Network, Params
-from chainrule.rule_json import rule_from_json, rule_to_json
-from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
 from chainrule.storage.documents import read_document
-from chainrule.tables.fitting import rows_of
-from chainrule.tables.preparing import Prepared
+from chainrule.tables.fit import rows_of
+from chainrule.tables.prepare import Prepared
 from chainrule.tables.recipe import Recipe, preparing_of
 from chainrule.tables.request import Preparing, Request
-from chainrule.training import Setting
+from chainrule.training.goals import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
+from chainrule.training.rules.plain import rule_from_json, rule_to_json
 
 _STOPS = {goal.name: goal for goal in (CostGoal, MinGradient, Unchanged, NoImprovement, MaxSeconds)}
 

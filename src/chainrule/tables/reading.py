@@ -20,8 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.errors import InputError, UsageError
-from chainrule.names import is_utf8, nearest, shortened
+from chainrule.errors import InputError, UsageError, is_utf8, nearest, shortened
 from chainrule.tables.memory import memory_of_duckdb
 
 if TYPE_CHECKING:

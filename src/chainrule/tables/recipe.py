@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule import preset
-from chainrule.averaging import check_decay
-from chainrule.costs import BOUNDED_OUTPUTS
-from chainrule.dropout import check_rate
 from chainrule.errors import InputError
+from chainrule.maths.costs import BOUNDED_OUTPUTS
 from chainrule.network import Network, Params, initialize
-from chainrule.rules import (
+from chainrule.tables import preset
+from chainrule.tables.memory import NUMBER, free_memory
+from chainrule.tables.prepare import Prepared
+from chainrule.tables.request import Preparing, Request
+from chainrule.tables.target import Task
+from chainrule.training.averaging import check_decay
+from chainrule.training.dropout import check_rate
+from chainrule.training.goals import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
+from chainrule.training.rules import (
     LARGEST,
     Rule,
     Schedule,
@@ -24,11 +29,6 @@ from chainrule.rules import (
     optax_rule,
     step_decay,
 )
-from chainrule.stopping import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
-from chainrule.tables.memory import NUMBER, free_memory
-from chainrule.tables.preparing import Prepared
-from chainrule.tables.request import Preparing, Request
-from chainrule.tables.target import Task
 
 OUTPUTS: dict[Task, tuple[str, str]] = {
     "binary": ("sigmoid", "binary_cross_entropy"),

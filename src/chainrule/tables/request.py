@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, Literal
 
-from chainrule.errors import UsageError
-from chainrule.names import is_utf8, shortened
+from chainrule.errors import UsageError, is_utf8, shortened
 
 Number = int | float
 MOST = 2**31 - 1  # of what a training counts

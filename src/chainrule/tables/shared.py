@@ -17,13 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.batches import Table
+from chainrule.driver import train
 from chainrule.errors import InputError
-from chainrule.outcome import Fit, Progress
-from chainrule.processes import all_tell, first_tells, is_first, one_fate, told
-from chainrule.resuming import Resumable
+from chainrule.scaling.processes import all_tell, first_tells, is_first, one_fate, told
 from chainrule.tables.encoding import encoding_from_json
-from chainrule.tables.preparing import Prepared
+from chainrule.tables.prepare import Prepared
 from chainrule.tables.reading import PARQUET_SUFFIXES, Source, first_row, literal, quoted
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.splitting import Split
@@ -36,7 +34,9 @@ from chainrule.tables.streamed import (
     with_parts,
 )
 from chainrule.tables.target import target_from_json
-from chainrule.training import train
+from chainrule.training.batches import Table
+from chainrule.training.checkpoints import Resumable
+from chainrule.training.result import Fit, Progress
 
 FILE_ROW_NUMBER = "file_row_number"  # DuckDB's name for a row's place in a Parquet file
 COMPARED = ("chainrule", "jax", "numpy", "duckdb")  # packages whose versions all processes have to share

@@ -12,22 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule import preset
-from chainrule.batches import Table
 from chainrule.errors import InputError, UsageError
-from chainrule.outcome import Fit, Progress
-from chainrule.resuming import Resumable
-from chainrule.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
+from chainrule.scaling.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
+from chainrule.scaling.streaming import train_shards
 from chainrule.storage.files import make_folder, written_aside
-from chainrule.streaming import train_shards
+from chainrule.tables import preset
 from chainrule.tables.encoding import MOST_VALUES, Encoding, NumberColumn, TimeColumn
 from chainrule.tables.kinds import Column, kinds_of, value_sql
 from chainrule.tables.memory import free_memory, rows_at_once
-from chainrule.tables.preparing import Prepared, prepare
+from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import Source, batches, count_rows, fetch, first_row, open_table, quoted
 from chainrule.tables.recipe import Recipe
 from chainrule.tables.request import Request
 from chainrule.tables.target import Target, encode_target
+from chainrule.training.batches import Table
+from chainrule.training.checkpoints import Resumable
+from chainrule.training.result import Fit, Progress
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has

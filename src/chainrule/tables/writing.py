@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from chainrule.names import PRINTABLE
+from chainrule.errors import PRINTABLE
 from chainrule.storage.files import written_aside
 
 if TYPE_CHECKING:

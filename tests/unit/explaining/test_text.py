@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.console import table_lines
+from chainrule.explaining.console import table_lines
 from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import owner, pieces, plain, term
 from chainrule.explaining.text import View, step_lines
-from chainrule.trace import trace_step
+from chainrule.explaining.trace import trace_step
 
 
 def wide_step(n=60, momentum=0.0):

@@ -6,7 +6,7 @@ from sklearn.neural_network import MLPRegressor
 
 import chainrule as cr
 from chainrule.tables.encoding import Encoding, NumberColumn, TextColumn
-from chainrule.tables.fitting import TableModel
+from chainrule.tables.fit import TableModel
 from chainrule.tables.importance import MOST_COLUMNS, importance_of
 from chainrule.tables.kinds import Column
 from chainrule.tables.target import Target

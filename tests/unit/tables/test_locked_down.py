@@ -8,7 +8,7 @@ import pytest
 
 from chainrule.errors import InputError
 from chainrule.tables.reading import count_rows, first_row, open_table
-from chainrule.tables.runs import new_run_folder
+from chainrule.tables.run_folder import new_run_folder
 
 WRITES = {
     "a copy": "COPY (SELECT 1) TO 'new.csv'",

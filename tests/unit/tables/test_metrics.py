@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as theirs
 
-from chainrule.console import score_lines
+from chainrule.explaining.console import score_lines
 from chainrule.tables import curves, metrics
 from chainrule.tables.curves import Reservoir
 from chainrule.tables.kinds import Column

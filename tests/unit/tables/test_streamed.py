@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from chainrule.errors import InputError
-from chainrule.shards import plain_blocks
+from chainrule.scaling.shards import plain_blocks
 from chainrule.tables import streamed as room
-from chainrule.tables.preparing import prepare
+from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
 from chainrule.tables.streamed import kept_query, prepare_sample, prepare_streamed, would_not_fit
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.console import counted
+from chainrule.explaining.console import counted
 from chainrule.explaining.page import formulas
 from chainrule.explaining.page.charts import curve_svg, curve_words, has_surface, surface_svg, surface_words
 from chainrule.explaining.page.drawing import (
@@ -39,8 +39,8 @@ from chainrule.explaining.text import (
     target_text,
     update_lines,
 )
-from chainrule.shapes import design_name
-from chainrule.trace import Trace
+from chainrule.explaining.trace import Trace
+from chainrule.maths.shapes import design_name
 
 __all__ = ["Page", "mathml", "page_of", "to_html"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.explaining.page.markup import shortened
 from chainrule.explaining.story import Course, Scale
-from chainrule.trace import Trace
+from chainrule.explaining.trace import Trace
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
 MOST_POINTS, MOST_DOTS, MOST_MARKED = 300, 200, 40

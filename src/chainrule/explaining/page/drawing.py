@@ -9,8 +9,8 @@ from typing import Any
 
 from chainrule.explaining.page.markup import shortened
 from chainrule.explaining.text import nodes_of, number, paths_of
+from chainrule.explaining.trace import Names
 from chainrule.network import Params
-from chainrule.trace import Names
 
 WIDTH, MARGIN, RADIUS, SPACE = 640, 64, 26, 94
 SHORT = 8  # a name that fits under its node

@@ -1,0 +1,5 @@
+"""`python -m chainrule.cli` is the command `chainrule`."""
+
+from chainrule.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""What the commands share: the application, options that several take, and how answers are printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from chainrule.errors import PRINTABLE, UsageError, in_one_line
+
+Table = TypeVar("Table")
+
+
+app = typer.Typer(
+    help="Train feedforward networks by backpropagation, on tables.\n\n"
+    "Start with:  chainrule train churn.csv --target churn",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def option(*words: str) -> Any:
+    """An option from its flags, its metavar and its help."""
+    *flags, metavar, text = words
+    return typer.Option(*flags, metavar=metavar, help=text, show_default=False)
+
+
+def flag(*words: str) -> Any:
+    *flags, text = words
+    return typer.Option(*flags, help=text, show_default=False)
+
+
+Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON lines; globs.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
+Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instead of files.")]
+Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
+MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse a table of more rows.")]
+Json = Annotated[bool, flag("--json", "Print one JSON document.")]
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache folder, so that the next run of the same design starts at once."""
+    import os
+
+    import jax
+    from platformdirs import user_cache_path
+
+    from chainrule.training.program_cache import make_forgiving
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    make_forgiving()
+
+
+@contextmanager
+def wrong_use() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def confirmed(table: Callable[[bool], Table], trusts: bool) -> Table:
+    """The table of a run, from `table`, which is told whether a recorded query may be run.
+
+    Such a query is shown, and then run if the caller trusts it or, at a terminal, says so.
+    """
+    from chainrule.tables.recorded import Untrusted
+
+    try:
+        return table(False)
+    except Untrusted as error:
+        asks = sys.stdin.isatty() and sys.stderr.isatty()
+        if not (trusts or asks):
+            raise
+        said = error.query.translate(PRINTABLE)
+        print(f"chainrule: the run's rows come from a query that is recorded in it:\n{said}", file=sys.stderr)
+        if not trusts and not typer.confirm("Run it?", err=True):
+            raise
+        return table(True)
+
+
+def answer(document: Any, as_json: bool, lines: Sequence[str]) -> None:
+    import json
+
+    print_lines([json.dumps(document, ensure_ascii=False)] if as_json else lines)
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal; None where the output goes elsewhere."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+class Filtered:
+    """A text stream that writes nothing a terminal would take for a command; all else is the stream's own."""
+
+    encoding = "utf-8"  # what cannot be encoded is written as escapes
+
+    def __init__(self, unfiltered: IO[str]):
+        self.unfiltered = unfiltered
+        if hasattr(unfiltered, "reconfigure"):
+            unfiltered.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+
+    def write(self, text: str) -> int:
+        return self.unfiltered.write(text.translate(PRINTABLE))
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unfiltered, name)
+
+
+def filter_output() -> None:
+    """Let standard output and standard error write no control characters, whoever prints."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Filtered):
+            setattr(sys, name, Filtered(stream))
+
+
+@contextmanager
+def filtered() -> Iterator[None]:
+    """The same within the block."""
+    before = sys.stdout, sys.stderr
+    filter_output()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line if line == "\f" else in_one_line(line))
+
+
+def nothing(lines: Sequence[str]) -> None:
+    pass
+
+
+def fail(error: object, code: int) -> NoReturn:
+    """End with a message on standard error."""
+    sys.stdout.flush()
+    print(in_one_line(f"chainrule: {error}"), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,359 @@
+"""A training as it was asked for: new or gone on with, in this process or in several, in memory or streamed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chainrule.cli.common import answer, confirmed, filter_output
+from chainrule.cli.together import Among, supervised, train_together
+from chainrule.cli.writing import (
+    Begun,
+    Shown,
+    check_test_file,
+    kept_for_replay,
+    now,
+    recipe_of,
+    train_and_write,
+    versions,
+)
+from chainrule.errors import UsageError
+
+if TYPE_CHECKING:
+    from chainrule.scaling.supervisor import Told
+    from chainrule.tables.plan import Plan
+    from chainrule.tables.prepare import Prepared
+    from chainrule.tables.reading import Source
+    from chainrule.tables.recipe import Recipe
+    from chainrule.tables.recorded import Recorded
+    from chainrule.tables.request import Request
+    from chainrule.training.result import Fit
+
+
+FEW_PROCESSES = 8
+
+
+class Wanted(NamedTuple):
+    """What is typed: the fields of a request, the run to go on with, and how."""
+
+    given: dict[str, Any]
+    out: str | None
+    resume: str | None
+    dry_run: bool
+    changed_data: bool
+    trust: bool
+    max_rows: int | None
+    among: Among
+
+
+def train_here(wanted: Wanted, shown: Shown) -> None:
+    """Train as it was asked for: a new run or one that goes on, in this process or in several."""
+    from chainrule.scaling.supervisor import told_by_supervisor
+
+    if wanted.resume is not None:
+        going_on = _going_on(wanted, wanted.resume, shown)
+        if going_on is None:
+            return
+        request, recorded = going_on
+    else:
+        request, recorded = _new(wanted), None
+    told = None if wanted.dry_run else told_by_supervisor()
+    filter_output()  # of the streams that the supervisor has given, too
+    among = wanted.among.of(request.processes, recorded is not None and recorded.shared)
+    if told or among.is_asked_for():
+        _train_with_others(wanted, request, recorded, told, among, shown)
+    elif wanted.dry_run:
+        _dry_run(wanted, request, shown)
+    else:
+        _train_alone(wanted, request, recorded, shown)
+
+
+def _new(wanted: Wanted) -> Request:
+    from chainrule.tables.request import Request
+
+    request = Request(**wanted.given)
+    if not request.target:
+        raise UsageError("--target is missing: name the column to predict, such as --target churn")
+    if wanted.dry_run and request.processes is not None:
+        raise UsageError("--dry-run: shows what one process would do, whose split is another; leave --processes out")
+    return request
+
+
+def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded] | None:
+    """The request of a run that was cut off, with what is said beside --resume; None if the run is finished."""
+    from chainrule.storage.files import check_own
+    from chainrule.tables.recorded import read_recorded
+    from chainrule.tables.request import resumed
+    from chainrule.tables.run_folder import is_finished
+
+    if wanted.out is not None or wanted.dry_run:
+        raise UsageError("--resume goes on in the run's own folder: leave --out and --dry-run out")
+    check_own(Path(run))
+    if is_finished(run):
+        _report_finished(run, bool(wanted.given), shown)
+        return None
+    recorded = read_recorded(run)
+    _check_processes(run, recorded.request.processes or 1, wanted.given)
+    given = {name: value for name, value in wanted.given.items() if (name, value) != ("stream", recorded.streamed)}
+    return resumed(recorded.request, given), recorded
+
+
+def _check_processes(run: str, began: int, given: dict[str, Any]) -> None:
+    """What a folder says starts no more processes than a machine like this one bears."""
+    most = max(FEW_PROCESSES, os.cpu_count() or 1)
+    if began > most and "processes" not in given:
+        raise UsageError(f"{run}: was begun in {began:,} processes; say how many are to go on, with --processes")
+
+
+def _report_finished(run: str, would_change: bool, shown: Shown) -> None:
+    from chainrule.tables.run_folder import forget_how_to_resume, read_metrics
+
+    ended = read_metrics(run)
+    forget_how_to_resume(Path(run))  # it may have been killed before it did
+    told = f"{run} is finished: {ended.epochs:,} epochs, ended by {ended.stopped_by}"
+    if would_change:
+        raise UsageError(f"{told}; it cannot go on: train another")
+    answer({"run": run, **ended.to_json()}, shown.as_json, [told])
+
+
+def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
+    """Show the encoding and the network; write nothing."""
+    from dataclasses import asdict
+
+    from chainrule.explaining import console
+    from chainrule.tables.prepare import prepare
+    from chainrule.tables.reading import open_table
+    from chainrule.tables.recipe import preparing_of
+    from chainrule.tables.streamed import prepare_sample, streams
+
+    source = open_table(request.data, request.sql)
+    preparing = asdict(preparing_of(request))
+    with console.reading_line(source, shown.talks):
+        _check_rows(wanted, source, None)
+        if streams(request, source):
+            prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
+        else:
+            prepared = prepare(source, **preparing)
+    recipe = recipe_of(prepared, request)
+    shown.say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, request.seed)])
+    encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
+    answer(encoding, shown.as_json, ["", *console.encoding_lines(prepared.encoding)])
+
+
+def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
+    from chainrule.explaining import console
+    from chainrule.tables.run_folder import claimed
+    from chainrule.tables.streamed import streams
+
+    source, test = _tables(wanted, request, recorded)
+    with console.reading_line(source, shown.talks):
+        _check_rows(wanted, source, test)
+        if recorded is None:
+            recorded = _recorded(request, source, test, streamed=streams(request, source))
+    if recorded.streamed and request.keep_every is not None:
+        raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
+    path = run_folder(wanted, request)
+    with claimed(path, wanted.resume is not None):
+        begun = begin(wanted, path, request, recorded, source, test)
+        training = _streamed if recorded.streamed else _in_memory
+        train_and_write(begun, *training(begun, shown), shown)
+
+
+def _train_with_others(
+    wanted: Wanted, request: Request, recorded: Recorded | None, told: Told | None, among: Among, shown: Shown
+) -> None:
+    if request.stream:
+        raise UsageError("--stream: each of several processes has its rows in memory: use more of them, or one")
+    if request.keep_every is not None:
+        raise UsageError("--keep-every: updates of several processes cannot be replayed; leave it out")
+    if told is None:
+        run = run_folder(wanted, request) if among.is_first() else Path(".")
+        supervised(among, run, wanted.resume is not None)
+    train_together(told, partial(_train_one_of_several, told, wanted, request, recorded, shown))
+
+
+def _train_one_of_several(
+    told: Told, wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown
+) -> None:
+    """What each of the processes does; the first one writes and speaks."""
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
+    import jax
+
+    from chainrule.cli.together import follow, then_parting
+    from chainrule.explaining import console
+    from chainrule.scaling.processes import is_first, one_fate
+    from chainrule.tables.recipe import preparing_of
+    from chainrule.tables.run_folder import claimed
+    from chainrule.tables.shared import fit_shared, prepare_shared
+
+    path = Path(told.run)
+    with ExitStack() as stack:
+        with one_fate():
+            source, test = _tables(wanted, request, recorded)
+            recorded = recorded or _recorded(request, source, test, shared=True)
+            if is_first():
+                _check_rows(wanted, source, test)
+                stack.enter_context(claimed(path, told.goes_on))
+            begun = begin(wanted, path, request, recorded, source, test, writes=is_first())
+        with console.reading_line(source, is_first() and shown.talks):
+            shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
+        with one_fate():
+            recipe = recipe_of(shared.prepared, request, shared.n_train)
+            if test and is_first():
+                check_test_file(shared.prepared, test)  # here, so that all processes hear of it
+        how = {"seed": request.seed, "dtype": request.dtype, "resumable": begun.keeping}
+        training = partial(then_parting, partial(fit_shared, shared, recipe, **how))
+        if not is_first():
+            follow(training)
+            return
+        lines = console.shared_lines(source, shared, jax.process_count())
+        shown.say([*lines, *console.recipe_lines(recipe, request.seed)])
+        train_and_write(begun, training, shared.prepared, recipe, None, shared.n_train, shown)
+
+
+def run_folder(wanted: Wanted, request: Request) -> Path:
+    """The folder of the run that goes on, or one for a new run."""
+    from chainrule.tables.run_folder import new_run_folder
+
+    if wanted.resume is not None:
+        return Path(wanted.resume)
+    stem = Path(request.data[0]).name.split(".")[0].strip("*?[] ") if request.data else "query"
+    return new_run_folder(wanted.out, stem or "-".join(request.target))
+
+
+def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tuple[Source, Source | None]:
+    """The rows to learn from, and those of --test-file; of a run that goes on, those that it began with."""
+    from chainrule.tables.reading import open_table
+    from chainrule.tables.recorded import Named, found_again, table_again
+    from chainrule.tables.run_folder import ROWS
+    from chainrule.tables.streamed import kept_rows
+
+    given = wanted.given
+    if recorded is None:
+        return open_table(request.data, request.sql), _test_file(request)
+    run = wanted.resume or "."
+    hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {run} --changed-data"
+    named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
+    kept = kept_rows(Path(run) / ROWS) if recorded.streamed and not (named.data or named.sql) else None
+    source = kept or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
+    if "test_file" in given:
+        return source, _test_file(request)
+    if not recorded.test_files:
+        return source, None
+    hint = f"bring it back, or name it: chainrule train --resume {run} --test-file FILE"
+    return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
+
+
+def _check_rows(wanted: Wanted, source: Source, test: Source | None) -> None:
+    from chainrule.tables.reading import check_rows
+
+    for table in (source, test) if test else (source,):
+        check_rows(table, wanted.max_rows)
+
+
+def _test_file(request: Request) -> Source | None:
+    from chainrule.tables.reading import open_table
+
+    return None if request.test_file is None else open_table([request.test_file])
+
+
+def _recorded(
+    request: Request, source: Source, test: Source | None, streamed: bool = False, shared: bool = False
+) -> Recorded:
+    """What the folder of a new run records of it."""
+    import platform
+
+    from chainrule.tables.recorded import Recorded, files_of
+
+    return Recorded(
+        request=request,
+        files=files_of(source),
+        test_files=files_of(test),
+        streamed=streamed,
+        shared=shared,
+        folder=os.getcwd(),
+        command=("chainrule", *sys.argv[1:]),
+        began=now(),
+        python=platform.python_version(),
+        versions=versions(),
+    )
+
+
+def begin(
+    wanted: Wanted,
+    path: Path,
+    request: Request,
+    recorded: Recorded,
+    source: Source,
+    test: Source | None,
+    writes: bool = True,
+) -> Begun:
+    """Record a new run in its folder, which the caller has claimed; one that goes on stays as it is recorded."""
+    from chainrule.tables.request import MAY_CHANGE, flag_of
+    from chainrule.tables.run_folder import REQUEST, RESUME, begin_run
+    from chainrule.training.checkpoints import Resumable
+
+    if writes and not (path / REQUEST).is_file():
+        begin_run(path, recorded)
+    anew = {name: value for name, value in wanted.given.items() if wanted.resume and name in MAY_CHANGE[3:]}
+    words = [word for name, value in anew.items() for word in (flag_of(name), str(value))]
+    keeping = Resumable(path / RESUME, request.save_every, wanted.changed_data)
+    return Begun(path, wanted.resume is not None, request, recorded, (*recorded.command, *words), source, test, keeping)
+
+
+Training = tuple[Callable[..., "Fit"], "Prepared", "Recipe", "Plan | None", int]
+
+
+def _in_memory(begun: Begun, shown: Shown) -> Training:
+    """The training of a table that is read as a whole."""
+    from dataclasses import asdict
+
+    from chainrule.explaining import console
+    from chainrule.tables.fit import fit_table
+    from chainrule.tables.plan import plan_of
+    from chainrule.tables.prepare import prepare
+    from chainrule.tables.recipe import preparing_of
+
+    request = begun.request
+    with console.reading_line(begun.source, shown.talks):
+        prepared = prepare(begun.source, **asdict(preparing_of(request)))
+    recipe = recipe_of(prepared, request)
+    shown.say([*console.preparation_lines(begun.source, prepared), *console.recipe_lines(recipe, request.seed)])
+    training = partial(
+        fit_table,
+        prepared,
+        recipe,
+        seed=request.seed,
+        dtype=request.dtype,
+        balanced=request.balanced,
+        checkpoint=partial(kept_for_replay, begun.path),
+        keep_every=request.keep_every,
+        resumable=begun.keeping,
+    )
+    return training, prepared, recipe, plan_of(recipe, request), len(prepared.split.train)
+
+
+def _streamed(begun: Begun, shown: Shown) -> Training:
+    """The training of a table whose rows stay on disk."""
+    from dataclasses import asdict
+
+    from chainrule.explaining import console
+    from chainrule.tables.recipe import preparing_of
+    from chainrule.tables.run_folder import ROWS
+    from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed
+
+    request, folder = begun.request, begun.path / ROWS
+    with console.reading_line(begun.source, shown.talks):
+        rows = kept_query(begun.source, folder)
+        sample = prepare_sample(rows, balanced=request.balanced, **asdict(preparing_of(request)))
+        streamed = prepare_streamed(sample, folder, balanced=request.balanced, seed=request.seed, dtype=request.dtype)
+    recipe = recipe_of(sample.prepared, request, streamed.rows.n)
+    shown.say([*console.streamed_lines(begun.source, streamed), *console.recipe_lines(recipe, request.seed)])
+    training = partial(fit_streamed, streamed, recipe, seed=request.seed, resumable=begun.keeping)
+    return training, sample.prepared, recipe, None, streamed.rows.n

@@ -1,0 +1,355 @@
+"""What the command line prints: each function makes lines of plain text from results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from chainrule.explaining.trace import names_of
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from chainrule.network import Network, Params
+    from chainrule.tables.encoding import Encoding, InputColumn
+    from chainrule.tables.fit import TableModel
+    from chainrule.tables.metrics import Scores
+    from chainrule.tables.prepare import Prepared
+    from chainrule.tables.reading import Source
+    from chainrule.tables.recipe import Recipe
+    from chainrule.tables.shared import Shared
+    from chainrule.tables.streamed import Streamed
+    from chainrule.training.result import Fit, Progress
+
+MOST_CLASSES_SHOWN = 12
+MOST_INPUTS_SHOWN = 8
+SILENT_FOR = 1.0  # seconds that a table may be read before a line says so
+
+SENTENCES = {
+    "epochs": "all epochs done",
+    "cost_goal": "cost goal reached",
+    "min_gradient": "gradient below the minimum",
+    "unchanged": "parameters no longer change",
+    "no_improvement": "validation cost no longer falls",
+    "max_seconds": "time is up",
+    "interrupted": "interrupted by Ctrl-C",
+    "diverged": "cost no longer a finite number",
+}
+
+
+def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
+    """The table, the target, the inputs, what was dropped, and how the rows are split."""
+    split, lines = prepared.split, _table_lines(source, prepared, prepared.n_rows)
+    without = prepared.n_rows - len(prepared.X)
+    if without:
+        names = ", ".join(prepared.target.names)
+        lines.append(_field("dropped", f"{counted(without, 'row')} without a value in {names}"))
+    parts = [f"{len(split.train):,} to train on"]
+    parts += [f"{len(split.validation):,} to choose the epoch (validation)"] if len(split.validation) else []
+    parts += [f"{len(split.test):,} to score (test)"] if len(split.test) else []
+    lines.append(_field("rows", ", ".join(parts)))
+    return lines + [_field("hint", hint) for hint in prepared.hints]
+
+
+def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
+    """The same of a table that stays on disk, of which a sample is scored."""
+    held = streamed.held.n if streamed.held else 0
+    told = f"{streamed.rows.n:,} rows to train on, {held:,} to choose the epoch (validation)"
+    return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", told))
+
+
+def shared_lines(source: Source, shared: Shared, processes: int) -> list[str]:
+    """The same of a table that several processes have read."""
+    told = f"{'1 process' if processes == 1 else f'{processes} processes'}, {shared.n_train:,} rows to train on"
+    return _sampled_lines(source, shared.prepared, shared.n_rows, _field("shared", told))
+
+
+def _sampled_lines(source: Source, sample: Prepared, n_rows: int, told: str) -> list[str]:
+    lines = [*_table_lines(source, sample, n_rows), told]
+    tested = f", of which {len(sample.split.test):,} to score (test)" if len(sample.split.test) else ""
+    lines.append(_field("sample", f"{len(sample.X):,} rows for words, ranks and classes{tested}"))
+    return lines + [_field("hint", hint) for hint in sample.hints]
+
+
+def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
+    """The table, the target, the inputs, and the columns that were dropped."""
+    encoding = prepared.encoding
+    lines = [f"{source.name}: {n_rows:,} rows, {len(source.types)} columns"]
+    lines.append(_field("target", _target_words(prepared)))
+    lines.append(
+        _field("inputs", f"{counted(len(encoding.columns), 'column')} as {counted(len(encoding.inputs), 'input')}")
+    )
+    return lines + [_field("dropped", f"{name}: {why}") for name, why in encoding.dropped]
+
+
+def export_lines(model: TableModel, out: str) -> list[str]:
+    """The inputs that an ONNX file of the model takes."""
+    numbers = {
+        "number": "a number",
+        "boolean": "0 or 1",
+        "time": "seconds since midnight",
+        "date": "seconds since 1970-01-01",
+        "timestamp": "seconds since 1970-01-01",
+    }
+    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()}
+    takes["text"] = 'text without blanks around it, "" if missing'
+    width = max(len(column.name) for column in model.encoding.columns)
+    columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
+    gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"
+    return [f"{out}: an input of shape (rows, 1) for each column", *columns, f"gives {gives}"]
+
+
+def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
+    """The network and how it is trained."""
+    network = recipe.network
+    design = "-".join(map(str, network.layers))
+    activations = ", ".join(activation.name for activation in network.activations)
+    batches = "whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    penalty = f", l2 {network.l2:g}" if network.l2 else ""
+    most = f"at most {counted(recipe.epochs, 'epoch')}"
+    extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
+    extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
+    return [
+        _field("network", f"{design}, {activations}: {counted(network.n_parameters, 'parameter')}"),
+        _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
+        _field("training", ", ".join([recipe.rule_is, batches, most, f"seed {seed}"])),
+        *([_field("", ", ".join(extras))] if extras else []),
+    ]
+
+
+def encoding_lines(encoding: Encoding) -> list[str]:
+    """How each column enters the network."""
+    rows = [[column.name, column.kind, _how(column)] for column in encoding.columns]
+    rows += [[name, "dropped", why] for name, why in encoding.dropped]
+    return table_lines(["column", "kind", "inputs"], rows, left=3)
+
+
+def fit_line(fit: Fit) -> str:
+    """Why and when training ended, and which parameters were kept."""
+    seconds = fit.history.seconds[-1] if fit.epochs else 0.0
+    line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {counted(fit.epochs, 'epoch')} ({seconds:.1f} s)"
+    why = "" if all(cost != cost for cost in fit.history.validation_cost) else ", the lowest validation cost"
+    return f"{line}; kept epoch {fit.best_epoch:,}{why}"
+
+
+def score_lines(scores: Scores, which: str) -> list[str]:
+    """Metrics of the network beside the baseline, and the confusion matrix of the largest classes."""
+    rows = [
+        [name.replace("_", " "), _number(value), _number(scores.baseline[name])]
+        for name, value in scores.network.items()
+    ]
+    lines = table_lines([f"{scores.rows:,} {which} rows", "network", scores.baseline_is], rows)
+    if scores.auc_rows is not None:
+        lines.append(f"roc auc of the network: of a random sample, {counted(scores.auc_rows, 'row')}")
+    shown = scores.most_confused(MOST_CLASSES_SHOWN)
+    if shown.confusion is None or shown.confusion_classes is None:
+        return lines
+    matrix = [[label, *map(str, row)] for label, row in zip(shown.confusion_classes, shown.confusion, strict=True)]
+    return [*lines, "", *table_lines(["true \\ predicted", *shown.confusion_classes], matrix), *left_out_lines(shown)]
+
+
+def left_out_lines(scores: Scores) -> list[str]:
+    """What the last row and column of the confusion matrix stand for, where they are several classes."""
+    if not scores.left_out or scores.confusion_classes is None:
+        return []
+    own, last = len(scores.confusion_classes) - 1, scores.confusion_classes[-1]
+    return [
+        f"of {own + scores.left_out:,} classes the {own} most frequent; {last}: the {scores.left_out:,} others together"
+    ]
+
+
+def count_lines(network: Network) -> list[str]:
+    """Weights and biases of each layer, and the totals."""
+    pairs = list(zip(network.layers, network.layers[1:], strict=False))
+    rows = [
+        [f"{i + 1}", f"{n_in} -> {n_out}", f"{n_in * n_out:,}", f"{n_out:,}", f"{n_in * n_out + n_out:,}"]
+        for i, (n_in, n_out) in enumerate(pairs)
+    ]
+    rows.append(["total", "", f"{network.n_weights:,}", f"{network.n_biases:,}", f"{network.n_parameters:,}"])
+    return table_lines(["layer", "nodes", "weights", "biases", "parameters"], rows, left=2)
+
+
+def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[str]:
+    """Weights and biases as the lecture lays them out: a row per node they come from, then all biases."""
+    names = names_of(network).nodes
+    blocks: list[tuple[Sequence[str], list[list[str]]]] = []
+    for i, (W, _) in enumerate(params):
+        source, to = _layer_name(network, i), _layer_name(network, i + 1)
+        if W.shape[1] == 1:
+            header, rows = names[i], [[f"{source}->{to}", *_fixed(W[:, 0], digits)]]
+        else:
+            header, rows = (
+                names[i + 1],
+                [[f"{name}->{to}", *_fixed(w, digits)] for name, w in zip(names[i], W, strict=True)],
+            )
+        if blocks and blocks[-1][0] == header:
+            blocks[-1][1].extend(rows)
+        else:
+            blocks.append((header, rows))
+    blocks.append(
+        (
+            [name for layer in names[1:] for name in layer],
+            [["biases", *(v for _, b in params for v in _fixed(b, digits))]],
+        )
+    )
+    return [line for header, rows in blocks for line in table_lines(["", *header], rows)]
+
+
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, width: int | None = None
+) -> list[str]:
+    """Aligned columns: the first `left` ones to the left, numbers to the right.
+
+    Columns that do not fit into `width` follow in a table below, the first column again before them.
+
+    >>> table_lines(["metric", "network"], [["accuracy", "0.9"]])
+    ['metric    network', 'accuracy      0.9']
+    """
+    if width is not None and (fit := _columns_that_fit(header, rows, width)) < len(header):
+        parts = [[0, *range(1, fit)], [0, *range(fit, len(header))]]
+        first, rest = ([[row[i] for i in part] for row in (header, *rows)] for part in parts)
+        return [*table_lines(first[0], first[1:], left), "", *table_lines(rest[0], rest[1:], left, width)]
+    cells = [list(map(str, row)) for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    aligned = [
+        [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in cells
+    ]
+    return ["  ".join(row).rstrip() for row in aligned]
+
+
+def _columns_that_fit(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many columns, at least two, are together no wider than `width`."""
+    widths = [2 + max(len(str(row[i])) for row in (header, *rows)) for i in range(len(header))]
+    return max(2, sum(sum(widths[: i + 1]) - 2 <= width for i in range(len(widths))))
+
+
+@contextmanager
+def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar on standard error with epoch, rate, cost and time left; nothing where that is not a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("epoch {task.completed:,.0f} of at most {task.total:,.0f}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[rate]}  cost {task.fields[cost]}"),
+        TimeRemainingColumn(),
+    )
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a bar is drawn with control characters
+    with Bar(*columns, console=Console(file=terminal), transient=True) as bar:
+        task = bar.add_task("", total=epochs, rate="compiling", cost="-")
+
+        def show(now: Progress) -> None:
+            held = "" if now.validation_cost != now.validation_cost else f", validation {now.validation_cost:.4g}"
+            rate = f"{now.epoch / max(now.seconds, 1e-9):,.0f} epochs/s"
+            bar.update(task, completed=now.epoch, rate=rate, cost=f"{now.cost:.4g}{held}")
+
+        yield show
+
+
+@contextmanager
+def reading_line(source: Source, wanted: bool) -> Iterator[Callable[[], None]]:
+    """A line on standard error while a table is read, if that takes long; nothing where that is not a terminal.
+
+    The function takes the line away, before others are printed.
+    """
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    from threading import Event, Thread
+
+    done = Event()
+    telling = Thread(target=_tell_of_reading, args=(source, done), daemon=True)
+
+    def end() -> None:
+        done.set()
+        telling.join()
+
+    telling.start()
+    try:
+        yield end
+    finally:
+        end()
+
+
+def _tell_of_reading(source: Source, done: Event) -> None:
+    if done.wait(SILENT_FOR):
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from chainrule.tables.reading import share_read
+
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a line that changes is drawn with control characters
+    told = "reading " + "".join(c if c.isprintable() else "\ufffd" for c in source.name)
+    with Console(file=terminal).status(Text(told)) as status:
+        while not done.wait(0.25):
+            share = share_read(source)
+            status.update(Text(told if share is None else f"{told}: {share:.0%} of a pass"))
+
+
+def _target_words(prepared: Prepared) -> str:
+    target = prepared.target
+    if target.task == "regression":
+        spans = [
+            f"{name} (mean {mean:g}, deviation {std:g})"
+            for name, mean, std in zip(target.names, target.mean, target.std, strict=True)
+        ]
+        return f"{', '.join(spans)}: regression"
+    shares = sorted(zip(prepared.frequencies, target.classes, strict=True), reverse=True)
+    shown = ", ".join(f"{label} {share:.0%}" for share, label in shares[:MOST_CLASSES_SHOWN])
+    more = ", ..." if len(shares) > MOST_CLASSES_SHOWN else ""
+    return f"{target.names[0]}: {len(target.classes)} classes ({shown}{more})"
+
+
+def _how(column: InputColumn) -> str:
+    if column.kind == "text":
+        shown = [name.removeprefix(f"{column.name}=") for name in column.inputs]
+        more = f", ... ({len(shown)} in all)" if len(shown) > MOST_INPUTS_SHOWN else ""
+        return "one-hot: " + ", ".join(shown[:MOST_INPUTS_SHOWN]) + more
+    words = []
+    if column.kind != "time":
+        words.append(f"(x - {column.mean:g}) / {column.std:g}")  # pyright: ignore[reportAttributeAccessIssue]
+    rest = [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
+    quantiles = getattr(column, "quantiles", None)
+    if quantiles and not quantiles.scores:
+        n = quantiles.n_inputs
+        rest = [f"{n} pieces: {rest[0]}, ..., {rest[n - 1]}", *rest[n:]]
+    words += rest
+    return ", ".join(words)
+
+
+def _layer_name(network: Network, i: int) -> str:
+    hidden = len(network.layers) - 2
+    return "IN" if i == 0 else "ON" if i == hidden + 1 else "HL" if hidden == 1 else f"HL{i}"
+
+
+def _field(name: str, text: str) -> str:
+    return f"  {name:<9}{text}"
+
+
+def counted(n: int, what: str) -> str:
+    """How many, in words."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _fixed(values: Any, digits: int) -> list[str]:
+    return [f"{float(value):.{digits}f}" for value in values]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value and abs(value) < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3f}"

@@ -1,0 +1,309 @@
+"""A run opened at one of its updates, or at one of its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from chainrule.driver import Setting, ready_for, replay
+from chainrule.errors import InputError, UsageError, in_one_line, nearest
+from chainrule.explaining.story import Course, Opened, Scale, Story
+from chainrule.explaining.trace import Names, names_of, trace_prediction, trace_step
+from chainrule.network import forward
+from chainrule.tables.encoding import NumberColumn
+from chainrule.tables.fit import TableModel
+from chainrule.tables.kinds import value_sql
+from chainrule.tables.plan import Plan, setting_of
+from chainrule.tables.predict import check_source
+from chainrule.tables.prepare import Prepared, prepare
+from chainrule.tables.reading import fetch, open_table
+from chainrule.tables.recorded import Named, table_again
+from chainrule.tables.request import MOST_LAYERS
+from chainrule.tables.run_folder import (
+    HISTORY,
+    checkpoint_epochs,
+    load_table_model,
+    plan_of_run,
+    read_checkpoint,
+    read_history,
+    read_metrics,
+)
+from chainrule.tables.target import decode
+from chainrule.training.program import State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+HERE = Named()
+MOST_FRAMES = 8  # that a story tells, beside the one that is asked for
+MOST_ROWS = 4096  # of an update; with more, a story tells that update alone
+
+
+class Training(NamedTuple):
+    """A run's training, ready to be replayed."""
+
+    run: str
+    model: TableModel
+    plan: Plan
+    prepared: Prepared
+    setting: Setting
+    first: State  # before the first epoch
+    last: int  # epoch
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The training rows, as the table counts them, from 1."""
+        return self.prepared.numbers[self.prepared.split.train]
+
+
+def open_step(
+    run: str | os.PathLike[str],
+    epoch: int,
+    batch: int | None = None,
+    row: int | None = None,
+    named: Named = HERE,
+) -> Opened:
+    """Replay a run up to an update and open it.
+
+    Parameters
+    ----------
+    epoch, batch : int
+        Which update, from 1. Without `batch` the first, or the one that `row` is in.
+    row : int, optional
+        A row of the table, from 1, as the file has it.
+    named
+        The run's table, if it is no longer where it was, or comes from a query.
+
+    Raises
+    ------
+    InputError
+        If the table is gone or another one now, or if there is no such epoch, batch or row.
+    """
+    return _step(_training(run, named), epoch, batch, row)
+
+
+def open_story(
+    run: str | os.PathLike[str],
+    epoch: int,
+    batch: int | None = None,
+    row: int | None = None,
+    named: Named = HERE,
+) -> Story:
+    """The update, one after each checkpoint that is kept, with the same row in it, and the course of the costs."""
+    training = _training(run, named)
+    asked = _step(training, epoch, batch, row)
+    told = asked.trace.rows[0] if row is None else row
+    wide = len(asked.trace.rows) > MOST_ROWS
+    others = [] if wide else [e + 1 for e in checkpoint_epochs(run) if e + 1 != epoch and e < training.last]
+    spread = np.unique(np.linspace(0, len(others) - 1, min(MOST_FRAMES, len(others))).round().astype(int))
+    frames = {others[i]: _step(training, others[i], None, told) for i in spread} | {epoch: asked}
+    epochs = sorted(frames)
+    return Story(tuple(frames[e] for e in epochs), epochs.index(epoch), course_of(run))
+
+
+def course_of(run: str | os.PathLike[str]) -> Course:
+    """The costs over a run's epochs."""
+    history, metrics = read_history(run), read_metrics(run)
+    last = int(history["epoch"][-1]) if len(history["epoch"]) else 0
+    if last != metrics.epochs:
+        raise InputError(f"{run}: its {HISTORY} ends with epoch {last}, the run with epoch {metrics.epochs}")
+    return Course(
+        history["epoch"].astype(int),
+        history["cost"],
+        history["validation_cost"],
+        metrics.history_cost_is,
+        metrics.best_epoch,
+    )
+
+
+def _training(run: str | os.PathLike[str], named: Named) -> Training:
+    import jax
+
+    model, plan = load_table_model(run), plan_of_run(run)
+    hidden = len(model.network.layers) - 2
+    if hidden > MOST_LAYERS:
+        raise InputError(f"{run}: {hidden:,} hidden layers, and a run of chainrule train has {MOST_LAYERS} at most")
+    prepared = _prepared_again(run, plan, model, named)
+    setting, last = setting_of(plan, prepared, model.network, model.params), read_metrics(run).epochs
+    try:
+        with jax.enable_x64(plan.dtype == "float64"):
+            first = read_checkpoint(run, 0, ready_for(setting).state)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{run}: its plan is of no training that there can be: {error}") from error
+    return Training(str(run), model, plan, prepared, setting._replace(params=first.params), first, last)
+
+
+def _step(training: Training, epoch: int, batch: int | None, row: int | None) -> Opened:
+    run, model, plan, prepared, setting, first, last = training
+    numbers = training.numbers
+    if epoch > last:
+        raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
+    if row is not None and row not in numbers:
+        raise InputError(
+            f"--row {row}: not among the {len(numbers):,} rows that the run was trained on{_other(prepared, row)}"
+        )
+    size = len(numbers) if plan.batch_size is None else min(plan.batch_size, len(numbers))
+    try:
+        if batch is None and row is not None:
+            batch = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0]) // size + 1
+        batch = 1 if batch is None else batch
+        before = replay(setting, epoch, batch, _nearest_checkpoint(run, epoch, first))
+    except ValueError as error:
+        raise InputError(f"{run}: {error}") from error
+    shown = numbers[before.rows]
+    if row is not None and row not in shown:
+        raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; leave --batch out to find it")
+    weights = None if setting.weights is None else np.asarray(setting.weights)[before.rows]
+    trace = trace_step(
+        model.network,
+        before.params,
+        np.asarray(setting.X)[before.rows],
+        np.asarray(setting.Y)[before.rows],
+        rule=plan.rule,
+        rule_state=before.rule_state,
+        weights=weights,
+        keep=before.keep,
+        rows=[int(number) for number in shown],
+        names=_names(model),
+        about={"epoch": epoch, "batch": batch, "batches": before.updates, "rule": plan.rule_is, "run": run},
+    )
+    table = prepared.table.take(prepared.split.train[before.rows])
+    targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
+    return Opened(trace, {**_raw(table, model), **targets}, _scales(model))
+
+
+def open_prediction(
+    run: str | os.PathLike[str], files: Sequence[str], row: int = 1, output: str | None = None
+) -> Opened:
+    """Open the prediction of one row (from 1) of a table.
+
+    Parameters
+    ----------
+    output
+        The class or target that is followed to the inputs; the predicted class, or the first target, if left out.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column of the model, or has no such row.
+    """
+    model, source = load_table_model(run), open_table(list(files))
+    check_source(model, source)
+    table = fetch(source, [(column.name, value_sql(source, column)) for column in model.encoding.read_as])
+    if not 1 <= row <= table.num_rows:
+        raise InputError(f"--row {row}: expected a row from 1 to {table.num_rows:,} of {source.name}")
+    one = table.slice(row - 1, 1)
+    X = model.encoding.encode(one, np.float64)
+    names = _names(model)
+    last = np.asarray(forward(model.network, model.params, X).a[-1])
+    told, answers = decode(model.target, last)
+    place = _place_of_output(model, names, output, int(told[0]) if model.target.task == "multiclass" else 0)
+    about = {"run": str(run), "file": source.name}
+    trace = trace_prediction(model.network, model.params, X, output=place, rows=[row], names=names, about=about)
+    return Opened(trace, _raw(one, model), _scales(model), tuple(_answer(model, last[0], answers[0])))
+
+
+def _place_of_output(model: TableModel, names: Names, name: str | None, otherwise: int) -> int:
+    if name is None:
+        return otherwise
+    if name in names.outputs:
+        return names.outputs.index(name)
+    if name in model.target.classes:
+        other = names.outputs[0]
+        raise UsageError(f"--output {name}: the one output is {other}'s; what pushes it, pushes {name} the other way")
+    raise UsageError(f"--output {name}: expected one of {', '.join(names.outputs)}{nearest(name, names.outputs)}")
+
+
+def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[str]:
+    """What the outputs come to: classes with their probabilities, or numbers in the target's units."""
+    target = model.target
+    if target.task != "regression":
+        likely = np.argsort(-answers, kind="stable")[:5]
+        listed = ", ".join(f"{target.classes[k]} {answers[k]:.4g}" for k in likely)
+        return [f"predicted: {target.classes[likely[0]]} (probabilities: {listed})"]
+    if not target.scaled:
+        return [f"predicted: {name} = {value:.6g}" for name, value in zip(target.names, answers, strict=True)]
+    told = zip(target.names, target.mean, target.std, last, answers, strict=True)
+    return [f"predicted: {n} = {mean:.6g} + {std:.6g} * {a:.4g} = {value:.6g}" for n, mean, std, a, value in told]
+
+
+def _scales(model: TableModel) -> dict[str, Scale]:
+    """The inputs that are Z-scores of a number, and their scales."""
+    return {
+        column.name: Scale(column.name, column.mean, column.std)
+        for column in model.encoding.columns
+        if isinstance(column, NumberColumn) and (column.mean, column.std) != (0.0, 1.0)
+    }
+
+
+def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
+    """The table of the run, read and split as it was then."""
+    prepared = prepare(table_again(run, named), **vars(plan.preparing))
+    if prepared.encoding != model.encoding or prepared.target != model.target:
+        raise InputError(f"{run}: its table is not what it was when the run was trained: another encoding comes of it")
+    return prepared
+
+
+def _nearest_checkpoint(run: str, epoch: int, like: State) -> list[State]:
+    """The last one kept before an epoch."""
+    known = [e for e in checkpoint_epochs(run) if e < epoch]
+    return [read_checkpoint(run, known[-1], like)] if known else []
+
+
+def _order(setting: Setting, epoch: int) -> np.ndarray:
+    from chainrule.training.batches import order_of
+
+    n = len(setting.X)
+    return np.arange(n) if setting.batch_size is None else order_of(setting.seed, epoch, n, setting.sample)
+
+
+def _names(model: TableModel) -> Names:
+    return names_of(model.network, model.encoding.inputs, model.target.outputs)
+
+
+def _other(prepared: Prepared, row: int) -> str:
+    """What the row is for, if not for training."""
+    for what, rows in (("choose the epoch", prepared.split.validation), ("score", prepared.split.test)):
+        if row in prepared.numbers[rows]:
+            return f": it is held out to {what}"
+    return f"; the table has {prepared.n_rows:,} rows" if row > prepared.n_rows else ": it has no target"
+
+
+def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
+    """The columns of the model as people write them."""
+    return {
+        column.name: [_text(x, column.kind) for x in table.column(column.name).to_pylist()]
+        for column in model.encoding.columns
+    }
+
+
+def _moment(seconds: float, kind: str) -> str:
+    """A date, or a date with its time; of a year that Python does not count to, the seconds since 1970."""
+    try:
+        at = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f} s"
+    return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _text(value: Any, kind: str) -> str:
+    if value is None or value != value:
+        return "missing"
+    if kind == "text":
+        return in_one_line(str(value))
+    if isinstance(value, str):
+        return in_one_line(value)
+    if kind == "boolean" or isinstance(value, bool):
+        return "true" if value else "false"
+    if kind in ("date", "timestamp"):
+        return _moment(value, kind)
+    if kind == "time":
+        return f"{int(value) // 3600:02}:{int(value) // 60 % 60:02}:{int(value) % 60:02}"
+    return f"{value:.6g}"

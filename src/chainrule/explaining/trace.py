@@ -1,0 +1,255 @@
+"""One step of a training, or one prediction, with every number that it is made of, recorded by the core in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import in_one_line
+from chainrule.maths.arrays import Array
+from chainrule.maths.costs import Cost
+from chainrule.network import Backward, Forward, Layer, Network, Params, backward, cost, costs_and_shares, forward
+from chainrule.training.rules import Rule, rate_at, update
+
+OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
+
+
+class Names(NamedTuple):
+    """What people call the nodes: each layer's, inputs first, and what an output stands for (a class, a target)."""
+
+    nodes: tuple[tuple[str, ...], ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Surface(NamedTuple):
+    """The outputs over a grid of the two inputs: values[i, j] are those at (x[j], y[i])."""
+
+    x: Array
+    y: Array
+    values: Array
+
+
+class Trace(NamedTuple):
+    """A step opened. Arrays as in `network`: a batch has one observation per row.
+
+    Attributes
+    ----------
+    network, params              the design, and the parameters before the step
+    X, Y, weights                the observations of the step
+    rows                         their row numbers, for people
+    rule                         the update rule
+    forward, backward            z, a, keep; error, delta, gradient (summed, with the L2 penalty)
+    costs                        (batch,) each observation's cost
+    shares                       (batch,) what it counts in the batch's cost
+    cost                         the batch's cost, with the penalty
+    step, after                  what the update adds to the parameters, and what they are then
+    cost_after                   that of the same observations with the new parameters
+    moments                      of Adam: the mean and the root of the mean square of the gradients, as params each,
+                                 corrected for their start; None for other rules
+    learning_rate                of this update; NaN where the rule does not tell
+    surface                      of a network of two inputs: its outputs before the step
+    names, about                 names of nodes; where the step comes from (epoch, batch, rule ...)
+    """
+
+    network: Network
+    params: Params
+    X: Array
+    Y: Array
+    weights: Array
+    rows: tuple[int, ...]
+    rule: Rule
+    forward: Forward
+    backward: Backward
+    costs: Array
+    shares: Array
+    cost: float
+    step: Params
+    after: Params
+    cost_after: float
+    moments: tuple[Params, Params] | None
+    learning_rate: float
+    surface: Surface | None
+    names: Names
+    about: dict[str, Any]
+
+
+class Prediction(NamedTuple):
+    """A prediction opened: the forward pass of some rows, and how much each input pushes the chosen output.
+
+    `pushes` is (batch, n_in): the derivative of the output in each input, carried back by the backward pass;
+    `delta` (per layer) the derivative in each weighted sum.
+    """
+
+    network: Network
+    params: Params
+    X: Array
+    rows: tuple[int, ...]
+    forward: Forward
+    output: int
+    delta: tuple[Array, ...]
+    pushes: Array
+    names: Names
+    about: dict[str, Any]
+
+
+def trace_step(
+    network: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    *,
+    rule: Rule,
+    rule_state: Any = None,
+    weights: Array | None = None,
+    keep: tuple[Any, ...] = (),
+    rows: Sequence[int] | None = None,
+    names: Names | None = None,
+    about: dict[str, Any] | None = None,
+) -> Trace:
+    """Make one update and record it.
+
+    Parameters
+    ----------
+    X, Y, weights : (batch, n_in), (batch, n_out), (batch,)
+    rule, rule_state
+        The update rule, and its state before the step (None: before the first one).
+    keep
+        What dropout leaves out: `chainrule.dropout.keep`.
+    rows
+        Row numbers for people; from 1 if left out.
+
+    Examples
+    --------
+    >>> from chainrule.examples.lecture import lecture_setting
+    >>> network, params, X, Y, rule = lecture_setting()
+    >>> step = trace_step(network, params, X, Y, rule=rule)
+    >>> round(step.cost, 2), step.after[0].W.round(3)[0].tolist()
+    (1.55, [-0.23, 0.37, -1.008])
+    """
+    wide = _in_float64(params)
+    X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
+    w = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
+    keep = tuple(None if k is None else np.asarray(k, np.float64) for k in keep)
+    fwd = forward(network, wide, X, keep)
+    bwd = backward(network, wide, fwd, Y, w)
+    costs, shares = costs_and_shares(network, fwd, Y, w)
+    state = rule.init(wide) if rule_state is None else rule_state
+    after, state_after = update(rule, wide, bwd.gradient, state)
+    after = _in_float64(after)
+    rate = getattr(rule, "learning_rate", None)
+    return Trace(
+        network,
+        wide,
+        X,
+        Y,
+        w,
+        tuple(map(int, rows)) if rows is not None else tuple(range(1, len(X) + 1)),
+        rule,
+        fwd,
+        bwd,
+        costs,
+        shares,
+        float(cost(network, fwd, Y, w, wide)),
+        tuple(Layer(b.W - a.W, b.b - a.b) for a, b in zip(wide, after, strict=True)),
+        after,
+        float(cost(network, forward(network, after, X, keep), Y, w, after)),
+        _moments(rule, state_after),
+        float("nan") if rate is None else float(rate_at(rate, np.asarray(getattr(state, "step", 0)))),
+        surface_of(network, wide, X) if network.layers[0] == 2 else None,
+        names or names_of(network),
+        about or {},
+    )
+
+
+def surface_of(network: Network, params: Params, X: Array, n: int = 41) -> Surface:
+    """The outputs of a network of two inputs on a grid of n by n, which reaches a little beyond the rows of X.
+
+    >>> network = Network([2, 1], "identity")
+    >>> surface_of(network, (Layer(np.ones((2, 1)), np.zeros(1)),), np.array([[0, 0], [1, 10]]), 3).x.tolist()
+    [-0.125, 0.5, 1.125]
+    """
+    low, high = X.min(axis=0), X.max(axis=0)
+    room = np.where(high > low, (high - low) / 8, 1.0)
+    x, y = np.linspace(low - room, high + room, n).T
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    return Surface(x, y, forward(network, params, grid).a[-1].reshape(n, n, -1))
+
+
+def trace_prediction(
+    network: Network,
+    params: Params,
+    X: Array,
+    *,
+    output: int = 0,
+    rows: Sequence[int] | None = None,
+    names: Names | None = None,
+    about: dict[str, Any] | None = None,
+) -> Prediction:
+    """The forward pass of some rows, and the backward pass of one output itself, carried to the inputs.
+
+    >>> network = Network([2, 1], "identity")
+    >>> told = trace_prediction(network, (Layer(np.array([[2.0], [-3.0]]), np.array([1.0])),), np.ones((1, 2)))
+    >>> told.forward.a[-1].tolist(), told.pushes.tolist()
+    ([[0.0]], [[2.0, -3.0]])
+    """
+    wide, X = _in_float64(params), np.asarray(X, np.float64)
+    chosen = np.zeros((len(X), network.layers[-1]))
+    chosen[:, output] = 1
+    itself = Network(network.layers, network.activations, OUTPUT_ITSELF, reduction="sum", masks=network.masks)
+    fwd = forward(itself, wide, X)
+    delta = backward(itself, wide, fwd, chosen).delta
+    first = wide[0].W if network.masks[0] is None else wide[0].W * np.asarray(network.masks[0])
+    numbers = tuple(rows) if rows is not None else tuple(range(1, len(X) + 1))
+    named = names or names_of(network)
+    return Prediction(network, wide, X, numbers, fwd, output, delta, delta[0] @ first.T, named, about or {})
+
+
+def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> Names:
+    """IN1, IN2 | H1, H2, H3 | ON; with several hidden layers H1.1, H1.2 ... H2.1.
+
+    >>> names_of(Network([2, 2, 1])).nodes
+    (('IN1', 'IN2'), ('H1', 'H2'), ('ON',))
+    """
+    hidden, nodes = len(network.layers) - 2, []
+    for i, size in enumerate(network.layers):
+        stem = "IN" if i == 0 else "ON" if i == hidden + 1 else "H" if hidden == 1 else f"H{i}."
+        nodes.append((stem,) if stem == "ON" and size == 1 else tuple(f"{stem}{j + 1}" for j in range(size)))
+    for what, given, layer in (("inputs", inputs, nodes[0]), ("outputs", outputs, nodes[-1])):
+        if len(given) not in (0, len(layer)):
+            raise ValueError(f"names: expected {len(layer)} for the {what}, got {len(given)}")
+    called = (tuple(in_one_line(name) for name in given) for given in (inputs, outputs))
+    return Names(tuple(nodes), next(called) or nodes[0], next(called) or nodes[-1])
+
+
+def _moments(rule: Rule, state: Any) -> tuple[Params, Params] | None:
+    """Adam's running moments, corrected for having started at zero (Kingma and Ba, 2015, algorithm 1)."""
+    options = dict(getattr(rule, "options", ()))
+    found = _state_of_adam(state)
+    if found is None:
+        return None
+    t, mean, square = found
+    beta_1, beta_2 = (
+        getattr(rule, f"beta_{i}", options.get(f"b{i}", default)) for i, default in ((1, 0.9), (2, 0.999))
+    )
+    mean, square = _in_float64(mean), _in_float64(square)
+    return (
+        tuple(Layer(W / (1 - beta_1**t), b / (1 - beta_1**t)) for W, b in mean),
+        tuple(Layer(np.sqrt(W / (1 - beta_2**t)), np.sqrt(b / (1 - beta_2**t))) for W, b in square),
+    )
+
+
+def _state_of_adam(state: Any) -> tuple[int, Params, Params] | None:
+    """Updates made, mean and square, wherever in the state they are."""
+    if hasattr(state, "mu") and hasattr(state, "nu"):
+        return int(state.count), state.mu, state.nu
+    if hasattr(state, "mean") and hasattr(state, "square"):
+        return int(state.step), state.mean, state.square
+    inner = state if isinstance(state, tuple) else ()
+    return next((found for part in inner if (found := _state_of_adam(part))), None)
+
+
+def _in_float64(params: Params) -> Params:
+    return tuple(Layer(np.asarray(W, np.float64), np.asarray(b, np.float64)) for W, b in params)

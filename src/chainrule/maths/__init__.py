@@ -1,0 +1,1 @@
+"""Pure functions on NumPy and JAX arrays: activations, costs, first weights, each beside its derivative."""

@@ -1,0 +1,1 @@
+"""Beyond one machine's memory and processors: rows on disk, several devices, several processes."""

@@ -1,0 +1,388 @@
+r"""Training on several devices together: each has some of the rows, all have the parameters.
+
+A batch is the same rows as on one device, in whatever hands they are. Each device takes cost and gradient of those it
+has, as sums; one reduction adds them up, and then every device makes the same update:
+
+.. math:: C = f\Big(\frac{\sum_k S_k}{\sum_k w_k}\Big), \qquad
+          \nabla C = \frac{f'}{\sum_k w_k} \sum_k \nabla S_k
+
+where :math:`S_k` is the weighted sum of the costs of device k's rows of the batch, :math:`w_k` their weight, and f the
+cost's outer function (the root, for RMSE). Only the order of the additions depends on the number of devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.maths.arrays import Array
+from chainrule.maths.costs import rows_alone
+from chainrule.network import Layer, Network, Params, backward, cost, costs_and_shares, forward, masked, penalty
+from chainrule.scaling.processes import AXIS, all_tell, first_tells, is_first, mesh, told
+from chainrule.scaling.shards import mixed
+from chainrule.training.batches import Table, bucket
+from chainrule.training.dropout import keep
+from chainrule.training.goals import Stop
+from chainrule.training.program import (
+    EPOCHS_PER_DISPATCH,
+    Batches,
+    Evaluated,
+    State,
+    first_state,
+    looped,
+    measures_gradients,
+    metric_name,
+    mini_batch_epoch,
+    per_row_metric,
+    whole_table_epoch,
+)
+from chainrule.training.rules import Rule
+
+SPARE = 4  # standard deviations that a device has room for beyond its mean share of a batch
+
+
+class Shares(NamedTuple):
+    """How the rows of all processes lie over all devices, one range after the other."""
+
+    first: np.ndarray  # of each device: the number of its first row among all
+    counts: np.ndarray  # and how many it has
+    mine: slice  # the devices of this process
+
+    @property
+    def n(self) -> int:
+        return int(self.counts.sum())
+
+
+def shares_of(n: int) -> Shares:
+    """Where the rows are, if this process has n: asks the others."""
+    import jax
+
+    local, me = jax.local_device_count(), jax.process_index()
+    everyones = told(np.array([n, local]))
+    counts = np.concatenate([_even(*numbers) for numbers in everyones])
+    begin = int(everyones[:me, 1].sum())
+    return Shares(np.concatenate([[0], np.cumsum(counts)[:-1]]), counts, slice(begin, begin + local))
+
+
+def _even(n: int, parts: int) -> np.ndarray:
+    return np.diff(np.arange(parts + 1) * n // parts)
+
+
+class Together(NamedTuple):
+    """What is trained together: the compiled program with its data, the first state; all rows, those of a batch."""
+
+    run: Callable[..., tuple[State, Array]]
+    state: State
+    n: int
+    batch: int | None
+
+
+def ready_together(
+    network: Network,
+    rule: Rule,
+    params: Params,
+    table: Table,
+    held: Table | None,
+    batch_size: int | None,
+    stops: tuple[Stop, ...],
+    seed: int,
+    dropout: float,
+    average: float,
+) -> Together:
+    """The same as one device would do, from what each process has: its rows of the table and of the held-out ones."""
+    shares, held_shares = shares_of(len(table.X)), None if held is None else shares_of(len(held.X))
+    batch = None if batch_size is None else min(int(batch_size), shares.n)
+    data = _over_devices(table, shares)
+    validating = None if held is None or held_shares is None else _over_devices(held, held_shares)
+    state = first_state(network, rule, params, None, held is not None, np.uint32(seed % 2**32), 0.0, average)
+    state = on_all(state)
+    if batch is None:
+        rows = bucket(shares.n)
+        evaluated = _first_of_whole_table(network, dropout, rows)
+        state = state._replace(here=evaluated(state, data, None, _first_rows(shares)))
+        program = whole_program(network, rule, stops, rows, dropout, average)
+    else:
+        program = batch_program(network, rule, stops, batch, dropout, average)
+    run = partial(_run, program, data, validating, shares, batch, _Room(batch, shares))
+    return Together(run, state, shares.n, batch)
+
+
+def on_all(tree: Any) -> Any:
+    """The same arrays on every device."""
+    import jax
+
+    everywhere = jax.sharding.NamedSharding(mesh(), jax.sharding.PartitionSpec())
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(everywhere, np.asarray(x)), tree)
+
+
+def _on_each(rows: np.ndarray) -> Any:
+    """The arrays of this process's devices, (devices, ...), as part of one of all devices'."""
+    import jax
+
+    apart = jax.sharding.NamedSharding(mesh(), jax.sharding.PartitionSpec(AXIS))
+    return jax.make_array_from_process_local_data(apart, rows)
+
+
+def _over_devices(table: Table, shares: Shares) -> Table:
+    """The table of this process, a part on each of its devices, padded with rows of weight 0 to one size."""
+    room = bucket(max(1, int(shares.counts.max())))
+    counts = shares.counts[shares.mine]
+    parts = np.split(np.arange(len(table.X)), np.cumsum(counts)[:-1])
+    padded = [np.zeros((len(counts), room, *x.shape[1:]), x.dtype) for x in table]
+    for to, x in zip(padded, table, strict=True):
+        for i, rows in enumerate(parts):
+            to[i, : len(rows)] = x[rows]
+    return Table(*map(_on_each, padded))
+
+
+def _first_rows(shares: Shares) -> Any:
+    return _on_each(shares.first[shares.mine].astype(np.int32))
+
+
+class _Room:
+    """For how many rows of a batch there is room on a device: as many as any has, which all are told."""
+
+    def __init__(self, batch: int | None, shares: Shares):
+        share = shares.counts.max() / shares.n
+        wanted = (batch or 1) * share + SPARE * np.sqrt((batch or 1) * share * (1 - share))
+        self.rows = 0 if batch is None else min(batch, bucket(int(np.ceil(wanted))))
+
+    def enough_for(self, most: int) -> int:
+        self.rows = max(self.rows, bucket(int(told(np.array(most)).max())))
+        return self.rows
+
+
+def _run(
+    program: Callable[..., tuple[State, Array]],
+    data: Table,
+    held: Table | None,
+    shares: Shares,
+    batch: int | None,
+    room: _Room,
+    state: State,
+    slots: np.ndarray,
+    n_rows: int,
+    n_epochs: int,
+) -> tuple[State, Array]:
+    """The program on the orders in `slots`, of which each device is told its own rows."""
+    if batch is None:
+        return program(state, data, held, _first_rows(shares), np.int32(n_epochs))
+    devices = range(shares.mine.start, shares.mine.stop)
+    steps = -(-n_rows // batch)
+    picked = [[_picked(order[:n_rows], shares, k, batch, steps) for order in slots[:n_epochs]] for k in devices]
+    rows = room.enough_for(max((p.most for device in picked for p in device), default=0))
+    filled = [np.zeros((len(devices), len(slots), steps, rows), np.int32) for _ in range(2)]
+    filled[1] -= 1
+    for i, device in enumerate(picked):
+        for j, p in enumerate(device):
+            filled[0][i, j, p.step, p.slot], filled[1][i, j, p.step, p.slot] = p.row, p.place
+    return program(state, data, held, *map(_on_each, filled), np.int32(n_epochs))
+
+
+class _Picked(NamedTuple):
+    """A device's rows of an epoch: their batch, its slot for them, their number on the device, place in the batch."""
+
+    step: np.ndarray
+    slot: np.ndarray
+    row: np.ndarray
+    place: np.ndarray
+    most: int  # in one batch
+
+
+def _picked(order: np.ndarray, shares: Shares, device: int, batch: int, steps: int) -> _Picked:
+    begin = shares.first[device]
+    at = np.flatnonzero((order >= begin) & (order < begin + shares.counts[device]))
+    step, place = np.divmod(at, batch)
+    begins = np.searchsorted(step, np.arange(steps + 1))
+    slot = np.arange(len(at)) - begins[step]
+    return _Picked(step, slot, order[at] - begin, place, int(np.diff(begins).max(initial=0)))
+
+
+@lru_cache(maxsize=128)
+def batch_program(
+    network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int, dropout: float, average: float
+) -> Any:
+    """Epochs of mini-batches: (state, data, held, rows, places, n_epochs) -> state, history."""
+    measures = measures_gradients(stops)
+
+    def run(
+        state: State, data: Table, held: Table | None, rows: Array, places: Array, n_epochs: Array
+    ) -> tuple[State, Array]:
+        import jax.numpy as jnp
+
+        data, rows, places = _own(data), rows[0], places[0]
+        steps = jnp.int32(rows.shape[1])
+        there = data.weights[rows] * (places >= 0)  # (epochs, steps, room)
+        totals = _added_up(jnp.sum(there, axis=(1, 2)))
+
+        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
+            def evaluated(k: Array, params: Params) -> tuple[Evaluated, Array]:
+                some = rows[i, k]
+                kept = keep(network, dropout, old.seed, old.epoch + 1, k, batch, data.X.dtype)
+                table = Table(data.X[some], data.Y[some], there[i, k])
+                return evaluated_together(network, params, table, _of_places(kept, places[i, k]))
+
+            return mini_batch_epoch(network, rule, average, measures, Batches(evaluated, totals[i]), steps, old)
+
+        total = _added_up(jnp.sum(data.weights))
+        validated = partial(_validated, network, held=_own(held) if held else None)
+        return looped(network, rule, stops, one_epoch, validated, state, total, len(rows), n_epochs)
+
+    return _over_mesh(run, n_apart=2)
+
+
+@lru_cache(maxsize=128)
+def whole_program(
+    network: Network, rule: Rule, stops: tuple[Stop, ...], n_rows: int, dropout: float, average: float
+) -> Any:
+    """Epochs of one update with all rows: (state, data, held, first rows of the devices, n_epochs) -> the same."""
+
+    def run(state: State, data: Table, held: Table | None, first: Array, n_epochs: Array) -> tuple[State, Array]:
+        import jax.numpy as jnp
+
+        def evaluate(params: Params, epoch: Array) -> Evaluated:
+            return _evaluated_whole(network, dropout, n_rows, params, _own(data), first[0], state.seed, epoch)
+
+        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
+            return whole_table_epoch(network, rule, average, evaluate, old)
+
+        total = _added_up(jnp.sum(data.weights))
+        validated = partial(_validated, network, held=_own(held) if held else None)
+        return looped(network, rule, stops, one_epoch, validated, state, total, EPOCHS_PER_DISPATCH, n_epochs)
+
+    return _over_mesh(run, n_apart=1)
+
+
+def _first_of_whole_table(network: Network, dropout: float, n_rows: int) -> Any:
+    """Cost and gradient at the first parameters: (state, data, held, first rows of the devices) -> evaluated."""
+
+    def run(state: State, data: Table, held: Table | None, first: Array) -> Evaluated:
+        return _evaluated_whole(network, dropout, n_rows, state.params, _own(data), first[0], state.seed, 1)
+
+    return _over_mesh(run, n_apart=1, n_same=0)
+
+
+def _over_mesh(run: Callable[..., Any], n_apart: int, n_same: int = 1) -> Any:
+    """Compiled: state the same on all devices, data, held and `n_apart` more apart, `n_same` more the same."""
+    import jax
+
+    same, apart = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(AXIS)
+    specs = (same, apart, apart, *[apart] * n_apart, *[same] * n_same)
+    return jax.jit(jax.shard_map(run, mesh=mesh(), in_specs=specs, out_specs=same))
+
+
+def _own(table: Table) -> Table:
+    return Table(*(x[0] for x in table))
+
+
+def _of_places(kept: tuple[Any, ...], places: Array) -> tuple[Any, ...]:
+    """Dropout's masks of the rows at these places of the batch."""
+    return tuple(None if k is None else k[places] for k in kept)
+
+
+def _added_up(tree: Any) -> Any:
+    """The sums over all devices, in one reduction."""
+    import jax
+    from jax.flatten_util import ravel_pytree
+
+    flat, unflatten = ravel_pytree(tree)
+    return unflatten(jax.lax.psum(flat, AXIS))
+
+
+def evaluated_together(network: Network, params: Params, rows: Table, kept: Any) -> tuple[Evaluated, Array]:
+    """Cost, without the penalty, and gradient of a batch that lies over all devices; and the weight of its rows."""
+    import jax
+    import jax.numpy as jnp
+
+    sums = replace(network, cost=rows_alone(network.cost), reduction="sum", l2=0.0)
+    fwd = forward(sums, params, rows.X, kept)
+    S, gradient = cost(sums, fwd, rows.Y, rows.weights), backward(sums, params, fwd, rows.Y, rows.weights).gradient
+    S, weight, gradient = _added_up((S, jnp.sum(rows.weights), gradient))
+    divisor = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny) if network.reduction == "mean" else 1
+    scale = network.cost.outer_derivative(S / divisor) / divisor
+    gradient = jax.tree.map(lambda g: scale * g, gradient)
+    if network.l2:
+        decayed = zip(gradient, params, network.masks, strict=True)
+        gradient = tuple(Layer(g.W + network.l2 * masked(p.W, mask), g.b) for g, p, mask in decayed)
+    return Evaluated(network.cost.outer(S / divisor), gradient), weight
+
+
+def _evaluated_whole(
+    network: Network, dropout: float, n_rows: int, params: Params, data: Table, first: Array, seed: Array, epoch: Any
+) -> Evaluated:
+    import jax.numpy as jnp
+
+    kept = keep(network, dropout, seed, epoch, 0, n_rows, data.X.dtype)
+    places = jnp.minimum(first + jnp.arange(len(data.X)), n_rows - 1)  # beyond the last row there is padding
+    here, _ = evaluated_together(network, params, data, _of_places(kept, places))
+    return here._replace(cost=here.cost + penalty(network, params)) if network.l2 else here
+
+
+def _validated(network: Network, params: Params, held: Table | None) -> Sequence[Array]:
+    """Cost and metric of the held-out rows of all devices."""
+    import jax.numpy as jnp
+
+    if held is None:
+        return [jnp.array(jnp.nan)] * 2
+    fwd = forward(network, params, held.X)
+    c, _ = costs_and_shares(network, fwd, held.Y, held.weights)
+    sums = [jnp.sum(held.weights * x) for x in (c, per_row_metric(network, fwd.a[-1], held.Y))]
+    costs, metric, weight = _added_up((*sums, jnp.sum(held.weights)))
+    C = network.cost.outer(costs / weight if network.reduction == "mean" else costs)
+    return C, jnp.sqrt(metric / weight) if metric_name(network) == "rmse" else metric / weight
+
+
+def of_first(state: State, rows: np.ndarray) -> tuple[State, np.ndarray]:
+    """The state of the first process, and its rows of the history, in all of them."""
+    import jax
+    from safetensors.numpy import load, save
+
+    leaves, structure = jax.tree.flatten(state)
+    tensors = {str(i): np.asarray(x) for i, x in enumerate(leaves)} | {"history": rows}
+    found = load(first_tells(save(tensors) if is_first() else b""))
+    return on_all(jax.tree.unflatten(structure, [found[str(i)] for i in range(len(leaves))])), found["history"]
+
+
+def check_same(mine: str) -> None:
+    """All processes are about to train the same network in the same way.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    everyones = all_tell(mine.encode())
+    for process, theirs in enumerate(everyones):
+        if theirs != everyones[0]:
+            raise InputError(
+                f"process {process} would train another network, from other parameters or in another way: give all of "
+                "them the same settings"
+            )
+
+
+def data_digest_together(tables: Sequence[Table | None]) -> str:
+    """Of all rows in their order, in whatever hands they are."""
+    sums = np.zeros((len(tables), 2), np.uint64)
+    for i, table in enumerate(tables):
+        if table is not None:
+            shares = shares_of(len(table.X))
+            sums[i] = digest_sum(table, int(shares.first[shares.mine.start])), shares.n
+    everyones = told(sums)
+    with np.errstate(over="ignore"):
+        return "-".join(f"{x:016x}" for x in everyones[:, :, 0].sum(axis=0, dtype=np.uint64))
+
+
+def digest_sum(table: Table, first: int) -> int:
+    """A number of 64 bits that tells rows, numbered from `first`, and their order: the sum of a hash of each number."""
+    with np.errstate(over="ignore"):
+        numbers = mixed(np.arange(first, first + len(table.X), dtype=np.uint64))
+        total = np.uint64(0)
+        for column, x in enumerate(x for part in table for x in np.atleast_2d(part.T)):
+            bits = np.ascontiguousarray(x, np.float64).view(np.uint64)
+            total += mixed(bits + numbers * np.uint64(2 * column + 1)).sum(dtype=np.uint64)
+    return int(total)

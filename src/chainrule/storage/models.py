@@ -1,0 +1,110 @@
+"""A network on disk: its design by names, its parameters, and what else a model has to say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.maths.activations import ACTIVATIONS
+from chainrule.maths.costs import Cost, cost_named
+from chainrule.network import Layer, Network, Params
+from chainrule.storage.tensors import read_tensors, readable, write_tensors
+
+
+class Stored(NamedTuple):
+    """What a model file holds: the design, the parameters, a JSON document, and further arrays by name."""
+
+    network: Network
+    params: Params
+    document: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def write_model(
+    path: str | os.PathLike[str],
+    network: Network,
+    params: Params,
+    document: dict[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write `params`, a JSON `document` and further `arrays` beside the network's design.
+
+    Raises
+    ------
+    InputError
+        If the network has an activation or cost of the caller's own, which only code can define, or if
+        `path` cannot be written.
+    """
+    tensors = {f"{i}.{name}": x for i, layer in enumerate(params) for name, x in _named(layer)}
+    tensors |= {f"array.{name}": x for name, x in (arrays or {}).items()}
+    write_tensors(path, {"network": design_to_json(network), "arrays": sorted(arrays or {}), **document}, tensors)
+
+
+def read_model(path: str | os.PathLike[str]) -> Stored:
+    """What is in a file that `write_model` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, altered, or not Chainrule's.
+    """
+    document, tensors = read_tensors(path)
+    with readable(path):
+        network = design_from_json(document["network"])
+        params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
+        arrays = {name: tensors.pop(f"array.{name}") for name in document.get("arrays", [])}
+    _check_tensors(path, network, params, tensors)
+    return Stored(network, params, document, arrays)
+
+
+def design_to_json(network: Network) -> dict[str, Any]:
+    """The design by names; an InputError if it has a function of the caller's own."""
+    names = [activation.name for activation in network.activations]
+    for activation in network.activations:
+        if ACTIVATIONS.get(activation.name) is not activation:
+            raise InputError(f"activation {activation.name!r} is your own function: it cannot be saved without code")
+    if not is_cost_of_ours(network.cost):
+        raise InputError(f"cost {network.cost.name!r} is your own function: it cannot be saved without code")
+    return {
+        "layers": list(network.layers),
+        "activations": names,
+        "cost": network.cost.name,
+        "reduction": network.reduction,
+        "l2": network.l2,
+        "masks": network.masks if any(mask is not None for mask in network.masks) else None,
+    }
+
+
+def design_from_json(data: dict[str, Any]) -> Network:
+    """The inverse of `design_to_json`."""
+    return Network(**data)
+
+
+def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
+    return [("W", np.asarray(layer.W)), ("b", np.asarray(layer.b))]
+
+
+def is_cost_of_ours(cost: Cost) -> bool:
+    """Whether its name alone says what the cost is."""
+    try:
+        return cost_named(cost.name) == cost
+    except ValueError:
+        return False
+
+
+def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, np.ndarray]) -> None:
+    from chainrule.maths import shapes
+
+    if left:
+        raise InputError(f"{path}: tensors that the design does not have: {', '.join(sorted(left))}")
+    kinds = {x.dtype.name for layer in params for x in layer}
+    if kinds not in ({"float32"}, {"float64"}):
+        raise InputError(f"{path}: expected parameters of float32 or float64, got {', '.join(sorted(kinds))}")
+    try:
+        shapes.check_params(network.layers, params)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,85 @@
+"""Named tensors and a JSON document in one safetensors file; nothing in it is ever executed.
+
+The document carries a checksum of itself and of the tensors, so that a damaged or altered file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.storage.documents import parsed
+from chainrule.storage.files import written_aside
+
+FORMAT = "chainrule-model"
+FORMAT_VERSION = 1
+METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
+
+
+def write_tensors(
+    path: str | os.PathLike[str], document: dict[str, Any], tensors: Mapping[str, np.ndarray], format_: str = FORMAT
+) -> None:
+    """Write a JSON `document` and tensors, with their checksum."""
+    from safetensors.numpy import save
+
+    whole = {"format": format_, "format_version": FORMAT_VERSION, **document}
+    plain = {name: np.ascontiguousarray(x).reshape(np.shape(x)) for name, x in tensors.items()}
+    signed = {**whole, "sha256": _checksum(whole, plain)}
+    with written_aside(path) as aside:
+        aside.write_bytes(save(plain, {METADATA_KEY: _canonical(signed)}))
+
+
+def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The document and the tensors of a file that `write_tensors` wrote; an InputError if they are not whole."""
+    metadata, tensors = _read_safetensors(path)
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
+    with readable(path):
+        document = parsed(metadata[METADATA_KEY])
+        if document.pop("sha256") != _checksum(document, tensors):
+            raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
+        if document["format"] != format_ or document["format_version"] > FORMAT_VERSION:
+            raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+    return document, tensors
+
+
+@contextmanager
+def readable(path: Any) -> Iterator[None]:
+    """What goes wrong in reading a document is an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def _checksum(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(_canonical(document).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a whole safetensors file, so not a Chainrule model: {error}") from error

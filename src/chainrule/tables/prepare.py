@@ -1,0 +1,181 @@
+"""From a source to arrays: which columns, what task, which rows, and the encoding fitted on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError, UsageError
+from chainrule.tables import preset
+from chainrule.tables.encoding import Encoding, fit_encoding
+from chainrule.tables.kinds import Column, check_values, kinds_of, strays, value_sql
+from chainrule.tables.reading import Source, check_columns, count_rows, fetch, quoted
+from chainrule.tables.splitting import Split, split_rows
+from chainrule.tables.target import Target, class_places, encode_target, fit_scale, task_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+MOST_LABELS = 20_000
+LABELS = "the target\n as text"  # a name that no column has
+
+
+class Prepared(NamedTuple):
+    """A table ready to train on. X and Y hold the rows that have a target; `split` numbers them."""
+
+    encoding: Encoding
+    target: Target
+    split: Split
+    X: np.ndarray
+    Y: np.ndarray
+    table: pa.Table
+    numbers: np.ndarray  # of its rows in the source, from 1
+    n_rows: int  # in the source, with those that have no target
+    hints: tuple[str, ...]
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """The share of each class among the training rows."""
+        places = class_places(self.target, self.table)[self.split.train]
+        return np.bincount(places, minlength=len(self.target.classes)) / len(places)
+
+    @property
+    def class_weights(self) -> np.ndarray:
+        """The weight of a row of each class such that the classes weigh the same in all, and a row 1 on average."""
+        return 1 / (self.frequencies * len(self.frequencies))
+
+
+def prepare(
+    source: Source,
+    targets: Sequence[str],
+    *,
+    task: str | None = None,
+    drop: Sequence[str] = (),
+    normalize: bool = True,
+    normalize_target: bool = True,
+    quantiles: bool = True,
+    test_size: float = 0.2,
+    validation_size: float = 0.2,
+    seed: int = 0,
+    dtype: str = "float32",
+    whole: Source | None = None,
+    part: str | None = None,
+) -> Prepared:
+    """Read the source, find the task, split the rows, fit the encoding on the training rows and encode all.
+
+    Where the source is a sample, `whole` is what it is taken from, which has all kinds and classes, and `part` its
+    column with the part of each row: 0 to train on, 1 to validate, 2 to test.
+
+    Raises
+    ------
+    InputError
+        For wrong columns, values or sizes, with what was expected, what arrived and the likely fix.
+    """
+    _check_sizes(test_size, validation_size)
+    whole = whole or source
+    names = list(whole.types)
+    check_columns(targets, names, "--target")
+    check_columns(drop, names, "--drop")
+    n_rows = count_rows(source)
+    if n_rows == 0:
+        raise InputError(f"{source.name}: there is a header but no row of data")
+    columns = kinds_of(whole, [name for name in names if name not in drop])
+    used = [column for column in columns if column.kind not in ("empty", "other")]
+    check_values(whole, used)
+    chosen = sorted((c for c in columns if c.name in targets), key=lambda c: list(targets).index(c.name))
+    labels = (LABELS, value_sql(source, Column(chosen[0].name, "text")))
+    read = [*((column.name, value_sql(source, column)) for column in used), labels]
+    table = fetch(source, [*read, (part, quoted(part))] if part else read)
+    there = _with_target(table, chosen, source)
+    table, numbers = table.filter(there), np.flatnonzero(there) + 1
+    target = task_of(chosen, table, task, table.column(LABELS) if whole is source else _all_labels(whole, labels[1]))
+    if target.task != "regression":
+        table = table.set_column(table.column_names.index(chosen[0].name), chosen[0].name, table.column(LABELS))
+    table = table.drop_columns([LABELS])
+    strata = None if target.task == "regression" else class_places(target, table)
+    if part:
+        parts = table.column(part).to_numpy()
+        split = Split(*(np.flatnonzero(parts == k) for k in range(3)))
+        table = table.drop_columns([part])
+    else:
+        split = split_rows(table.num_rows, test_size, validation_size, seed, strata)
+    _check_split(split, test_size, validation_size)
+    training = table.take(split.train)
+    inputs = [column for column in columns if column.name not in targets]
+    numbers_of = [column for column in inputs if column.kind == "number"]
+    wanted = quantiles and normalize and numbers_of
+    pieces = preset.pieces(training.num_rows, len(numbers_of)) if wanted else 0
+    encoding = fit_encoding(_filled(training, inputs), inputs, normalize, pieces)
+    if not encoding.columns:
+        why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
+        raise InputError(f"{source.name}: no column is left to learn from ({why})")
+    target = fit_scale(target, training, normalize and normalize_target)
+    X = encoding.encode(table, dtype)
+    Y = encode_target(target, table).astype(dtype)
+    hints = (*strays(whole, inputs), *_hints(training, encoding))
+    return Prepared(encoding, target, split, X, Y, table, numbers, n_rows, hints)
+
+
+def _all_labels(source: Source, sql: str) -> pa.ChunkedArray:
+    """The different values of a target; of more than could be classes, some."""
+    distinct = f"(SELECT DISTINCT {sql} AS {quoted(LABELS)} FROM {source.sql} LIMIT {MOST_LABELS})"
+    different = source._replace(sql=distinct)
+    return fetch(different, [(LABELS, quoted(LABELS))]).column(LABELS)
+
+
+def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> np.ndarray:
+    """Whether no target is missing: (rows,)."""
+    there = np.ones(table.num_rows, bool)
+    for column in targets:
+        if column.kind in ("empty", "other"):
+            raise InputError(f"{source.name}: target {column.name!r} has no value that can be predicted")
+        there &= table.column(column.name).is_valid().to_numpy()
+    return there
+
+
+def _filled(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The columns that were not read at all (empty, or of no usable kind) as columns of nulls."""
+    import pyarrow as pa
+
+    for column in columns:
+        if column.name not in table.column_names:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, pa.float64()))
+    return table
+
+
+def _hints(training: pa.Table, encoding: Encoding) -> tuple[str, ...]:
+    """What a careful colleague would ask about the columns."""
+    hints = []
+    for column in encoding.columns:
+        values = training.column(column.name)
+        if column.kind == "number" and training.num_rows > 20 and values.null_count == 0:
+            numbers = values.to_numpy()
+            if (
+                np.all(numbers == np.floor(numbers))
+                and np.ptp(numbers) < 2**53
+                and len(np.unique(numbers)) == len(numbers)
+            ):
+                hints.append(
+                    f"{column.name} holds a different whole number in every row; "
+                    f"if it only numbers the rows, leave it out: --drop {column.name}"
+                )
+    return tuple(hints)
+
+
+def _check_sizes(test_size: float, validation_size: float) -> None:
+    for name, size in (("--test-size", test_size), ("--validation-size", validation_size)):
+        if not 0 <= size < 1:
+            raise UsageError(f"{name}: expected a share from 0 to below 1, such as 0.2; got {size:g}")
+
+
+def _check_split(split: Split, test_size: float, validation_size: float) -> None:
+    n = sum(map(len, split))
+    if test_size and not len(split.test):
+        raise InputError(f"{n} rows are too few to hold out {test_size:g} of them for a test: use --test-size 0")
+    if validation_size and not len(split.validation):
+        raise InputError(
+            f"{n} rows are too few to hold out {validation_size:g} for validation: use --validation-size 0"
+        )
