@@ -10,12 +10,12 @@ from math import isfinite
 from typing import Any, Literal
 
 from chainrule.errors import UsageError, is_utf8, shortened
+from chainrule.training.rules import LARGEST, MOST_UPDATES
 
 Number = int | float
-MOST = 2**31 - 1  # of what a training counts
+MOST = MOST_UPDATES  # of anything that a training counts
 MOST_PROCESSES = 1024
 MOST_LAYERS = 50  # of nodes that are hidden; a program of more takes XLA minutes to make
-LARGEST = 1e30  # so that float32 has room to compute with it
 TINIEST = 1e-30
 BOUNDS: dict[str, tuple[Number, Number]] = {
     "epochs": (1, MOST),

@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -117,19 +116,32 @@ def test_what_a_killed_process_left_goes_at_the_next_write_and_what_one_is_writi
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize("ends", ["SIGTERM", "SIGHUP"])
+SLOW = """
+import sys, time
+from chainrule import cli
+from chainrule.tables import predict
+
+def slowly(*args, real=predict._answers):
+    for table in real(*args):
+        print("writing", flush=True)
+        time.sleep(60)
+        yield table
+
+predict._answers = slowly
+sys.argv = ["chainrule", "predict", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_leaves_nothing_aside(tmp_path, penguins_run, ends):
-    rows = penguins_run.parent / "many.csv"
-    header, *lines = PENGUINS.read_text().splitlines(keepends=True)
-    rows.write_text(header + "".join(lines) * 1000)
-    out = tmp_path / "out.csv"
-    command = [sys.executable, "-m", "chainrule.cli", "predict", penguins_run, rows, "-o", out]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        while not list(tmp_path.iterdir()) and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(getattr(signal, ends))
+    command = [sys.executable, "-c", SLOW, penguins_run, PENGUINS, "-o", tmp_path / "out.csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"writing\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(ends)
         process.communicate(timeout=60)
-    assert process.returncode == 128 + getattr(signal, ends)
+    assert process.returncode == 128 + ends
     assert not list(tmp_path.iterdir())
 
 
