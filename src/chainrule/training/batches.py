@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.maths import shapes
 from chainrule.maths.arrays import Array
 from chainrule.network import Network
+from chainrule.training.forks import check_not_forked
 
 ALIGNMENT = 64  # bytes
 
@@ -50,6 +51,7 @@ def on_device(table: Table) -> Table:
     """The padded table where JAX computes, on the CPU in place: in the only copy of what is the caller's."""
     import jax
 
+    check_not_forked()
     return jax.device_put(padded(table))
 
 

@@ -17,6 +17,7 @@ from chainrule.network import Layer, Network, Params, backward, cost, forward, p
 from chainrule.training.averaging import Average, average_from, averaged
 from chainrule.training.batches import Table
 from chainrule.training.dropout import keep
+from chainrule.training.forks import check_not_forked
 from chainrule.training.fused import one_kernel
 from chainrule.training.goals import CostGoal, MaxSeconds, NoImprovement, Record, Stop, Unchanged
 from chainrule.training.rules import Rule, norm_of, rate_at, update
@@ -77,6 +78,7 @@ def first_state(
     """Nothing trained yet; with `whole`, cost and gradient at the first parameters are taken."""
     import jax
 
+    check_not_forked()
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     start = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in params)
     here, zero = (), np.zeros((), np.int32)
