@@ -20,7 +20,7 @@ def check_not_forked() -> None:
     """
     if _state["forked"]:
         raise InputError(
-            "this process was forked after JAX had started its threads, which do not survive that; start processes anew "
+            "this process was forked after JAX had started its threads, which do not survive that; start processes "
             'with multiprocessing.get_context("spawn") or joblib\'s default backend "loky", or fork before training'
         )
 
