@@ -21,7 +21,7 @@ import numpy as np
 import optax, safetensors.numpy
 import pyarrow as pa
 import chainrule as cr
-from chainrule import training
+from chainrule import driver
 
 def train(way, folder):
     rng = np.random.default_rng(0)

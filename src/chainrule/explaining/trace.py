@@ -117,7 +117,7 @@ def trace_step(
     rule, rule_state
         The update rule, and its state before the step (None: before the first one).
     keep
-        What dropout leaves out: `chainrule.dropout.keep`.
+        What dropout leaves out: `chainrule.training.dropout.keep`.
     rows
         Row numbers for people; from 1 if left out.
 

@@ -153,7 +153,7 @@ def test_only_the_first_speaks(tmp_path, capfd):
     supervised(
         tmp_path,
         """
-        from chainrule.supervising import told_by_supervisor
+        from chainrule.scaling.supervisor import told_by_supervisor
         os.write(1, b"a library's noise")
         told_by_supervisor()
         print(f"process {me}")
@@ -166,8 +166,8 @@ def test_only_the_first_speaks(tmp_path, capfd):
 
 OUTER = """
 import sys
-from chainrule.processes import Place
-from chainrule.supervising import supervise
+from chainrule.scaling.processes import Place
+from chainrule.scaling.supervisor import supervise
 places = [Place("127.0.0.1:1", 2, i) for i in range(2)]
 sys.exit(supervise([sys.executable, "-c", sys.argv[2]], lambda: places, sys.argv[1], False, 1, print))
 """
@@ -225,7 +225,7 @@ def test_interrupted_between_two_starts(tmp_path):
 
 def test_processes_end_with_their_supervisor(tmp_path):
     body = """
-        from chainrule.supervising import told_by_supervisor
+        from chainrule.scaling.supervisor import told_by_supervisor
         told_by_supervisor()
         (run / f"pid-{me}").write_text(str(os.getpid()))
         time.sleep(60)
