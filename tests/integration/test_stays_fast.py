@@ -197,7 +197,7 @@ def test_importing_chainrule_imports_little():
 def test_scoring_imports_nothing_of_scikit_learn():
     code = (
         "import sys\n"
-        "from chainrule.tables import metrics, predicting, fitting, memory, writing\n"
+        "from chainrule.tables import metrics, predict, fit, memory, writing\n"
         "import numpy as np; from chainrule.tables.target import Target\n"
         "scored = metrics.ClassScores(Target((), 'binary', ('a', 'b')), np.array([0.5, 0.5]))\n"
         "scored.add(np.array([[0.3, 0.7], [0.6, 0.4]]), np.array([0, 1])); scored.scores()\n"
