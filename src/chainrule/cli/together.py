@@ -95,7 +95,7 @@ def _free_port() -> int:
 def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
     """Start the processes with this command, watch them, and end as they do."""
     from chainrule.scaling.supervisor import LOST_OTHERS, supervise
-    from chainrule.tables.run_folder import RESUME
+    from chainrule.tables.run_folder import RESUME, how_to_resume
 
     def say(message: str) -> None:
         print(f"chainrule: {message}", file=sys.stderr)
@@ -103,7 +103,7 @@ def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
     command = [sys.executable, "-m", "chainrule.cli", *sys.argv[1:]]
     status = supervise(command, among.places, str(run), goes_on, among.max_restarts, say)
     if status == LOST_OTHERS and any((run / RESUME).glob("epoch-*")):
-        say(f"go on with: chainrule train --resume {run}")
+        say(how_to_resume(run))
     sys.exit(status)
 
 

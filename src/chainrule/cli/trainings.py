@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -238,7 +239,7 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     if recorded is None:
         return open_table(request.data, request.sql), _test_file(request)
     run = wanted.resume or "."
-    hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {run} --changed-data"
+    hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
     named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
     kept = kept_rows(Path(run) / ROWS) if recorded.streamed and not (named.data or named.sql) else None
     source = kept or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
@@ -246,7 +247,7 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
         return source, _test_file(request)
     if not recorded.test_files:
         return source, None
-    hint = f"bring it back, or name it: chainrule train --resume {run} --test-file FILE"
+    hint = f"bring it back, or name it: chainrule train --resume {shlex.quote(run)} --test-file FILE"
     return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -119,7 +120,9 @@ def _trained(training: Callable[..., Fit], epochs: int, path: Path, shown: Shown
 
 
 def _to_go_on(path: Path) -> str:
-    return f"go on with: chainrule train --resume {path}"
+    from chainrule.tables.run_folder import how_to_resume
+
+    return how_to_resume(path)
 
 
 def kept_for_replay(path: Path, state: State) -> None:
@@ -145,7 +148,7 @@ def _next_lines(path: Path) -> list[str]:
     return [
         "",
         f"run folder: {path} (report.html, model.safetensors, history.csv, metrics.json, ...)",
-        f"next: chainrule predict {path} NEW.csv -o predictions.csv",
+        f"next: chainrule predict {shlex.quote(str(path))} NEW.csv -o predictions.csv",
     ]
 
 

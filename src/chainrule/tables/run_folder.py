@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     if path.is_dir():
         check_own(path)
         if (path / RESUME).is_dir() and not is_finished(path):
-            raise InputError(f"{path}: its training was cut off; go on with: chainrule train --resume {path}")
+            raise InputError(f"{path}: its training was cut off; {how_to_resume(path)}")
         if not (path / MODEL).is_file():
             raise InputError(f"{path}: not a run folder: there is no {MODEL} in it")
         path = path / MODEL
@@ -105,6 +106,11 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
         raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
     return model
+
+
+def how_to_resume(run: str | os.PathLike[str]) -> str:
+    """The command with which a run goes on, as a shell takes it."""
+    return f"go on with: chainrule train --resume {shlex.quote(str(run))}"
 
 
 @dataclass(frozen=True)
