@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -280,3 +283,18 @@ def test_every_public_name_is_there():
 def test_a_name_that_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Sequential'"):
         _ = cr.Sequential
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_copy_is_the_same_design(copied):
+    network = cr.Network([2, 3, 1], ["relu", "tanh"], "huber:1.5")
+    back = copied(network)
+    assert back == network
+    assert back.activations[0] is network.activations[0]
+    assert back.cost is network.cost
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_copy_of_ones_own_functions_stays_ones_own(copied):
+    own = cr.Activation("relu", math.fabs), cr.Cost("rmse", math.dist, outer=math.sqrt)
+    assert tuple(map(copied, own)) == own

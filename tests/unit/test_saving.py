@@ -1,13 +1,17 @@
 """Models in one file without pickle: the same predictions, bit for bit; refused when not whole or not sound."""
 
 import json
+import pickle
+from copy import deepcopy
 
 import numpy as np
+import onnxruntime
 import optax
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.model_selection import cross_validate
 from sklearn.preprocessing import scale
 
 import chainrule as cr
@@ -316,3 +320,23 @@ def test_a_forged_table_is_refused(tmp_path, column):
 def test_no_file(tmp_path):
     with pytest.raises(InputError, match="no such"):
         cr.load(tmp_path / "m")
+
+
+COPIES = {"pickled": lambda model: pickle.loads(pickle.dumps(model)), "copied": deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("cost", [None, "huber:1.5", cr.pinball(0.9)])
+def test_a_copy_is_saved_and_exported_like_the_model(tmp_path, copied, cost):
+    model = copied(regressor(cost=cost, activation=["silu", "relu"]).fit(X[:442], NUMBERS))
+    cr.save(model, tmp_path / "m")
+    np.testing.assert_array_equal(cr.load(tmp_path / "m").predict(X), model.predict(X))
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    [told] = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"X": X})
+    np.testing.assert_allclose(told, model.predict(X), atol=1e-5)
+
+
+def test_a_model_from_another_process_is_saved(tmp_path):
+    found = cross_validate(classifier(), X, y, cv=2, n_jobs=2, return_estimator=True)
+    cr.save(found["estimator"][0], tmp_path / "m")
+    np.testing.assert_array_equal(cr.load(tmp_path / "m").predict(X), found["estimator"][0].predict(X))

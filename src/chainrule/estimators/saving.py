@@ -15,11 +15,11 @@ from chainrule.errors import InputError
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.stochastic import Position
-from chainrule.maths.activations import ACTIVATIONS, Activation
-from chainrule.maths.costs import Cost, cost_named
+from chainrule.maths.activations import ACTIVATIONS, Activation, is_activation_of_ours
+from chainrule.maths.costs import Cost, cost_named, is_cost_of_ours
 from chainrule.maths.shapes import check_params
 from chainrule.network import Layer, Network, Params
-from chainrule.storage.models import Stored, is_cost_of_ours
+from chainrule.storage.models import Stored
 from chainrule.tables.quantiles import quantiles_from_json
 from chainrule.training.averaging import Average
 from chainrule.training.rules.plain import rule_from_json, rule_to_json
@@ -171,7 +171,7 @@ def _value_to_json(value: Any) -> Any:
         return {"is": "tuple", "of": [_value_to_json(x) for x in value]}
     if isinstance(value, dict):
         return {"is": "dict", "of": [[_value_to_json(k), _value_to_json(v)] for k, v in value.items()]}
-    if isinstance(value, Activation) and ACTIVATIONS.get(value.name) is value:
+    if isinstance(value, Activation) and is_activation_of_ours(value):
         return {"is": "activation", "of": value.name}
     if isinstance(value, Cost) and is_cost_of_ours(value):
         return {"is": "cost", "of": value.name}

@@ -12,7 +12,7 @@ with observation weights w, and g the identity for all but RMSE, where it is the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -57,6 +57,11 @@ class Cost:
     derivative: Callable[[Any, Any], Any] | None = None
     outer: Callable[[Any], Any] = _same
     outer_derivative: Callable[[Any], Any] = _one
+
+    def __reduce__(self) -> Any:
+        if is_cost_of_ours(self):  # a copy is the one object that the name means
+            return cost_named, (self.name,)
+        return Cost, tuple(getattr(self, field.name) for field in fields(self))
 
     def per_observation(self, y_hat: Array, y: Array) -> Array:
         """c: (batch,), the cost of each observation, summed over its outputs."""
@@ -251,6 +256,18 @@ def cost_named(name: str) -> Cost:
         return found(*([float(number)] if colon else []))
     except ValueError as error:
         raise ValueError(f"cost {name!r}: {error}") from None
+
+
+def is_cost_of_ours(cost: Cost) -> bool:
+    """Whether its name alone says what the cost is.
+
+    >>> is_cost_of_ours(huber(2)), is_cost_of_ours(cost_of(max))
+    (True, False)
+    """
+    try:
+        return cost_named(cost.name) == cost
+    except ValueError:
+        return False
 
 
 class OutputPair(NamedTuple):
