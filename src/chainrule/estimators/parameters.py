@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples
 from chainrule.maths.activations import ACTIVATIONS, Activation
 from chainrule.maths.costs import Cost
 from chainrule.tables import preset
+from chainrule.training.rules import check_gradient_alone
 
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
@@ -99,6 +100,7 @@ def check_alone(model: Any) -> None:
         raise ValueError(f"preset={model.preset!r} trains with solver='adam'; got {model.solver!r}")
     if model.rule is not None and not (hasattr(model.rule, "init") and hasattr(model.rule, "update")):
         raise ValueError(f"rule: expected cr.optax_rule('adamw', 1e-3) or an optax transformation, got {model.rule!r}")
+    check_gradient_alone(model.rule)
     own_rate = model.learning_rate_init != 0.001 or model.learning_rate != "constant"
     if model.rule is not None and own_rate:
         raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
