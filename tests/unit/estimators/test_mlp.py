@@ -2,6 +2,7 @@
 
 import pickle
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -10,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import scale
 
 import chainrule as cr
+from chainrule.maths.costs import cost_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -542,3 +544,18 @@ def test_quantiles_of_larger_tables_are_carried_back_to_the_columns(rows):
         down[:, j] -= 1e-7
         slope = (model.predict(up) - model.predict(down)) / 2e-7
         np.testing.assert_allclose(model.explain_gradient(some)[:, j], slope, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cost_brings_its_output_however_it_is_given():
+    own = cr.Cost("own", lambda y_hat, y: y_hat - y * jnp.log(y_hat), output="exponential", domain=(0, np.inf))
+    for cost, output in ((cost_of("poisson"), "softplus"), (own, "exponential"), ("rmse", "identity")):
+        model = cr.MLPRegressor(hidden_layer_sizes=(4,), random_state=0, cost=cost, preset="tabular", max_iter=2).fit(
+            X, np.exp(X[:, 0])
+        )
+        assert model.network_.activations[-1].name == output
+        assert hasattr(model, "target_mean_") == (cost == "rmse")
+
+
+def test_a_target_that_the_cost_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="cost poisson: expected targets from 0 to inf, got -"):
+        cr.MLPRegressor(cost=cost_of("poisson")).fit(X, -np.exp(X[:, 0]))
