@@ -340,3 +340,16 @@ def test_a_model_from_another_process_is_saved(tmp_path):
     found = cross_validate(classifier(), X, y, cv=2, n_jobs=2, return_estimator=True)
     cr.save(found["estimator"][0], tmp_path / "m")
     np.testing.assert_array_equal(cr.load(tmp_path / "m").predict(X), found["estimator"][0].predict(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "has"),
+    [
+        (in_part("parameters", shell="rm"), "the parameter 'shell'"),
+        (changed(**{"class": "MLPRanker"}), "the class 'MLPRanker'"),
+        (changed(kind="forest"), "a model of the kind 'forest'"),
+    ],
+)
+def test_what_a_later_version_added_is_told_as_that(tmp_path, whole, change, has):
+    with pytest.raises(InputError, match=rf"written by a newer Chainrule \(it has {has}\); upgrade"):
+        cr.load(forged(tmp_path / "m", *change(*whole)))

@@ -19,6 +19,7 @@ from chainrule.maths.activations import ACTIVATIONS, Activation, is_activation_o
 from chainrule.maths.costs import Cost, cost_named, is_cost_of_ours
 from chainrule.maths.shapes import check_params
 from chainrule.network import Layer, Network, Params
+from chainrule.storage.documents import check_known
 from chainrule.storage.models import Stored
 from chainrule.tables.quantiles import quantiles_from_json
 from chainrule.training.averaging import Average
@@ -81,9 +82,18 @@ def estimator_from_plain(stored: Stored, path: Any) -> Any:
         If a part is missing, of a wrong type or shape, or not finite.
     """
     try:
+        _check_version(stored.document, path)
         return _built(stored)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: not an estimator that this Chainrule can read: {error}") from error
+
+
+def _check_version(document: dict[str, Any], path: Any) -> None:
+    """Nothing in the document came with a later version."""
+    check_known(path, "class", [document["class"]], CLASSES)
+    check_known(path, "parameter", document["parameters"], CLASSES[document["class"]]().get_params())
 
 
 def _built(stored: Stored) -> Any:

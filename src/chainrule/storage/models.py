@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from chainrule.errors import InputError
 from chainrule.maths.activations import is_activation_of_ours
 from chainrule.maths.costs import is_cost_of_ours
 from chainrule.network import Layer, Network, Params
+from chainrule.storage.documents import check_known
 from chainrule.storage.tensors import read_tensors, readable, write_tensors
 
 
@@ -54,7 +56,8 @@ def read_model(path: str | os.PathLike[str]) -> Stored:
     """
     document, tensors = read_tensors(path)
     with readable(path):
-        network = design_from_json(document["network"])
+        check_known(path, "setting", document["network"], (field.name for field in fields(Network)))
+        network = Network(**document["network"])
         params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
         arrays = {name: tensors.pop(f"array.{name}") for name in document.get("arrays", [])}
     _check_tensors(path, network, params, tensors)
@@ -77,11 +80,6 @@ def design_to_json(network: Network) -> dict[str, Any]:
         "l2": network.l2,
         "masks": network.masks if any(mask is not None for mask in network.masks) else None,
     }
-
-
-def design_from_json(data: dict[str, Any]) -> Network:
-    """The inverse of `design_to_json`."""
-    return Network(**data)
 
 
 def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
