@@ -353,3 +353,12 @@ def test_a_model_from_another_process_is_saved(tmp_path):
 def test_what_a_later_version_added_is_told_as_that(tmp_path, whole, change, has):
     with pytest.raises(InputError, match=rf"written by a newer Chainrule \(it has {has}\); upgrade"):
         cr.load(forged(tmp_path / "m", *change(*whole)))
+
+
+@pytest.mark.parametrize("given", [{}, {"hidden_layer_sizes": (100,)}])
+def test_what_was_left_to_the_preset_stays_left(tmp_path, given):
+    model = cr.MLPClassifier(preset="tabular", max_iter=2, random_state=0, **given).fit(X, y)
+    cr.save(model, tmp_path / "m")
+    back = cr.load(tmp_path / "m")
+    assert back.get_params() == model.get_params()
+    assert back.fit(X, y).network_ == model.network_

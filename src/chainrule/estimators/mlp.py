@@ -235,7 +235,8 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
     preset : "tabular" or None
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
-        `chainrule.tables.preset` in place of all parameters that have scikit-learn's default values, given or not.
+        `chainrule.tables.preset` in place of all parameters that are left alone; what is given is kept, scikit-learn's
+        default values too, but for early_stopping=False.
         Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing

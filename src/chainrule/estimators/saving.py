@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from chainrule.errors import InputError
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
+from chainrule.estimators.parameters import left_alone
 from chainrule.estimators.stochastic import Position
 from chainrule.maths.activations import ACTIVATIONS, Activation, is_activation_of_ours
 from chainrule.maths.costs import Cost, cost_named, is_cost_of_ours
@@ -55,6 +56,7 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
         "kind": "estimator",
         "class": type(model).__name__,
         "parameters": parameters,
+        "left": left_alone(model),
         "fitted": {name: _value_to_json(vars(model)[name]) for name in _NUMBERS if name in vars(model)},
         "out_activation": model.out_activation_,
     }
@@ -99,7 +101,7 @@ def _check_version(document: dict[str, Any], path: Any) -> None:
 def _built(stored: Stored) -> Any:
     network, params, document, arrays = stored
     _check_arrays(arrays, [*_ARRAYS, *(f"inputs.{name}" for name in _INPUTS)], "position" in document)
-    model: Any = CLASSES[document["class"]](**{k: _value_from_json(v) for k, v in document["parameters"].items()})
+    model: Any = CLASSES[document["class"]](**_parameters_from_json(document))
     model._validate_params()
     fitted = {name: _value_from_json(x) for name, x in document["fitted"].items() if name in _NUMBERS}
     if not all(isinstance(x, int if name in _COUNTS else float | None) for name, x in fitted.items()):
@@ -165,6 +167,16 @@ def _parameters_to_json(model: Any) -> tuple[dict[str, Any], list[str]]:
             data[name] = _value_to_json(defaults[name])
             left_out.append(name)
     return data, left_out
+
+
+def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor parameters that were given. A file of 0.1.0 does not say: those with default values were left."""
+    given = {name: _value_from_json(value) for name, value in document["parameters"].items()}
+    defaults = CLASSES[document["class"]]().get_params()
+    left = document.get("left", [name for name, value in given.items() if value == defaults[name]])
+    if any(given[name] != defaults[name] for name in left):
+        raise ValueError(f"left: {left} have the defaults, but not all of them do")
+    return {name: value for name, value in given.items() if name not in left}
 
 
 def _value_to_json(value: Any) -> Any:

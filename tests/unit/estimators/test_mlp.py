@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import scale
@@ -559,3 +560,17 @@ def test_a_cost_brings_its_output_however_it_is_given():
 def test_a_target_that_the_cost_does_not_have_is_refused():
     with pytest.raises(ValueError, match="cost poisson: expected targets from 0 to inf, got -"):
         cr.MLPRegressor(cost=cost_of("poisson")).fit(X, -np.exp(X[:, 0]))
+
+
+COPIES = {"itself": lambda model: model, "clone": clone, "pickle": lambda model: pickle.loads(pickle.dumps(model))}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_default_that_is_asked_for_wins_over_the_preset(copied):
+    settings = {"hidden_layer_sizes": (100,), "activation": "relu", "max_iter": 2, "alpha": 1e-4}
+    asked = copied(cr.MLPClassifier(preset="tabular", **settings)).fit(X, y)
+    assert asked.network_.layers == (30, 100, 1)
+    assert asked.network_.activations[0].name == "relu"
+    left = copied(cr.MLPClassifier(preset="tabular").set_params(max_iter=2)).fit(X, y)
+    assert left.network_.layers == (30, 64, 32, 1)
+    assert left.get_params() == asked.get_params()
