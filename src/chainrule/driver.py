@@ -463,6 +463,9 @@ def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
     check_gradient_alone(rule)
     if not isinstance(stop, list | tuple):
         raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
+    for goal in stop:
+        if not (isinstance(getattr(goal, "name", None), str) and callable(getattr(goal, "reached", None))):
+            raise TypeError(f"stop: expected goals with a name, a str, and reached(record); got {goal!r}")
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 

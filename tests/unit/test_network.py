@@ -298,3 +298,22 @@ def test_a_copy_is_the_same_design(copied):
 def test_a_copy_of_ones_own_functions_stays_ones_own(copied):
     own = cr.Activation("relu", math.fabs), cr.Cost("rmse", math.dist, outer=math.sqrt)
     assert tuple(map(copied, own)) == own
+
+
+def test_lists_are_arrays():
+    network = cr.Network([2, 3, 1], "tanh")
+    params, X, Y = cr.initialize(network, seed=0), [[0, 1], [1, 0]], [[1], [0]]
+    fwd = cr.forward(network, params, X)
+    same = cr.forward(network, params, np.array(X, float))
+    np.testing.assert_array_equal(fwd.a[-1], same.a[-1])
+    assert cr.cost(network, fwd, Y) == cr.cost(network, same, np.array(Y, float))
+    ours, theirs = (cr.backward(network, params, fwd, y).gradient for y in (Y, np.array(Y, float)))
+    np.testing.assert_array_equal(ours[0].W, theirs[0].W)
+    with pytest.raises(ValueError, match=r"expected shape \(observations, 2\).*reshape one observation"):
+        cr.forward(network, params, [0, 1])
+
+
+@pytest.mark.parametrize("mask", [[[0.5], [1]], [[np.nan], [1]], [[2], [1]]])
+def test_masks_are_yes_or_no(mask):
+    with pytest.raises(ValueError, match=r"masks: expected True or False \(1 or 0\)"):
+        cr.Network([2, 1], masks=[mask])

@@ -252,6 +252,13 @@ COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
     "categorical_cross_entropy": CATEGORICAL_CROSS_ENTROPY,
 }
 
+ELSEWHERE = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "bce": "binary_cross_entropy",
+    "log_loss": "binary_cross_entropy",
+}
+
 
 def cost_of(given: Any) -> Cost:
     """A `Cost` as it is, a name looked up, a bare function (y_hat, y) -> costs wrapped.
@@ -271,7 +278,7 @@ def cost_named(name: str) -> Cost:
     ('pinball:0.9', 'huber:1.0')
     """
     base, colon, number = name.partition(":")
-    found = look_up("cost", base, COSTS)
+    found = look_up("cost", base, COSTS, ELSEWHERE)
     if isinstance(found, Cost):
         if colon:
             raise ValueError(f"cost {base!r} takes no number, got {name!r}")
