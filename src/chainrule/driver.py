@@ -31,7 +31,7 @@ from chainrule.training.history import NO_ROWS, appended
 from chainrule.training.interrupts import Keyboard, interruptible
 from chainrule.training.program import EPOCHS_PER_DISPATCH, RUNNING, State, first_state, program
 from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
-from chainrule.training.rules import Rule
+from chainrule.training.rules import Rule, check_gradient_alone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -460,8 +460,12 @@ def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
         raise TypeError(
             f'rule: expected gradient_descent(0.1), optax_rule("adam", 1e-3) or an optax transformation; got {rule!r}'
         )
+    check_gradient_alone(rule)
     if not isinstance(stop, list | tuple):
         raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
+    for goal in stop:
+        if not (isinstance(getattr(goal, "name", None), str) and callable(getattr(goal, "reached", None))):
+            raise TypeError(f"stop: expected goals with a name, a str, and reached(record); got {goal!r}")
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -43,8 +44,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {lower[found[0]]!r}?" if found else ""
 
 
-def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
-    """`known[name]`, or a ValueError that lists what there is.
+def look_up(
+    kind: str, name: str, known: Mapping[str, Value], elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Value:
+    """`known[name]`, or a ValueError that lists what there is; `elsewhere`: what other programs call them.
 
     >>> look_up("activation", "sigmoyd", {"sigmoid": 1, "tanh": 2})
     Traceback (most recent call last):
@@ -52,7 +55,8 @@ def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
     ValueError: unknown activation 'sigmoyd'; did you mean 'sigmoid'? (there are: sigmoid, tanh)
     """
     if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
+        meant = nearest(elsewhere.get(name, name), known)
+        raise ValueError(f"unknown {kind} {name!r}{meant} (there are: {', '.join(known)})")
     return known[name]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.errors import look_up
 from chainrule.maths import shapes
 from chainrule.maths.activations import activation_of
-from chainrule.maths.arrays import Array, namespace, transposed_product
+from chainrule.maths.arrays import Array, listed, namespace, transposed_product
 from chainrule.maths.costs import FUSED, OutputPair, cost_of
 from chainrule.maths.initializers import SCHEMES
 
@@ -125,6 +125,7 @@ def forward(network: Network, params: Params, X: Float[Array, "batch n_in"], kee
     >>> forward(Network([2, 1]), initialize(Network([2, 1]), "zeros"), np.ones((4, 2))).a[-1].shape
     (4, 1)
     """
+    X = listed(X, params[0].W)
     shapes.check_inputs(network.layers, X)
     a, z, keep = [X], [], keep or (None,) * len(params)
     for i, (W, b) in enumerate(params):
@@ -171,6 +172,7 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
     ----------
     Rumelhart, Hinton and Williams (1986); Nielsen, "Neural Networks and Deep Learning", ch. 2, BP1-BP4.
     """
+    Y = listed(Y, fwd.z[-1])
     c, share = costs_and_shares(network, fwd, Y, weights)
     per_row = (share * network.cost.outer_derivative(namespace(c).sum(share * c)))[:, None]
     error, delta, gradient = [per_row * network.cost.error(fwd.a[-1], Y)], [], []
@@ -194,7 +196,7 @@ def masked(x: Array, mask: Any) -> Array:
 
 def costs_and_shares(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Each observation's cost and its share in the batch's: w / sum(w) for the mean, w for the sum."""
-    y_hat, z, xp = fwd.a[-1], fwd.z[-1], namespace(fwd.z[-1])
+    y_hat, z, xp, Y = fwd.a[-1], fwd.z[-1], namespace(fwd.z[-1]), listed(Y, fwd.z[-1])
     w = xp.ones_like(z[:, 0]) if weights is None else xp.asarray(weights, dtype=z.dtype)
     shapes.check_targets(network.layers, y_hat, Y, w)
     c = xp.sum(network.fused.costs(z, Y), axis=1) if network.fused else network.cost.per_observation(y_hat, Y)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import InputError, UsageError
-from chainrule.maths.activations import ACTIVATIONS, LEAK, SELU_ALPHA, SELU_SCALE, Activation
+from chainrule.maths.activations import LEAK, SELU_ALPHA, SELU_SCALE, Activation, is_activation_of_ours
 from chainrule.network import Network, Params
 from chainrule.storage.files import written_aside
 from chainrule.tables.encoding import (
@@ -146,7 +146,7 @@ def _forward(g: _Graph, network: Network, params: Params, X: str) -> str:
 
 def _activation(g: _Graph, activation: Activation, z: str, dtype: Any) -> str:
     """The activation in operators that runtimes have for float64 too."""
-    if ACTIVATIONS.get(activation.name) is not activation:
+    if not is_activation_of_ours(activation):
         raise InputError(f"activation {activation.name!r} is your own function: ONNX has no operator for it")
 
     def number(x: float) -> str:

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from chainrule.errors import InputError
+from chainrule.errors import in_one_line, shortened
 from chainrule.network import Network, Params
+from chainrule.storage.documents import newer
 from chainrule.storage.models import read_model, write_model
 from chainrule.tables.fit import TableModel
 from chainrule.tables.run_folder import load_table_model, save_table_model, table_model_of
@@ -80,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         from chainrule.estimators.saving import estimator_from_plain
 
         return estimator_from_plain(stored, path)
-    raise InputError(f"{path}: a model of an unknown kind {kind!r}; upgrade Chainrule to read it")
+    raise newer(path, f"a model of the kind {in_one_line(shortened(str(kind)))!r}")
 
 
 def _is_estimator(model: Any) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 import chainrule as cr
 from chainrule import driver
@@ -517,10 +519,20 @@ def test_draws_with_replacement_need_a_batch_size(start):
         cr.train(NETWORK, start, X, Y, rule=RULE, sample="with_replacement")
 
 
+@dataclass(frozen=True)
+class NoName:
+    def reached(self, record):
+        return record.cost < 1
+
+
 SLIPS = {
     "a rule by its bare name": ({"rule": "adam"}, "rule: expected gradient_descent"),
     "a learning rate for a rule": ({"rule": 0.1}, "got 0.1"),
     "a goal without a list": ({"stop": cr.CostGoal(0.1)}, "stop: expected a list of goals"),
+    "a goal without a name": ({"stop": [NoName()]}, "stop: expected goals with a name.*got NoName"),
+    "a function for a goal": ({"stop": [max]}, "stop: expected goals with a name"),
+    "sparse inputs": ({"X": csr_array(X)}, "training inputs: expected an array, got a sparse csr_array"),
+    "sparse validation": ({"validation": (csr_array(X), Y)}, "validation inputs: expected an array"),
     "validation inputs alone": ({"validation": np.ones((4, 2))}, r"validation: expected \(X, Y\)"),
 }
 
@@ -528,7 +540,7 @@ SLIPS = {
 @pytest.mark.parametrize(("given", "words"), SLIPS.values(), ids=SLIPS)
 def test_slips_of_the_hand_are_named(given, words, start):
     with pytest.raises(TypeError, match=words):
-        cr.train(NETWORK, start, X, Y, **{"rule": RULE, **given})
+        cr.train(NETWORK, start, Y=Y, **{"X": X, "rule": RULE, **given})
 
 
 @pytest.mark.parametrize("order", [np.arange(3), np.array([0, 1, 2, 4]), np.array([-1, 0, 1, 2])])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -280,3 +283,37 @@ def test_every_public_name_is_there():
 def test_a_name_that_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Sequential'"):
         _ = cr.Sequential
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_copy_is_the_same_design(copied):
+    network = cr.Network([2, 3, 1], ["relu", "tanh"], "huber:1.5")
+    back = copied(network)
+    assert back == network
+    assert back.activations[0] is network.activations[0]
+    assert back.cost is network.cost
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_copy_of_ones_own_functions_stays_ones_own(copied):
+    own = cr.Activation("relu", math.fabs), cr.Cost("rmse", math.dist, outer=math.sqrt)
+    assert tuple(map(copied, own)) == own
+
+
+def test_lists_are_arrays():
+    network = cr.Network([2, 3, 1], "tanh")
+    params, X, Y = cr.initialize(network, seed=0), [[0, 1], [1, 0]], [[1], [0]]
+    fwd = cr.forward(network, params, X)
+    same = cr.forward(network, params, np.array(X, float))
+    np.testing.assert_array_equal(fwd.a[-1], same.a[-1])
+    assert cr.cost(network, fwd, Y) == cr.cost(network, same, np.array(Y, float))
+    ours, theirs = (cr.backward(network, params, fwd, y).gradient for y in (Y, np.array(Y, float)))
+    np.testing.assert_array_equal(ours[0].W, theirs[0].W)
+    with pytest.raises(ValueError, match=r"expected shape \(observations, 2\).*reshape one observation"):
+        cr.forward(network, params, [0, 1])
+
+
+@pytest.mark.parametrize("mask", [[[0.5], [1]], [[np.nan], [1]], [[2], [1]]])
+def test_masks_are_yes_or_no(mask):
+    with pytest.raises(ValueError, match=r"masks: expected True or False \(1 or 0\)"):
+        cr.Network([2, 1], masks=[mask])

@@ -1,13 +1,17 @@
 """Models in one file without pickle: the same predictions, bit for bit; refused when not whole or not sound."""
 
 import json
+import pickle
+from copy import deepcopy
 
 import numpy as np
+import onnxruntime
 import optax
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.model_selection import cross_validate
 from sklearn.preprocessing import scale
 
 import chainrule as cr
@@ -316,3 +320,45 @@ def test_a_forged_table_is_refused(tmp_path, column):
 def test_no_file(tmp_path):
     with pytest.raises(InputError, match="no such"):
         cr.load(tmp_path / "m")
+
+
+COPIES = {"pickled": lambda model: pickle.loads(pickle.dumps(model)), "copied": deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("cost", [None, "huber:1.5", cr.pinball(0.9)])
+def test_a_copy_is_saved_and_exported_like_the_model(tmp_path, copied, cost):
+    model = copied(regressor(cost=cost, activation=["silu", "relu"]).fit(X[:442], NUMBERS))
+    cr.save(model, tmp_path / "m")
+    np.testing.assert_array_equal(cr.load(tmp_path / "m").predict(X), model.predict(X))
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    [told] = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"X": X})
+    np.testing.assert_allclose(told, model.predict(X), atol=1e-5)
+
+
+def test_a_model_from_another_process_is_saved(tmp_path):
+    found = cross_validate(classifier(), X, y, cv=2, n_jobs=2, return_estimator=True)
+    cr.save(found["estimator"][0], tmp_path / "m")
+    np.testing.assert_array_equal(cr.load(tmp_path / "m").predict(X), found["estimator"][0].predict(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "has"),
+    [
+        (in_part("parameters", shell="rm"), "the parameter 'shell'"),
+        (changed(**{"class": "MLPRanker"}), "the class 'MLPRanker'"),
+        (changed(kind="forest"), "a model of the kind 'forest'"),
+    ],
+)
+def test_what_a_later_version_added_is_told_as_that(tmp_path, whole, change, has):
+    with pytest.raises(InputError, match=rf"written by a newer Chainrule \(it has {has}\); upgrade"):
+        cr.load(forged(tmp_path / "m", *change(*whole)))
+
+
+@pytest.mark.parametrize("given", [{}, {"hidden_layer_sizes": (100,)}])
+def test_what_was_left_to_the_preset_stays_left(tmp_path, given):
+    model = cr.MLPClassifier(preset="tabular", max_iter=2, random_state=0, **given).fit(X, y)
+    cr.save(model, tmp_path / "m")
+    back = cr.load(tmp_path / "m")
+    assert back.get_params() == model.get_params()
+    assert back.fit(X, y).network_ == model.network_

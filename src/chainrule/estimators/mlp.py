@@ -31,7 +31,7 @@ from chainrule.estimators.stochastic import StochasticMixin, table_of
 from chainrule.estimators.validation_rows import Held, given_rows
 from chainrule.explaining.trace import trace_prediction
 from chainrule.maths.activations import Activation
-from chainrule.maths.costs import BOUNDED_OUTPUTS, HALF_SQUARED_ERROR
+from chainrule.maths.costs import HALF_SQUARED_ERROR, cost_of
 from chainrule.network import Layer, Network, Params, forward
 from chainrule.training.batches import Table
 
@@ -156,8 +156,8 @@ class _ChainruleMLP(StochasticMixin):
         hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
         out = core_name(self.out_activation_)
         costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
-        chosen = costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost
-        out = BOUNDED_OUTPUTS.get(self.cost, out) if isinstance(self.cost, str) and out == "identity" else out
+        chosen = cost_of(costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost)
+        out = chosen.output if out == "identity" else out
         last = out if self.output_activation is None else core_name(self.output_activation)
         return Network(layers, [*map(core_name, hidden), last], chosen)
 
@@ -235,7 +235,8 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
     preset : "tabular" or None
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
-        `chainrule.tables.preset` in place of all parameters that have scikit-learn's default values, given or not.
+        `chainrule.tables.preset` in place of all parameters that are left alone; what is given is kept, scikit-learn's
+        default values too, but for early_stopping=False.
         Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
@@ -311,7 +312,10 @@ class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
     def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         """With a preset, targets on one scale, where the output may have any: their mean 0 and deviation 1."""
         X, y = super()._validate_input(X, y, incremental, reset)
-        bounded = self.loss == "poisson" or (isinstance(self.cost, str) and self.cost in BOUNDED_OUTPUTS)
+        chosen = None if self.cost is None else cost_of(self.cost)
+        if chosen:
+            chosen.check_domain(y)
+        bounded = self.loss == "poisson" or (chosen is not None and chosen.is_bounded)
         if self.preset is None or bounded or self.output_activation is not None:
             return X, y
         if reset:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples
 from chainrule.maths.activations import ACTIVATIONS, Activation
 from chainrule.maths.costs import Cost
 from chainrule.tables import preset
+from chainrule.training.rules import check_gradient_alone
 
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
@@ -23,19 +24,52 @@ def core_name(activation: Any) -> Any:
     return ACTIVATION_NAMES.get(activation, activation) if isinstance(activation, str) else activation
 
 
+class Left:
+    """Marks a default that was left as it is: equal to the plain value, which may as well be asked for.
+
+    The mark outlasts `clone`, `get_params` and pickle, because it is the value's type.
+    """
+
+
+class _LeftInt(Left, int):
+    pass
+
+
+class _LeftFloat(Left, float):
+    pass
+
+
+class _LeftText(Left, str):
+    pass
+
+
+class _LeftTuple(Left, tuple):
+    pass
+
+
+_LEFT = {int: _LeftInt, float: _LeftFloat, str: _LeftText, tuple: _LeftTuple}
+
+
 def takes(base: type, **ours: Any) -> Any:
-    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so."""
+    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so.
+
+    What the preset decides has a marked default, so that the same value can be asked for; None and booleans cannot
+    be marked.
+    """
     added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in ours.items()]
     whole = Signature([*signature(base.__init__).parameters.values(), *added])
 
     def __init__(self: Any, *args: Any, **settings: Any) -> None:
-        bound = whole.bind(self, *args, **settings)
-        bound.apply_defaults()
-        for name, value in list(bound.arguments.items())[1:]:
-            setattr(self, name, value)
+        given = whole.bind(self, *args, **settings).arguments
+        for name, parameter in list(whole.parameters.items())[1:]:
+            setattr(self, name, given[name] if name in given else _default(name, parameter.default))
 
     __init__.__signature__ = whole  # pyright: ignore[reportFunctionMemberAccess]
     return __init__
+
+
+def _default(name: str, value: Any) -> Any:
+    return _LEFT[type(value)](value) if name in _OF_PRESET and type(value) in _LEFT else value
 
 
 OURS: dict[str, Any] = {
@@ -99,6 +133,7 @@ def check_alone(model: Any) -> None:
         raise ValueError(f"preset={model.preset!r} trains with solver='adam'; got {model.solver!r}")
     if model.rule is not None and not (hasattr(model.rule, "init") and hasattr(model.rule, "update")):
         raise ValueError(f"rule: expected cr.optax_rule('adamw', 1e-3) or an optax transformation, got {model.rule!r}")
+    check_gradient_alone(model.rule)
     own_rate = model.learning_rate_init != 0.001 or model.learning_rate != "constant"
     if model.rule is not None and own_rate:
         raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
@@ -128,19 +163,30 @@ def _is_default(value: Any, default: Any) -> bool:
 
 @contextmanager
 def settled(model: Any, X: Any, splits: bool) -> Iterator[None]:
-    """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs."""
-    if model.preset is None:
-        yield
-        return
-    settings = tabular_settings(_num_samples(X), splits)
-    defaults = {name: p.default for name, p in signature(type(model).__init__).parameters.items()}
-    left = [name for name in settings if _is_default(getattr(model, name), defaults[name])]
-    before = {name: getattr(model, name) for name in left}
-    vars(model).update({name: settings[name] for name in left})
+    """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs.
+
+    Without one, the plain values of those defaults.
+    """
+    settings = _plain_defaults(model) if model.preset is None else tabular_settings(_num_samples(X), splits)
+    before = {name: getattr(model, name) for name in left_alone(model)}
+    vars(model).update({name: settings[name] for name in before})
     try:
         yield
     finally:
         vars(model).update(before)
+
+
+def left_alone(model: Any) -> list[str]:
+    """The parameters that the preset decides, because nobody else has."""
+    return [
+        name
+        for name, default in _plain_defaults(model).items()
+        if isinstance(getattr(model, name), Left) or (type(default) not in _LEFT and getattr(model, name) is default)
+    ]
+
+
+def _plain_defaults(model: Any) -> dict[str, Any]:
+    return {name: p.default for name, p in signature(type(model).__init__).parameters.items() if name in _OF_PRESET}
 
 
 def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
@@ -167,3 +213,6 @@ def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
         "n_iter_no_change": preset.PATIENCE,
         "tol": 0.0,
     }
+
+
+_OF_PRESET = frozenset(tabular_settings(100))

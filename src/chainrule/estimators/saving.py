@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from chainrule.errors import InputError
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
+from chainrule.estimators.parameters import left_alone
 from chainrule.estimators.stochastic import Position
-from chainrule.maths.activations import ACTIVATIONS, Activation
-from chainrule.maths.costs import Cost, cost_named
+from chainrule.maths.activations import ACTIVATIONS, Activation, is_activation_of_ours
+from chainrule.maths.costs import Cost, cost_named, is_cost_of_ours
 from chainrule.maths.shapes import check_params
 from chainrule.network import Layer, Network, Params
-from chainrule.storage.models import Stored, is_cost_of_ours
+from chainrule.storage.documents import check_known
+from chainrule.storage.models import Stored
 from chainrule.tables.quantiles import quantiles_from_json
 from chainrule.training.averaging import Average
 from chainrule.training.rules.plain import rule_from_json, rule_to_json
@@ -54,6 +56,7 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
         "kind": "estimator",
         "class": type(model).__name__,
         "parameters": parameters,
+        "left": left_alone(model),
         "fitted": {name: _value_to_json(vars(model)[name]) for name in _NUMBERS if name in vars(model)},
         "out_activation": model.out_activation_,
     }
@@ -81,15 +84,24 @@ def estimator_from_plain(stored: Stored, path: Any) -> Any:
         If a part is missing, of a wrong type or shape, or not finite.
     """
     try:
+        _check_version(stored.document, path)
         return _built(stored)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: not an estimator that this Chainrule can read: {error}") from error
+
+
+def _check_version(document: dict[str, Any], path: Any) -> None:
+    """Nothing in the document came with a later version."""
+    check_known(path, "class", [document["class"]], CLASSES)
+    check_known(path, "parameter", document["parameters"], CLASSES[document["class"]]().get_params())
 
 
 def _built(stored: Stored) -> Any:
     network, params, document, arrays = stored
     _check_arrays(arrays, [*_ARRAYS, *(f"inputs.{name}" for name in _INPUTS)], "position" in document)
-    model: Any = CLASSES[document["class"]](**{k: _value_from_json(v) for k, v in document["parameters"].items()})
+    model: Any = CLASSES[document["class"]](**_parameters_from_json(document))
     model._validate_params()
     fitted = {name: _value_from_json(x) for name, x in document["fitted"].items() if name in _NUMBERS}
     if not all(isinstance(x, int if name in _COUNTS else float | None) for name, x in fitted.items()):
@@ -157,6 +169,16 @@ def _parameters_to_json(model: Any) -> tuple[dict[str, Any], list[str]]:
     return data, left_out
 
 
+def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor parameters that were given. A file of 0.1.0 does not say: those with default values were left."""
+    given = {name: _value_from_json(value) for name, value in document["parameters"].items()}
+    defaults = CLASSES[document["class"]]().get_params()
+    left = document.get("left", [name for name, value in given.items() if value == defaults[name]])
+    if any(given[name] != defaults[name] for name in left):
+        raise ValueError(f"left: {left} have the defaults, but not all of them do")
+    return {name: value for name, value in given.items() if name not in left}
+
+
 def _value_to_json(value: Any) -> Any:
     """A parameter as JSON; a tuple, dict, activation, cost or rule as an object that says what it is."""
     if isinstance(value, np.generic):
@@ -171,7 +193,7 @@ def _value_to_json(value: Any) -> Any:
         return {"is": "tuple", "of": [_value_to_json(x) for x in value]}
     if isinstance(value, dict):
         return {"is": "dict", "of": [[_value_to_json(k), _value_to_json(v)] for k, v in value.items()]}
-    if isinstance(value, Activation) and ACTIVATIONS.get(value.name) is value:
+    if isinstance(value, Activation) and is_activation_of_ours(value):
         return {"is": "activation", "of": value.name}
     if isinstance(value, Cost) and is_cost_of_ours(value):
         return {"is": "cost", "of": value.name}

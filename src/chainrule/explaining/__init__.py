@@ -12,6 +12,7 @@ from chainrule.explaining.replayed import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.trace import Prediction, Trace, names_of, trace_step
 from chainrule.tables.recorded import Named
+from chainrule.training.rules import check_gradient_alone
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -159,6 +160,7 @@ def explain_step(
     """
     if not 1 <= row <= len(X):
         raise ValueError(f"row: expected 1 to {len(X)}, got {row}")
+    check_gradient_alone(rule)
     called = names_of(network, names, targets)
     trace = trace_step(network, params, X, Y, rule=rule, weights=weights, names=called, about={"rule": _words(rule)})
     return Explanation(Story((Opened(trace, {}),)), row - 1)

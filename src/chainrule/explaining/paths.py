@@ -80,10 +80,13 @@ def _passes(network: Network, params: Params, fwd: Forward, delta: Array, row: i
 
 
 def _slope(network: Network, fwd: Forward, i: int, row: int) -> np.ndarray:
-    """da/dz of a hidden layer's nodes; of softmax the diagonal."""
-    z, a = fwd.z[i][row : row + 1], fwd.a[i + 1][row : row + 1]
-    derivative = network.activations[i].derivative
-    return np.asarray(a * (1 - a) if derivative is None else derivative(z, a))[0]
+    """da/dz of a hidden layer's nodes; of an activation that mixes them, the diagonal of its Jacobian."""
+    activation, z, a = network.activations[i], fwd.z[i][row : row + 1], fwd.a[i + 1][row : row + 1]
+    if activation.derivative is not None and activation.product is None:
+        return np.asarray(activation.delta(np.ones_like(z), z, a))[0]
+    each = np.eye(z.shape[1], dtype=z.dtype)
+    z, a = (np.repeat(np.asarray(x), len(each), axis=0) for x in (z, a))
+    return np.diagonal(np.asarray(activation.delta(each, z, a)))
 
 
 def _best(factors: np.ndarray, value: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

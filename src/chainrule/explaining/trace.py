@@ -11,7 +11,7 @@ from chainrule.errors import in_one_line
 from chainrule.maths.arrays import Array
 from chainrule.maths.costs import Cost
 from chainrule.network import Backward, Forward, Layer, Network, Params, backward, cost, costs_and_shares, forward
-from chainrule.training.rules import Rule, rate_at, update
+from chainrule.training.rules import Adam, Clipped, OptaxRule, Rule, rate_at, update
 
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
@@ -226,29 +226,19 @@ def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str
 
 def _moments(rule: Rule, state: Any) -> tuple[Params, Params] | None:
     """Adam's running moments, corrected for having started at zero (Kingma and Ba, 2015, algorithm 1)."""
-    options = dict(getattr(rule, "options", ()))
-    found = _state_of_adam(state)
-    if found is None:
+    inner = rule.rule if isinstance(rule, Clipped) else rule
+    if isinstance(inner, Adam):
+        betas, (t, mean, square) = (inner.beta_1, inner.beta_2), state
+    elif isinstance(inner, OptaxRule) and inner.name == "adam" and not dict(inner.options).get("nesterov"):
+        options, (t, mean, square, *_) = dict(inner.options), state.inner[0]
+        betas = options.get("b1", 0.9), options.get("b2", 0.999)
+    else:  # others have moments too, but make their step of them in another way
         return None
-    t, mean, square = found
-    beta_1, beta_2 = (
-        getattr(rule, f"beta_{i}", options.get(f"b{i}", default)) for i, default in ((1, 0.9), (2, 0.999))
+    mean, square = (
+        tuple(Layer(*(x / (1 - beta ** int(t)) for x in layer)) for layer in _in_float64(moment))
+        for beta, moment in zip(betas, (mean, square), strict=True)
     )
-    mean, square = _in_float64(mean), _in_float64(square)
-    return (
-        tuple(Layer(W / (1 - beta_1**t), b / (1 - beta_1**t)) for W, b in mean),
-        tuple(Layer(np.sqrt(W / (1 - beta_2**t)), np.sqrt(b / (1 - beta_2**t))) for W, b in square),
-    )
-
-
-def _state_of_adam(state: Any) -> tuple[int, Params, Params] | None:
-    """Updates made, mean and square, wherever in the state they are."""
-    if hasattr(state, "mu") and hasattr(state, "nu"):
-        return int(state.count), state.mu, state.nu
-    if hasattr(state, "mean") and hasattr(state, "square"):
-        return int(state.step), state.mean, state.square
-    inner = state if isinstance(state, tuple) else ()
-    return next((found for part in inner if (found := _state_of_adam(part))), None)
+    return mean, tuple(Layer(np.sqrt(W), np.sqrt(b)) for W, b in square)
 
 
 def _in_float64(params: Params) -> Params:

@@ -31,6 +31,15 @@ def is_numpy(x: Any) -> bool:
     return namespace(x) is np
 
 
+def listed(x: Any, like: Array) -> Any:
+    """Nested lists as an array of the dtype of `like`; arrays as they are.
+
+    >>> listed([[1, 2]], np.zeros(1)).tolist()
+    [[1.0, 2.0]]
+    """
+    return np.asarray(x, like.dtype) if isinstance(x, list | tuple) else x
+
+
 WIDE = 512  # columns of a product beyond which XLA's is faster on a transposed copy than on the view, copying included
 
 

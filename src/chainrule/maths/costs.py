@@ -12,9 +12,12 @@ with observation weights w, and g the identity for all but RMSE, where it is the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any, NamedTuple
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from chainrule.errors import look_up
 from chainrule.maths.activations import EXPONENTIAL, IDENTITY, SIGMOID, SOFTMAX, Activation
@@ -43,6 +46,12 @@ class Cost:
         (y_hat, y) -> dc/dy_hat, (batch, n_out). Without it `f` is differentiated by JAX.
     outer, outer_derivative : callable
         g and g' above, applied to the mean over observations. Only RMSE needs them.
+    output
+        The activation, by its name or as an `Activation`, of an output that is a number, where none is asked for.
+    domain : (low, high)
+        What the targets may be.
+    of : "numbers" or "classes", optional
+        What the targets are, where the cost makes sense for one of them alone.
 
     Examples
     --------
@@ -57,6 +66,26 @@ class Cost:
     derivative: Callable[[Any, Any], Any] | None = None
     outer: Callable[[Any], Any] = _same
     outer_derivative: Callable[[Any], Any] = _one
+    output: Any = "identity"
+    domain: tuple[float, float] = (-inf, inf)
+    of: Literal["numbers", "classes"] | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether targets have to be in their own units: another scale would leave the domain."""
+        return self.domain != (-inf, inf)
+
+    def check_domain(self, Y: np.ndarray) -> None:
+        """A ValueError if a target is not in the domain."""
+        low, high = self.domain
+        outside = Y[(low > Y) | (high < Y)]
+        if outside.size:
+            raise ValueError(f"cost {self.name}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
+
+    def __reduce__(self) -> Any:
+        if is_cost_of_ours(self):  # a copy is the one object that the name means
+            return cost_named, (self.name,)
+        return Cost, tuple(getattr(self, field.name) for field in fields(self))
 
     def per_observation(self, y_hat: Array, y: Array) -> Array:
         """c: (batch,), the cost of each observation, summed over its outputs."""
@@ -201,15 +230,15 @@ def pinball(quantile: float = 0.5) -> Cost:
 @cache  # equal costs must be one object, so that networks compare equal and share a compiled program
 def _with_number(name: str, kind: type[_Huber] | type[_Pinball], number: float) -> Cost:
     f = kind(number)
-    return Cost(f"{name}:{number}", f, f.derivative)
+    return Cost(f"{name}:{number}", f, f.derivative, of="numbers" if kind is _Pinball else None)
 
 
 HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative)
 SQUARED_ERROR = Cost("squared_error", _squared, _squared_derivative)
 RMSE = Cost("rmse", _squared, _squared_derivative, _root, _root_derivative)
-POISSON = Cost("poisson", _poisson, _poisson_derivative)
-BINARY_CROSS_ENTROPY = Cost("binary_cross_entropy", _binary, _binary_derivative)
-CATEGORICAL_CROSS_ENTROPY = Cost("categorical_cross_entropy", _categorical, _categorical_derivative)
+POISSON = Cost("poisson", _poisson, _poisson_derivative, output="softplus", domain=(0, inf), of="numbers")
+BINARY_CROSS_ENTROPY = Cost("binary_cross_entropy", _binary, _binary_derivative, output="sigmoid", domain=(0, 1))
+CATEGORICAL_CROSS_ENTROPY = Cost("categorical_cross_entropy", _categorical, _categorical_derivative, of="classes")
 
 COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
     "half_squared_error": HALF_SQUARED_ERROR,
@@ -221,6 +250,13 @@ COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
     "poisson": POISSON,
     "binary_cross_entropy": BINARY_CROSS_ENTROPY,
     "categorical_cross_entropy": CATEGORICAL_CROSS_ENTROPY,
+}
+
+ELSEWHERE = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "bce": "binary_cross_entropy",
+    "log_loss": "binary_cross_entropy",
 }
 
 
@@ -242,7 +278,7 @@ def cost_named(name: str) -> Cost:
     ('pinball:0.9', 'huber:1.0')
     """
     base, colon, number = name.partition(":")
-    found = look_up("cost", base, COSTS)
+    found = look_up("cost", base, COSTS, ELSEWHERE)
     if isinstance(found, Cost):
         if colon:
             raise ValueError(f"cost {base!r} takes no number, got {name!r}")
@@ -251,6 +287,18 @@ def cost_named(name: str) -> Cost:
         return found(*([float(number)] if colon else []))
     except ValueError as error:
         raise ValueError(f"cost {name!r}: {error}") from None
+
+
+def is_cost_of_ours(cost: Cost) -> bool:
+    """Whether its name alone says what the cost is.
+
+    >>> is_cost_of_ours(huber(2)), is_cost_of_ours(cost_of(max))
+    (True, False)
+    """
+    try:
+        return cost_named(cost.name) == cost
+    except ValueError:
+        return False
 
 
 class OutputPair(NamedTuple):
@@ -279,9 +327,6 @@ def _poisson_from_z(z: Array, y: Array) -> Array:
     count = namespace(z).asarray(y, dtype=z.dtype)
     return EXPONENTIAL(z) - count * z + count * namespace(z).log(_in_domain(count)) - count
 
-
-# outputs for costs of numbers within bounds, where the target does not say which
-BOUNDED_OUTPUTS = {"poisson": "softplus", "binary_cross_entropy": "sigmoid"}
 
 FUSED: Mapping[tuple[Activation, Cost], OutputPair] = {
     (SIGMOID, BINARY_CROSS_ENTROPY): OutputPair(_binary_from_z, _half_squared_derivative),

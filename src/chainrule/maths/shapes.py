@@ -62,6 +62,8 @@ def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
             raise ValueError(
                 f"masks: expected shape {shape} (from, to) in a {design_name(layers)}, got {np.shape(mask)}"
             )
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError("masks: expected True or False (1 or 0) for each connection, got other numbers")
         checked.append(tuple(tuple(bool(x) for x in row) for row in mask))
     return tuple(checked)
 

@@ -117,12 +117,25 @@ def _table_of(
     apart = {*targets, weights}
 
     def columns(chosen: Iterable[str]) -> np.ndarray:
-        arrays = [batch.column(name).to_numpy(zero_copy_only=False) for name in chosen]
+        arrays = [_numbers(batch, name) for name in chosen]
         return np.column_stack(arrays) if arrays else np.empty((batch.num_rows, 0))
 
     X, Y = columns(name for name in names if name not in apart), columns(targets)
-    w = None if weights is None else batch.column(weights).to_numpy(zero_copy_only=False)
+    w = None if weights is None else _numbers(batch, weights)
     return checked_table(network, X, Y, w, dtype, "record batches") if batch.num_rows else no_rows(network, dtype)
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    column = batch.column(name)
+    if column.null_count:
+        raise ValueError(f"record batches: column {name!r}: expected numbers, got {column.null_count:,} missing values")
+    values = column.to_numpy(zero_copy_only=False)
+    try:
+        return values.astype(float) if values.dtype == object else values
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"record batches: column {name!r}: expected numbers, got values of type {column.type}"
+        ) from None
 
 
 def train_shards(

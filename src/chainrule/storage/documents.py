@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, in_one_line, shortened
 from chainrule.storage.files import write_text
 
 Document = TypeVar("Document")
@@ -34,6 +35,23 @@ def document_from(text: str | bytes, kind: type[Document], path: Any) -> Documen
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not what this Chainrule writes there: {error}") from error
+
+
+def newer(path: Any, has: str = "") -> InputError:
+    """The error for a file of a later version, and by what it was seen.
+
+    >>> str(newer("m", "the parameter 'x'"))
+    "m: written by a newer Chainrule (it has the parameter 'x'); upgrade this one to read it"
+    """
+    seen = f" (it has {has})" if has else ""
+    return InputError(f"{path}: written by a newer Chainrule{seen}; upgrade this one to read it")
+
+
+def check_known(path: Any, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """An InputError for the first name that this version does not have."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise newer(path, f"the {what} {in_one_line(shortened(unknown[0]))!r}")
 
 
 def save_json(path: str | os.PathLike[str], data: Any) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.maths.activations import ACTIVATIONS
-from chainrule.maths.costs import Cost, cost_named
+from chainrule.maths.activations import is_activation_of_ours
+from chainrule.maths.costs import is_cost_of_ours
 from chainrule.network import Layer, Network, Params
+from chainrule.storage.documents import check_known
 from chainrule.storage.tensors import read_tensors, readable, write_tensors
 
 
@@ -54,7 +56,8 @@ def read_model(path: str | os.PathLike[str]) -> Stored:
     """
     document, tensors = read_tensors(path)
     with readable(path):
-        network = design_from_json(document["network"])
+        check_known(path, "setting", document["network"], (field.name for field in fields(Network)))
+        network = Network(**document["network"])
         params = tuple(Layer(tensors.pop(f"{i}.W"), tensors.pop(f"{i}.b")) for i in range(len(network.layers) - 1))
         arrays = {name: tensors.pop(f"array.{name}") for name in document.get("arrays", [])}
     _check_tensors(path, network, params, tensors)
@@ -65,7 +68,7 @@ def design_to_json(network: Network) -> dict[str, Any]:
     """The design by names; an InputError if it has a function of the caller's own."""
     names = [activation.name for activation in network.activations]
     for activation in network.activations:
-        if ACTIVATIONS.get(activation.name) is not activation:
+        if not is_activation_of_ours(activation):
             raise InputError(f"activation {activation.name!r} is your own function: it cannot be saved without code")
     if not is_cost_of_ours(network.cost):
         raise InputError(f"cost {network.cost.name!r} is your own function: it cannot be saved without code")
@@ -79,21 +82,8 @@ def design_to_json(network: Network) -> dict[str, Any]:
     }
 
 
-def design_from_json(data: dict[str, Any]) -> Network:
-    """The inverse of `design_to_json`."""
-    return Network(**data)
-
-
 def _named(layer: Layer) -> list[tuple[str, np.ndarray]]:
     return [("W", np.asarray(layer.W)), ("b", np.asarray(layer.b))]
-
-
-def is_cost_of_ours(cost: Cost) -> bool:
-    """Whether its name alone says what the cost is."""
-    try:
-        return cost_named(cost.name) == cost
-    except ValueError:
-        return False
 
 
 def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, np.ndarray]) -> None:

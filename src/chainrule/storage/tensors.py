@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.storage.documents import parsed
+from chainrule.storage.documents import newer, parsed
 from chainrule.storage.files import written_aside
 
-FORMAT = "chainrule-model"
+FORMAT, CHECKPOINT, STATE = "chainrule-model", "chainrule-checkpoint", "chainrule-resume"
+HOLDS = {FORMAT: "a model", CHECKPOINT: "a checkpoint of a training", STATE: "the state of a training to go on with"}
 FORMAT_VERSION = 1
 METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
 
@@ -45,8 +46,9 @@ def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[d
         document = parsed(metadata[METADATA_KEY])
         if document.pop("sha256") != _checksum(document, tensors):
             raise InputError(f"{path}: damaged or altered: its checksum does not match its contents")
-        if document["format"] != format_ or document["format_version"] > FORMAT_VERSION:
-            raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+        _check_format(path, document["format"], format_)
+        if document["format_version"] > FORMAT_VERSION:
+            raise newer(path)
     return document, tensors
 
 
@@ -59,6 +61,14 @@ def readable(path: Any) -> Iterator[None]:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
+
+
+def _check_format(path: Any, found: str, wanted: str) -> None:
+    if found not in HOLDS:
+        raise newer(path)
+    if found != wanted:
+        instead = "" if wanted != FORMAT else "; load the folder of the run, or its model.safetensors"
+        raise InputError(f"{path}: {HOLDS[found]}, not {HOLDS[wanted]}{instead}")
 
 
 def _canonical(document: dict[str, Any]) -> str:

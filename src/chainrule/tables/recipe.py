@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.errors import InputError
-from chainrule.maths.costs import BOUNDED_OUTPUTS
+from chainrule.errors import InputError, UsageError
+from chainrule.maths.costs import BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, SQUARED_ERROR, Cost, cost_named
 from chainrule.network import Network, Params, initialize
 from chainrule.tables import preset
 from chainrule.tables.memory import NUMBER, free_memory
@@ -30,14 +29,12 @@ from chainrule.training.rules import (
     step_decay,
 )
 
-OUTPUTS: dict[Task, tuple[str, str]] = {
-    "binary": ("sigmoid", "binary_cross_entropy"),
-    "multiclass": ("softmax", "categorical_cross_entropy"),
-    "regression": ("identity", "squared_error"),
+COSTS: dict[Task, Cost] = {
+    "binary": BINARY_CROSS_ENTROPY,
+    "multiclass": CATEGORICAL_CROSS_ENTROPY,
+    "regression": SQUARED_ERROR,
 }
-# costs of numbers within bounds: they take the output's activation with them, and targets in their own units
-BOUNDED_COSTS = {"poisson": (0.0, inf), "binary_cross_entropy": (0.0, 1.0)}
-COSTS_OF_NUMBERS = ("poisson", "pinball")  # costs that make no sense for classes
+OUTPUTS_OF_CLASSES = {"binary": "sigmoid", "multiclass": "softmax"}  # whatever the cost
 COPIES = 6  # of its parameters, as doubles, while a network is trained: drawn, moved, averaged, the best ...
 OWN_RULES: dict[str, dict[str, Any]] = {
     "gradient_descent": {},
@@ -67,15 +64,16 @@ class Recipe(NamedTuple):
 
 
 def preparing_of(request: Request) -> Preparing:
-    """How the table of a request is prepared."""
-    of_numbers = request.cost is not None and request.cost.split(":")[0] in COSTS_OF_NUMBERS
+    """How the table of a request is prepared; a UsageError for a cost that there is not."""
+    asked = _asked_cost(request)
+    of_numbers = asked is not None and asked.of == "numbers"
     return Preparing(
         targets=request.target,
         task=request.task or ("regression" if of_numbers else None),
         drop=request.drop,
         normalize=request.normalize,
         quantiles=request.quantiles,
-        normalize_target=request.cost not in BOUNDED_COSTS,
+        normalize_target=asked is None or not asked.is_bounded,
         test_size=0.0 if request.test_file else request.test_size,
         validation_size=request.validation_size,
         seed=request.seed,
@@ -92,12 +90,9 @@ def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None)
         For settings out of range or unknown names.
     """
     n_train = n_train or len(prepared.split.train)
-    if request.cost in BOUNDED_COSTS:
-        low, high = BOUNDED_COSTS[request.cost]
-        outside = prepared.Y[(low > prepared.Y) | (high < prepared.Y)]
-        if outside.size:
-            raise InputError(f"--cost {request.cost}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
     try:
+        if asked := _asked_cost(request):
+            asked.check_domain(prepared.Y)
         network = _network(prepared.target.task, prepared.X.shape[1], prepared.Y.shape[1], n_train, request)
         check_room(network)
         batch_size = _batch_size(request.batch_size, n_train)
@@ -117,14 +112,19 @@ def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None)
         raise InputError(str(error)) from error
 
 
+def _asked_cost(request: Request) -> Cost | None:
+    try:
+        return None if request.cost is None else cost_named(request.cost)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: Request) -> Network:
     hidden = preset.HIDDEN if request.hidden is None else tuple(request.hidden)
-    output, cost = OUTPUTS[task]
-    cost = request.cost or cost
-    if task == "regression" and cost == "categorical_cross_entropy":
-        raise InputError("--cost categorical_cross_entropy is for classes; this target is a number")
-    if task == "regression" and cost in BOUNDED_COSTS:
-        output = BOUNDED_OUTPUTS[cost]
+    cost = _asked_cost(request) or COSTS[task]
+    if task == "regression" and cost.of == "classes":
+        raise InputError(f"--cost {cost.name} is for classes; this target is a number")
+    output = OUTPUTS_OF_CLASSES.get(task, cost.output)
     asked = list(request.activation or [preset.ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
         activations = asked

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chainrule.errors import InputError
-from chainrule.storage.documents import read_document, save_json
+from chainrule.storage.documents import newer, read_document, save_json
 from chainrule.tables.reading import Source, open_table
 from chainrule.tables.request import Request
 
@@ -85,7 +85,7 @@ def read_recorded(run: str | os.PathLike[str]) -> Recorded:
         raise InputError(f"{run}: there is no {REQUEST} in it: {why}")
     recorded = read_document(path, Recorded)
     if recorded.format > FORMAT:
-        raise InputError(f"{path}: written by a newer Chainrule; upgrade this one to read it")
+        raise newer(path)
     return recorded
 
 

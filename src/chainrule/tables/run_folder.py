@@ -33,7 +33,7 @@ from chainrule.storage.files import (
     write_text,
 )
 from chainrule.storage.models import Stored, read_model, write_model
-from chainrule.storage.tensors import read_tensors, write_tensors
+from chainrule.storage.tensors import CHECKPOINT, read_tensors, write_tensors
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.fit import TableModel
 from chainrule.tables.plan import Plan, read_plan
@@ -47,7 +47,7 @@ from chainrule.training.program import State
 from chainrule.training.result import Fit
 
 MODEL, HISTORY, METRICS, PLAN, REPORT = "model.safetensors", "history.csv", "metrics.json", "plan.json", "report.html"
-CHECKPOINTS, CHECKPOINT_FORMAT = "checkpoints", "chainrule-checkpoint"
+CHECKPOINTS = "checkpoints"
 RESUME, ROWS, RUNS = "resume", "rows", "runs"
 STATES = ("epoch-*.safetensors", LOCK)
 LONGEST_HISTORY = 200 * (MOST_ROWS + 2)  # bytes
@@ -344,7 +344,7 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
     import jax
 
     path = _checkpoint_path(Path(run) / CHECKPOINTS, epoch)
-    _, tensors = read_tensors(path, CHECKPOINT_FORMAT)
+    _, tensors = read_tensors(path, CHECKPOINT)
     leaves, structure = jax.tree.flatten(like)
     found = [tensors.get(str(i), np.empty(0)) for i in range(len(leaves))]
     if len(tensors) != len(leaves) or [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
@@ -362,7 +362,7 @@ def write_checkpoint(run: Path, state: State) -> None:
     import jax
 
     tensors = {str(i): x for i, x in enumerate(jax.tree.leaves(state))}
-    write_tensors(_checkpoint_path(run / CHECKPOINTS, int(state.epoch)), {}, tensors, CHECKPOINT_FORMAT)
+    write_tensors(_checkpoint_path(run / CHECKPOINTS, int(state.epoch)), {}, tensors, CHECKPOINT)
 
 
 def _checkpoint_path(folder: Path, epoch: int) -> Path:

@@ -65,6 +65,9 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:
     """The arrays as a table of `dtype`, or a ValueError that names what does not fit."""
+    for what, x in (("inputs", X), ("targets", Y)):
+        if hasattr(x, "toarray"):
+            raise TypeError(f"{which} {what}: expected an array, got a sparse {type(x).__name__}; use its toarray()")
     X, Y = np.asarray(X, dtype), np.asarray(Y, dtype)
     w = np.ones(len(X), dtype) if weights is None else np.asarray(weights, dtype)
     shapes.check_inputs(network.layers, X)

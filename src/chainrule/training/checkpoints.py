@@ -21,12 +21,11 @@ import numpy as np
 from chainrule.errors import InputError
 from chainrule.network import Network, Params
 from chainrule.storage.files import locked, remove_left_aside
-from chainrule.storage.tensors import read_tensors, write_tensors
+from chainrule.storage.tensors import STATE, read_tensors, write_tensors
 from chainrule.training.history import NO_ROWS
 from chainrule.training.program import State
 from chainrule.training.rules.plain import rule_to_json
 
-FORMAT = "chainrule-resume"
 KEPT = 2
 LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,
 MOST_TIME = 0.02  # and more where writing takes more than this share
@@ -89,7 +88,7 @@ class Safe:
         tensors = {str(i): np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))} | {HISTORY: rows}
         path = self.folder / f"epoch-{epoch:010d}.safetensors"
         try:
-            write_tensors(path, {"epoch": epoch, **self.digests}, tensors, FORMAT)
+            write_tensors(path, {"epoch": epoch, **self.digests}, tensors, STATE)
         except InputError as error:
             if not self.trouble:
                 warnings.warn(f"{error}; the state to go on from is still that of epoch {self.epoch:,}", stacklevel=2)
@@ -170,7 +169,7 @@ def _files(folder: Path) -> list[Path]:
 def _read(path: Path, safe: Safe, like: State) -> Saved:
     import jax
 
-    document, tensors = read_tensors(path, FORMAT)
+    document, tensors = read_tensors(path, STATE)
     if document.get("design") != safe.digests["design"]:
         raise InputError(f"{path}: {OTHER}")
     if document.get("data") != safe.digests["data"] and not safe.changed_data:

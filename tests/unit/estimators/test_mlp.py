@@ -2,14 +2,17 @@
 
 import pickle
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import scale
 
 import chainrule as cr
+from chainrule.maths.costs import cost_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -542,3 +545,32 @@ def test_quantiles_of_larger_tables_are_carried_back_to_the_columns(rows):
         down[:, j] -= 1e-7
         slope = (model.predict(up) - model.predict(down)) / 2e-7
         np.testing.assert_allclose(model.explain_gradient(some)[:, j], slope, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cost_brings_its_output_however_it_is_given():
+    own = cr.Cost("own", lambda y_hat, y: y_hat - y * jnp.log(y_hat), output="exponential", domain=(0, np.inf))
+    for cost, output in ((cost_of("poisson"), "softplus"), (own, "exponential"), ("rmse", "identity")):
+        model = cr.MLPRegressor(hidden_layer_sizes=(4,), random_state=0, cost=cost, preset="tabular", max_iter=2).fit(
+            X, np.exp(X[:, 0])
+        )
+        assert model.network_.activations[-1].name == output
+        assert hasattr(model, "target_mean_") == (cost == "rmse")
+
+
+def test_a_target_that_the_cost_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="cost poisson: expected targets from 0 to inf, got -"):
+        cr.MLPRegressor(cost=cost_of("poisson")).fit(X, -np.exp(X[:, 0]))
+
+
+COPIES = {"itself": lambda model: model, "clone": clone, "pickle": lambda model: pickle.loads(pickle.dumps(model))}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_default_that_is_asked_for_wins_over_the_preset(copied):
+    settings = {"hidden_layer_sizes": (100,), "activation": "relu", "max_iter": 2, "alpha": 1e-4}
+    asked = copied(cr.MLPClassifier(preset="tabular", **settings)).fit(X, y)
+    assert asked.network_.layers == (30, 100, 1)
+    assert asked.network_.activations[0].name == "relu"
+    left = copied(cr.MLPClassifier(preset="tabular").set_params(max_iter=2)).fit(X, y)
+    assert left.network_.layers == (30, 64, 32, 1)
+    assert left.get_params() == asked.get_params()

@@ -1,5 +1,6 @@
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -60,3 +61,30 @@ def test_no_path_carries_anything_where_the_error_is_zero():
     fwd = cr.forward(network, params, X)
     paths = strongest_paths(network, params, fwd, np.zeros((1, 1)))
     assert (paths.nodes, paths.share) == ((), 0.0)
+
+
+CUBES = {
+    "without a derivative": cr.Activation("cube", lambda z: z**3),
+    "in jax.numpy": cr.Activation("cube", lambda z: jnp.power(z, 3)),
+    "as a product": cr.Activation("cube", lambda z: z**3, product=lambda error, z, a: 3 * error * z**2),
+    "with a constant slope": cr.Activation("line", lambda z: 12 * z - 16, lambda z, a: 12),
+}
+
+
+@pytest.mark.parametrize("activation", CUBES.values(), ids=CUBES)
+def test_the_slope_of_ones_own_activation_is_its_own(activation):
+    network = cr.Network([1, 1, 1], [activation, "identity"])
+    params = (cr.Layer(np.array([[2.0]]), np.zeros(1)), cr.Layer(np.ones((1, 1)), np.zeros(1)))
+    fwd = cr.forward(network, params, np.ones((1, 1)))
+    assert strongest_paths(network, params, fwd, np.ones((1, 1))).strengths == pytest.approx((24.0,))
+
+
+def test_of_an_activation_that_mixes_nodes_it_is_the_diagonal():
+    softmax = cr.Activation("mine", lambda z: jnp.exp(z) / jnp.exp(z).sum(axis=-1, keepdims=True))
+    given = []
+    for activation in ("softmax", softmax):
+        network = cr.Network([2, 3, 1], [activation, "identity"])
+        params = cr.initialize(network, seed=0)
+        fwd = cr.forward(network, params, np.ones((1, 2)))
+        given.append(strongest_paths(network, params, fwd, np.ones((1, 1))).strengths)
+    np.testing.assert_allclose(*given, rtol=1e-12)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import owner, pieces, plain, term
 from chainrule.explaining.text import View, step_lines
 from chainrule.explaining.trace import trace_step
+from chainrule.training.rules import adam
 
 
 def wide_step(n=60, momentum=0.0):
@@ -53,3 +56,30 @@ def test_an_update_with_momentum_is_not_told_as_plain_gradient_descent():
     assert new
     assert not any(" - 0.1 * " in line for line in new)
     assert any(" - 0.1 * " in line for line in step_lines(wide_step(), View()))
+
+
+def explained(rule):
+    network = cr.Network([2, 2, 1], "tanh")
+    params = cr.initialize(network, seed=0)
+    return str(cr.explain_step(network, params, np.eye(2), np.array([[0.0], [1.0]]), rule=rule))
+
+
+@pytest.mark.parametrize("name", ["adam", "clipped", "ours"])
+def test_adams_step_is_worked_through(name):
+    rule = cr.optax_rule("adam", 0.1, b1=0.8) if name != "ours" else adam(0.1, beta_1=0.8)
+    told = explained(cr.clipped(rule, 0.1) if name == "clipped" else rule)
+    assert "root of v" in told
+    worked = re.findall(r"= \S+ - 0\.1 \* (\S+) / (\S+) = ", told)
+    assert worked
+    assert all(abs(float(mean.strip("()"))) == pytest.approx(float(root), rel=0.05) for mean, root in worked)
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
+@pytest.mark.parametrize(
+    "name", ["adamax", "nadam", "nadamw", "lamb", "radam", "optimistic_adam_v2", "adamw", "novograd", "sm3"]
+)
+def test_a_step_of_another_rule_is_told_as_its_change(name):
+    told = explained(cr.optax_rule(name, 0.1))
+    assert "root of v" not in told
+    assert " / 0" not in told
+    assert re.search(r"  w\(IN1->H1\) = \S+ [+-] \S+ = |stays", told)

@@ -114,7 +114,8 @@ def test_huber_and_pinball_carry_their_number_in_their_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mse", "unknown cost 'mse'"),
+        ("mse", "unknown cost 'mse'; did you mean 'squared_error'"),
+        ("mae", "unknown cost 'mae'; did you mean 'absolute_error'"),
         ("binary_crossentropy", "did you mean 'binary_cross_entropy'"),
         ("huber:0", "expected a threshold above 0, got 0.0"),
         ("huber:nan", "expected a threshold above 0, got nan"),

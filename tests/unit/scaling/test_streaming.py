@@ -181,3 +181,21 @@ def test_columns_are_told_by_their_names_in_every_batch():
     np.testing.assert_array_equal(table.params[0].W, fits[0].params[0].W)
     with pytest.raises(ValueError, match="as in the first"):
         cr.train(network, cr.initialize(network), [first, rest[0].select(["a", "y", "w"])], "y", **settings)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ([1.0, None], "column 'b': expected numbers, got 1 missing values"),
+        ([1, None], "column 'b': expected numbers, got 1 missing values"),
+        (["x", "y"], "column 'b': expected numbers, got values of type string"),
+    ],
+)
+@pytest.mark.parametrize("weights", [None, "b"])
+def test_a_column_without_numbers_is_named(column, words, weights):
+    batch = pa.record_batch({"a": [1.0, 2.0], "b": column, "y": [0.0, 1.0]})
+    network = cr.Network([2 if weights is None else 1, 1])
+    with pytest.raises(ValueError, match=words):
+        cr.train(
+            network, cr.initialize(network), [batch], "y", weights=weights, rule=cr.gradient_descent(0.1), batch_size=2
+        )

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 import chainrule as cr
 from chainrule.errors import InputError
 from chainrule.storage.models import read_model, write_model
-from chainrule.storage.tensors import METADATA_KEY
+from chainrule.storage.tensors import CHECKPOINT, METADATA_KEY, read_tensors, write_tensors
 
 NETWORK = cr.Network([3, 4, 2], ["tanh", "softmax"], "categorical_cross_entropy", l2=0.1)
 
@@ -85,7 +85,7 @@ HOSTILE = {
     "no design": (lambda t: t, {"network": None}, "not a model"),
     "a design of nonsense": (lambda t: t, {"network": {"layers": [3, "x"]}}, "not a model"),
     "an unknown activation": (lambda t: t, {"network": {"layers": [3, 4, 2], "activations": "__import__"}}, "unknown"),
-    "an unknown field": (lambda t: t, {"network": {"layers": [3, 4, 2], "eval": "1"}}, "not a model"),
+    "an unknown field": (lambda t: t, {"network": {"layers": [3, 4, 2], "eval": "1"}}, "the setting .eval"),
 }
 
 
@@ -100,3 +100,16 @@ def test_metadata_that_is_not_json_is_refused(tmp_path):
     save_file(tensors_of(), tmp_path / "m.safetensors", {METADATA_KEY: "[" * 100_000})
     with pytest.raises(InputError, match="not a model"):
         read_model(tmp_path / "m.safetensors")
+
+
+def test_a_checkpoint_is_told_from_a_model(tmp_path):
+    network, X, Y = cr.Network([2, 1]), np.eye(2), np.array([[0.0], [1.0]])
+    cr.train(network, cr.initialize(network), X, Y, rule=cr.gradient_descent(0.1), epochs=2, resumable=tmp_path / "run")
+    [*_, state] = sorted((tmp_path / "run").glob("epoch-*"))
+    with pytest.raises(InputError, match="the state of a training to go on with, not a model; load the folder"):
+        cr.load(state)
+    write_tensors(tmp_path / "checkpoint", {}, {"0": np.ones(2)}, CHECKPOINT)
+    with pytest.raises(InputError, match="a checkpoint of a training, not a model; load the folder"):
+        cr.load(tmp_path / "checkpoint")
+    with pytest.raises(InputError, match=r"a model, not a checkpoint of a training$"):
+        read_tensors(written(tmp_path / "model"), CHECKPOINT)

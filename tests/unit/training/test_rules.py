@@ -263,3 +263,29 @@ def test_a_clipped_rule_in_train_keeps_its_learning_rate_in_the_history():
         )
     )
     assert moved <= 2 * 0.5 * 0.01 * 1.0001
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "message"),
+    [
+        ("lbfgs", optax.lbfgs, "searches along a line.*solver='lbfgs'"),
+        ("reduce_on_plateau", optax.contrib.reduce_on_plateau, "looks at the cost; use a schedule"),
+        ("lookahead", lambda: optax.lookahead(optax.sgd(0.1), 5, 0.5), "two sets of parameters; use .*average="),
+        (
+            "noisy_sgd",
+            lambda: optax.chain(optax.sgd(0.1), optax.polyak_sgd()),
+            "a seed of its own|more than a gradient",
+        ),
+    ],
+)
+def test_a_rule_that_needs_more_than_a_gradient_is_refused(name, rule, message):
+    network, X, Y = cr.Network([2, 3, 1]), np.eye(2), np.array([[0.0], [1.0]])
+    params = cr.initialize(network, seed=0)
+    with pytest.raises(ValueError, match=message):
+        cr.optax_rule(name, 0.1)
+    with pytest.raises(ValueError, match=message):
+        cr.train(network, params, X, Y, rule=cr.clipped(rule(), 1.0))
+    with pytest.raises(ValueError, match=message):
+        cr.explain_step(network, params, X, Y, rule=rule())
+    with pytest.raises(ValueError, match=message):
+        cr.MLPRegressor(rule=rule()).fit(X, Y[:, 0])

@@ -292,6 +292,44 @@ def _compiled_init(rule: OptaxRule) -> Any:
     return jax.jit(rule.transformation.init)
 
 
+# What asks for more than a gradient and the parameters, and what to use in its place.
+_LINE_SEARCH = "searches along a line, with costs that only it asks for; use an estimator with solver='lbfgs'"
+_INSTEAD = {
+    "lbfgs": _LINE_SEARCH,
+    "scale_by_zoom_linesearch": _LINE_SEARCH,
+    "scale_by_backtracking_linesearch": _LINE_SEARCH,
+    "reduce_on_plateau": "looks at the cost; use a schedule such as cosine_decay, or the goal NoImprovement",
+    "lookahead": "trains two sets of parameters; use train(..., average=0.998), which keeps an average beside them",
+    "noisy_sgd": "takes a seed of its own; use optax_rule('sgd', 0.1), and dropout for noise",
+}
+
+
+def check_gradient_alone(rule: Any) -> None:
+    """Refuse an optax transformation that needs more than a gradient and the parameters.
+
+    Raises
+    ------
+    ValueError
+        With what to use instead.
+
+    >>> import optax
+    >>> check_gradient_alone(optax.sgd(0.1))
+    """
+    inner = rule.rule if isinstance(rule, Clipped) else rule
+    if not type(inner).__module__.startswith("optax."):
+        return
+    import jax
+
+    params = (Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),)
+    try:
+        jax.eval_shape(lambda p: inner.update(p, inner.init(p), p), params)
+    except Exception as error:  # others, such as masks for another network, are not about the rule
+        part = "lookahead" if str(error).endswith("no attribute 'fast'") else str(error).split(".")[0]
+        if part in _INSTEAD or "keyword-only argument" in str(error):
+            instead = _INSTEAD.get(part, "needs more than a gradient; use one that does not, such as optax.adam(1e-3)")
+            raise ValueError(f"rule: optax's {part} {instead}") from None
+
+
 def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> OptaxRule:
     """An optax optimiser by its name: "adam", "adamw", "rmsprop", "adagrad"...
 
@@ -306,8 +344,10 @@ def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> Op
 
     kinds = (FunctionType, partial)  # nadam is a partial of adam
     makers = {n: f for n, f in vars(optax).items() if isinstance(f, kinds) and _takes_learning_rate(f)}
-    for other in ("lbfgs", "noisy_sgd", *(n for n in makers if n.startswith(("_", "scale_by")))):
-        makers.pop(other, None)  # they ask for more than a gradient, or are parts of an optimiser
+    for other in [n for n in makers if n.startswith(("_", "scale_by")) or n in _INSTEAD]:
+        makers.pop(other)  # parts of an optimiser, or they ask for more than a gradient
+    if name in _INSTEAD:
+        raise ValueError(f"optax.{name} {_INSTEAD[name]}")
     if name not in makers:
         raise ValueError(f"optax has no optimiser {name!r}{nearest(name, makers)}")
     if not callable(learning_rate):
