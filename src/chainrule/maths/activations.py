@@ -46,6 +46,9 @@ class Activation:
     def __call__(self, z: Array) -> Array:
         return apply(self.f, z)
 
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r})"
+
     def __reduce__(self) -> Any:
         if is_activation_of_ours(self):  # a copy is the one object that the name means
             return activation_of, (self.name,)
