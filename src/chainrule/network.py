@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -55,6 +56,8 @@ class Network:
     >>> network = Network([400, 14, 8, 2], activations=["tanh", "tanh", "sigmoid"])
     >>> network.n_weights, network.n_biases, network.n_parameters
     (5728, 24, 5752)
+    >>> network
+    Network([400, 14, 8, 2], ['tanh', 'tanh', 'sigmoid'], 'half_squared_error')
     """
 
     layers: Sequence[int]
@@ -74,6 +77,15 @@ class Network:
         object.__setattr__(self, "cost", cost_of(self.cost))
         object.__setattr__(self, "masks", shapes.checked_masks(self.masks, self.layers))
         shapes.check_pair(self.cost.name, self.reduction, chosen[-1].name, self.layers[-1])
+
+    def __repr__(self) -> str:
+        names = [activation.name for activation in self.activations]
+        told = [str(list(self.layers)), repr(names[0] if len(set(names)) == 1 else names), repr(self.cost.name)]
+        told += [f"reduction={self.reduction!r}"] * (self.reduction != "mean") + [f"l2={self.l2}"] * bool(self.l2)
+        pairs = sum(n_in * n_out for n_in, n_out in pairwise(self.layers))
+        if any(mask is not None for mask in self.masks):
+            told.append(f"masks of {self.n_weights:,} weights out of {pairs:,}")
+        return f"Network({', '.join(told)})"
 
     @property
     def n_weights(self) -> int:

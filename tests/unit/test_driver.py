@@ -558,3 +558,20 @@ def test_deep_networks_are_not_made_one_function(hidden, tiny, monkeypatch):
     network = cr.Network([2, *[2] * hidden, 1], "tanh")
     cr.train(network, cr.initialize(network, seed=1), X, Y, rule=RULE, epochs=1)
     assert asked == [tiny]
+
+
+def test_a_fit_is_shown_in_a_line(table, start):
+    held = {"validation": (table.X, table.Y), "stop": [cr.CostGoal(1e9)]}
+    plain, stopped = (cr.train(NETWORK, start, table.X, table.Y, rule=RULE, epochs=20, **more) for more in ({}, held))
+    assert repr(plain).startswith("Fit(2-3-1; epoch 20 of 20; all epochs trained; cost 0.")
+    assert repr(stopped).startswith("Fit(2-3-1; epoch 1 of 1; stopped by cost_goal; cost 0.")
+    assert ", validation cost down to 0." in repr(stopped)
+    assert repr(plain.history).startswith("History(20 rows; cost 0.")
+    assert max(len(repr(plain)), len(repr(stopped))) < 160
+
+
+def test_a_fit_without_an_epoch_is_shown_too(table):
+    network = cr.Network([2, 1], "identity")
+    with pytest.raises(cr.DivergedError) as raised:
+        cr.train(network, cr.initialize(network), 1e20 * table.X, 1e20 * table.Y, rule=cr.gradient_descent(1e20))
+    assert "no epoch" in repr(raised.value.fit)

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,3 +318,17 @@ def test_lists_are_arrays():
 def test_masks_are_yes_or_no(mask):
     with pytest.raises(ValueError, match=r"masks: expected True or False \(1 or 0\)"):
         cr.Network([2, 1], masks=[mask])
+
+
+def test_a_design_is_shown_in_a_line():
+    own = cr.Activation("cube", lambda z: z**3)
+    network = cr.Network([2, 3, 1], [own, "tanh"], "rmse", l2=0.1, masks=[np.eye(2, 3), None])
+    assert repr(network) == "Network([2, 3, 1], ['cube', 'tanh'], 'rmse', l2=0.1, masks of 5 weights out of 9)"
+    assert repr(cr.Network([2, 1], reduction="sum")) == (
+        "Network([2, 1], 'sigmoid', 'half_squared_error', reduction='sum')"
+    )
+    assert (repr(own), repr(cr.huber(1))) == ("Activation('cube')", "Cost('huber:1.0')")
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (Path(cr.__file__).parent / "py.typed").is_file()

@@ -46,6 +46,9 @@ class Activation:
     def __call__(self, z: Array) -> Array:
         return apply(self.f, z)
 
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r})"
+
     def __reduce__(self) -> Any:
         if is_activation_of_ours(self):  # a copy is the one object that the name means
             return activation_of, (self.name,)
@@ -66,6 +69,12 @@ def _identity(z: Array) -> Array:
 
 def _identity_derivative(z: Array, a: Array) -> Array:
     return namespace(z).ones_like(z)
+
+
+def _below_zero(z: Array) -> Array:
+    """min(z, 0), whose slope at 0 is that below it for `jax.grad` too, which takes 1/2 of a minimum there."""
+    xp = namespace(z)
+    return xp.where(z > 0, xp.zeros_like(z), z)
 
 
 def _sigmoid(z: Array) -> Array:
@@ -108,7 +117,7 @@ def _leaky_relu_derivative(z: Array, a: Array) -> Array:
 
 def _elu(z: Array) -> Array:
     xp = namespace(z)
-    return xp.where(z > 0, z, xp.expm1(xp.minimum(z, 0)))
+    return xp.where(z > 0, z, xp.expm1(_below_zero(z)))
 
 
 def _elu_derivative(z: Array, a: Array) -> Array:
@@ -121,7 +130,7 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 def _selu(z: Array) -> Array:
     xp = namespace(z)
-    return SELU_SCALE * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(xp.minimum(z, 0)))
+    return SELU_SCALE * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(_below_zero(z)))
 
 
 def _selu_derivative(z: Array, a: Array) -> Array:
@@ -153,7 +162,8 @@ def _silu_derivative(z: Array, a: Array) -> Array:
 
 def _softplus(z: Array) -> Array:
     xp = namespace(z)
-    return xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))
+    above, minus_size = xp.where(z > 0, z, xp.zeros_like(z)), xp.where(z > 0, -z, z)  # slopes 0 and 1 at 0
+    return above + xp.log1p(xp.exp(minus_size))
 
 
 def _softplus_derivative(z: Array, a: Array) -> Array:

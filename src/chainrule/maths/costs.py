@@ -82,6 +82,9 @@ class Cost:
         if outside.size:
             raise ValueError(f"cost {self.name}: expected targets from {low:g} to {high:g}, got {outside[0]:g}")
 
+    def __repr__(self) -> str:
+        return f"Cost({self.name!r})"
+
     def __reduce__(self) -> Any:
         if is_cost_of_ours(self):  # a copy is the one object that the name means
             return cost_named, (self.name,)

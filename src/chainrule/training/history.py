@@ -25,6 +25,19 @@ class History(NamedTuple):
     learning_rate: np.ndarray
     seconds: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"History({len(self.epoch):,} rows; {course_words(self)})"
+
+
+def course_words(history: History) -> str:
+    """The first and last cost, the lowest on validation rows, and how long it took."""
+    if not len(history.epoch):
+        return "no epoch"
+    told = f"cost {history.cost[0]:.4g} to {history.cost[-1]:.4g}"
+    if not np.isnan(history.validation_cost).all():
+        told += f", validation cost down to {np.nanmin(history.validation_cost):.4g}"
+    return f"{told}; {history.seconds[-1]:.3g} s"
+
 
 NO_ROWS = np.empty((0, len(History._fields)))
 

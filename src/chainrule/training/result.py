@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.maths.shapes import design_name
 from chainrule.network import Network, Params
 from chainrule.training.goals import MaxSeconds, Stop
-from chainrule.training.history import History, history_of
+from chainrule.training.history import History, course_words, history_of
 from chainrule.training.program import DIVERGED, RUNNING, State, metric_name
 
 
@@ -34,6 +35,17 @@ class Fit(NamedTuple):
     cost_is: str
     metric: str
     rule_state: Any
+
+    def __repr__(self) -> str:
+        layers = [len(self.params[0].W), *(len(b) for _, b in self.params)]
+        ended = "all epochs trained" if self.stopped_by == "epochs" else f"stopped by {self.stopped_by}"
+        parts = (
+            design_name(layers),
+            f"epoch {self.best_epoch:,} of {self.epochs:,}",
+            ended,
+            course_words(self.history),
+        )
+        return f"Fit({'; '.join(parts)})"
 
 
 class Progress(NamedTuple):

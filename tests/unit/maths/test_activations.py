@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -134,3 +135,20 @@ def test_a_wrong_name_is_answered_with_the_nearest():
         ValueError, match=r"unknown activation 'sigmoyd'; did you mean 'sigmoid'\? \(there are: identity"
     ):
         cr.Network([2, 1], "sigmoyd")
+
+
+@pytest.mark.parametrize("name", [name for name in ELEMENTWISE if name != "relu"])  # which has no slope at 0
+@pytest.mark.parametrize("z", [-2.0, -0.0, 0.0, 2.0])
+def test_jax_differentiates_ours_to_our_derivative(name, z, x64):
+    z, activation = jnp.array([[z]]), ACTIVATIONS[name]
+    slope = jax.grad(lambda z: activation(z).sum())(z)
+    np.testing.assert_allclose(slope, activation.delta(jnp.ones_like(z), z, activation(z)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"), [("softplus", 0.5), ("elu", 1.0), ("selu", 1.0507009873554805 * 1.6732632423543772)]
+)
+def test_jax_differentiates_through_the_forward_pass_at_0(name, slope, x64):
+    network, zeros = cr.Network([1, 1], name), jnp.zeros((1, 1))
+    found = jax.grad(lambda b: cr.forward(network, (cr.Layer(zeros, b),), zeros).a[-1].sum())(jnp.zeros(1))
+    assert float(found[0]) == pytest.approx(slope)
