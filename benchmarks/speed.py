@@ -214,7 +214,7 @@ def _table(name: str, taken: dict[str, Taken]) -> str:
 
 
 def _markdown(results: dict[str, dict[str, Any]]) -> str:
-    """The table of the README: our seconds, and how many times as long the others take."""
+    """The table of docs/measured.md: our seconds, and how many times as long the others take."""
     peers = [who for who in CONTESTANTS if who != OURS]
     lines = ["| workload | ours | " + " | ".join(peers) + " |", "|---" * (len(peers) + 2) + "|"]
     for name, taken in results.items():

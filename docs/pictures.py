@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chainrule.examples.worked import example_named
 from chainrule.examples.shown import story_of
+from chainrule.examples.worked import example_named
 from chainrule.explaining.page import to_html
 
 HERE = Path(__file__).parent

@@ -61,8 +61,9 @@ def test_the_report_names_task_rows_baseline_and_confusion(chainrule):
     for words in [
         "344 rows, 8 columns",
         "species: 3 classes (Adelie 45%, Gentoo 36%, Chinstrap 20%)",
-        "220 to train on, 55 to choose the epoch (validation), 69 to score (test)",
-        "all epochs done after 3 epochs",
+        "220 training, 55 validation, 69 test",
+        "trained for 3 epochs (",
+        " s): all epochs completed; kept epoch ",
         "always Adelie",
         "balanced accuracy",
         "true \\ predicted  Adelie  Chinstrap  Gentoo",
@@ -130,7 +131,7 @@ def test_a_test_file_is_scored_instead_of_held_out_rows(chainrule, table):
     train, test = (table("\n".join(part), name) for part, name in zip(half, ("train.csv", "test.csv"), strict=True))
     shown = chainrule("train", train, "-t", "species", "--test-file", test, *QUICK)
     assert "172 test rows" in shown.out
-    assert "138 to train on, 34 to choose" in shown.out
+    assert "138 training, 34 validation" in shown.out
 
 
 def test_no_test_rows_means_scores_of_training_rows_and_says_so(chainrule):
@@ -239,14 +240,13 @@ def test_ctrl_c_keeps_the_best_model_and_says_so(tmp_path):
     command = [sys.executable, "-u", "-m", "chainrule.cli", "train", str(PENGUINS), "-t", "species", *flags]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        while "training" not in process.stdout.readline():
+        while "  training " not in process.stdout.readline():
             pass
         time.sleep(5)  # into the training, past the compiling
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "interrupted by Ctrl-C after" in out
-    assert "kept epoch" in out
+    assert " s): interrupted (Ctrl-C); kept epoch " in out
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 

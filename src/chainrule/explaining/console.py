@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 MOST_CLASSES_SHOWN = 12
 MOST_INPUTS_SHOWN = 8
-SILENT_FOR = 1.0  # seconds that a table may be read before a line says so
+SILENT_FOR = 1.0  # seconds of reading before a progress line appears
 
 SENTENCES = {
-    "epochs": "all epochs done",
+    "epochs": "all epochs completed",
     "cost_goal": "cost goal reached",
-    "min_gradient": "gradient below the minimum",
-    "unchanged": "parameters no longer change",
-    "no_improvement": "validation cost no longer falls",
-    "max_seconds": "time is up",
-    "interrupted": "interrupted by Ctrl-C",
-    "diverged": "cost no longer a finite number",
+    "min_gradient": "gradient norm below the minimum",
+    "unchanged": "parameters no longer changing",
+    "no_improvement": "validation cost stopped improving",
+    "max_seconds": "time limit reached",
+    "interrupted": "interrupted (Ctrl-C)",
+    "diverged": "cost became NaN or infinite",
 }
 
 
@@ -46,30 +46,30 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
     if without:
         names = ", ".join(prepared.target.names)
         lines.append(_field("dropped", f"{counted(without, 'row')} without a value in {names}"))
-    parts = [f"{len(split.train):,} to train on"]
-    parts += [f"{len(split.validation):,} to choose the epoch (validation)"] if len(split.validation) else []
-    parts += [f"{len(split.test):,} to score (test)"] if len(split.test) else []
+    parts = [f"{len(split.train):,} training"]
+    parts += [f"{len(split.validation):,} validation"] if len(split.validation) else []
+    parts += [f"{len(split.test):,} test"] if len(split.test) else []
     lines.append(_field("rows", ", ".join(parts)))
     return lines + [_field("hint", hint) for hint in prepared.hints]
 
 
 def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
-    """The same of a table that stays on disk, of which a sample is scored."""
+    """The same for a table that stays on disk, of which a sample is scored."""
     held = streamed.held.n if streamed.held else 0
-    told = f"{streamed.rows.n:,} rows to train on, {held:,} to choose the epoch (validation)"
-    return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", told))
+    rows = f"{streamed.rows.n:,} training rows, {held:,} validation rows"
+    return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", rows))
 
 
 def shared_lines(source: Source, shared: Shared, processes: int) -> list[str]:
-    """The same of a table that several processes have read."""
-    told = f"{'1 process' if processes == 1 else f'{processes} processes'}, {shared.n_train:,} rows to train on"
-    return _sampled_lines(source, shared.prepared, shared.n_rows, _field("shared", told))
+    """The same for a table that several processes have read."""
+    rows = f"{'1 process' if processes == 1 else f'{processes} processes'}, {shared.n_train:,} training rows"
+    return _sampled_lines(source, shared.prepared, shared.n_rows, _field("shared", rows))
 
 
-def _sampled_lines(source: Source, sample: Prepared, n_rows: int, told: str) -> list[str]:
-    lines = [*_table_lines(source, sample, n_rows), told]
-    tested = f", of which {len(sample.split.test):,} to score (test)" if len(sample.split.test) else ""
-    lines.append(_field("sample", f"{len(sample.X):,} rows for words, ranks and classes{tested}"))
+def _sampled_lines(source: Source, sample: Prepared, n_rows: int, rows: str) -> list[str]:
+    lines = [*_table_lines(source, sample, n_rows), rows]
+    tested = f", {len(sample.split.test):,} of them test rows" if len(sample.split.test) else ""
+    lines.append(_field("sample", f"{len(sample.X):,} rows (for categories, ranks and classes){tested}"))
     return lines + [_field("hint", hint) for hint in sample.hints]
 
 
@@ -85,7 +85,7 @@ def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
 
 
 def export_lines(model: TableModel, out: str) -> list[str]:
-    """The inputs that an ONNX file of the model takes."""
+    """The inputs and outputs of an ONNX file of the model."""
     numbers = {
         "number": "a number",
         "boolean": "0 or 1",
@@ -94,11 +94,11 @@ def export_lines(model: TableModel, out: str) -> list[str]:
         "timestamp": "seconds since 1970-01-01",
     }
     takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()}
-    takes["text"] = 'text without blanks around it, "" if missing'
+    takes["text"] = 'text without leading or trailing blanks, "" if missing'
     width = max(len(column.name) for column in model.encoding.columns)
     columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
     gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"
-    return [f"{out}: an input of shape (rows, 1) for each column", *columns, f"gives {gives}"]
+    return [f"{out}: one input of shape (rows, 1) per column", *columns, f"outputs: {gives}"]
 
 
 def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
@@ -106,9 +106,9 @@ def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
     network = recipe.network
     design = "-".join(map(str, network.layers))
     activations = ", ".join(activation.name for activation in network.activations)
-    batches = "whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    batches = "the whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     penalty = f", l2 {network.l2:g}" if network.l2 else ""
-    most = f"at most {counted(recipe.epochs, 'epoch')}"
+    most = f"up to {counted(recipe.epochs, 'epoch')}"
     extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
     extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
     return [
@@ -129,8 +129,10 @@ def encoding_lines(encoding: Encoding) -> list[str]:
 def fit_line(fit: Fit) -> str:
     """Why and when training ended, and which parameters were kept."""
     seconds = fit.history.seconds[-1] if fit.epochs else 0.0
-    line = f"{SENTENCES.get(fit.stopped_by, fit.stopped_by)} after {counted(fit.epochs, 'epoch')} ({seconds:.1f} s)"
-    why = "" if all(cost != cost for cost in fit.history.validation_cost) else ", the lowest validation cost"
+    line = (
+        f"trained for {counted(fit.epochs, 'epoch')} ({seconds:.1f} s): {SENTENCES.get(fit.stopped_by, fit.stopped_by)}"
+    )
+    why = "" if all(cost != cost for cost in fit.history.validation_cost) else " (lowest validation cost)"
     return f"{line}; kept epoch {fit.best_epoch:,}{why}"
 
 
@@ -142,7 +144,7 @@ def score_lines(scores: Scores, which: str) -> list[str]:
     ]
     lines = table_lines([f"{scores.rows:,} {which} rows", "network", scores.baseline_is], rows)
     if scores.auc_rows is not None:
-        lines.append(f"roc auc of the network: of a random sample, {counted(scores.auc_rows, 'row')}")
+        lines.append(f"the network's roc auc is computed on a random sample of {counted(scores.auc_rows, 'row')}")
     shown = scores.most_confused(MOST_CLASSES_SHOWN)
     if shown.confusion is None or shown.confusion_classes is None:
         return lines
@@ -151,12 +153,12 @@ def score_lines(scores: Scores, which: str) -> list[str]:
 
 
 def left_out_lines(scores: Scores) -> list[str]:
-    """What the last row and column of the confusion matrix stand for, where they are several classes."""
+    """What the last row and column of the confusion matrix stand for if they combine several classes."""
     if not scores.left_out or scores.confusion_classes is None:
         return []
     own, last = len(scores.confusion_classes) - 1, scores.confusion_classes[-1]
     return [
-        f"of {own + scores.left_out:,} classes the {own} most frequent; {last}: the {scores.left_out:,} others together"
+        f"the {own} most frequent of {own + scores.left_out:,} classes; {last}: the other {scores.left_out:,} together"
     ]
 
 
@@ -172,7 +174,7 @@ def count_lines(network: Network) -> list[str]:
 
 
 def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[str]:
-    """Weights and biases as the lecture lays them out: a row per node they come from, then all biases."""
+    """Weights and biases as the lecture lays them out: one row per source node, then all biases."""
     names = names_of(network).nodes
     blocks: list[tuple[Sequence[str], list[list[str]]]] = []
     for i, (W, _) in enumerate(params):
@@ -202,7 +204,7 @@ def table_lines(
 ) -> list[str]:
     """Aligned columns: the first `left` ones to the left, numbers to the right.
 
-    Columns that do not fit into `width` follow in a table below, the first column again before them.
+    Columns that do not fit into `width` follow in a second table, which repeats the first column.
 
     >>> table_lines(["metric", "network"], [["accuracy", "0.9"]])
     ['metric    network', 'accuracy      0.9']
@@ -224,14 +226,14 @@ def table_lines(
 
 
 def _columns_that_fit(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
-    """How many columns, at least two, are together no wider than `width`."""
+    """How many columns, at least two, fit into `width` together."""
     widths = [2 + max(len(str(row[i])) for row in (header, *rows)) for i in range(len(header))]
     return max(2, sum(sum(widths[: i + 1]) - 2 <= width for i in range(len(widths))))
 
 
 @contextmanager
 def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar on standard error with epoch, rate, cost and time left; nothing where that is not a terminal."""
+    """A bar on standard error with epoch, rate, cost and time left; nothing if that is not a terminal."""
     if not (wanted and sys.stderr.isatty()):
         yield None
         return
@@ -240,12 +242,12 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("epoch {task.completed:,.0f} of at most {task.total:,.0f}"),
+        TextColumn("epoch {task.completed:,.0f} of up to {task.total:,.0f}"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[rate]}  cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a bar is drawn with control characters
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # the bar is drawn with control characters
     with Bar(*columns, console=Console(file=terminal), transient=True) as bar:
         task = bar.add_task("", total=epochs, rate="compiling", cost="-")
 
@@ -259,9 +261,9 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
 
 @contextmanager
 def reading_line(source: Source, wanted: bool) -> Iterator[Callable[[], None]]:
-    """A line on standard error while a table is read, if that takes long; nothing where that is not a terminal.
+    """A progress line on standard error while a table is read, if that takes long and if it is a terminal.
 
-    The function takes the line away, before others are printed.
+    The yielded function removes the line before others are printed.
     """
     if not (wanted and sys.stderr.isatty()):
         yield lambda: None
@@ -290,12 +292,14 @@ def _tell_of_reading(source: Source, done: Event) -> None:
 
     from chainrule.tables.reading import share_read
 
-    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # a line that changes is drawn with control characters
-    told = "reading " + "".join(c if c.isprintable() else "\ufffd" for c in source.name)
-    with Console(file=terminal).status(Text(told)) as status:
+    terminal = getattr(
+        sys.stderr, "unfiltered", sys.stderr
+    )  # a line that is updated in place is drawn with control characters
+    line = "reading " + "".join(c if c.isprintable() else "\ufffd" for c in source.name)
+    with Console(file=terminal).status(Text(line)) as status:
         while not done.wait(0.25):
             share = share_read(source)
-            status.update(Text(told if share is None else f"{told}: {share:.0%} of a pass"))
+            status.update(Text(line if share is None else f"{line}: {share:.0%} of one pass"))
 
 
 def _target_words(prepared: Prepared) -> str:
@@ -339,7 +343,7 @@ def _field(name: str, text: str) -> str:
 
 
 def counted(n: int, what: str) -> str:
-    """How many, in words."""
+    """A count with its noun, in the plural unless it is one."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 

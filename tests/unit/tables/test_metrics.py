@@ -135,7 +135,7 @@ def test_beyond_its_room_the_area_is_of_a_sample_and_says_so(monkeypatch, k):
     assert exact.auc_rows is None
     assert scores[0].network["roc_auc"] == pytest.approx(exact.network["roc_auc"], abs=0.02)
     assert scores[0].network | {"roc_auc": 0} == pytest.approx(exact.network | {"roc_auc": 0})
-    assert f"of a random sample, {scores[0].auc_rows:,} rows" in "\n".join(score_lines(scores[0], "given"))
+    assert f"computed on a random sample of {scores[0].auc_rows:,} rows" in "\n".join(score_lines(scores[0], "given"))
     assert "sample" not in "\n".join(score_lines(exact, "given"))
 
 
@@ -188,7 +188,7 @@ def test_what_is_printed_has_fewer_and_says_what_is_left_out():
     assert np.sum(shown.confusion) == len(p)
     assert shown.most_confused(12) == shown
     lines = score_lines(scores, "given")
-    assert lines[-1] == "of 200 classes the 12 most frequent; (others): the 188 others together"
+    assert lines[-1] == "the 12 most frequent of 200 classes; (others): the other 188 together"
     assert len(lines) == 5 + 1 + 14 + 1
     few = scored_classes(p[:, :5], truth % 5, np.full(5, 0.2))
     assert few.most_confused(12) == few
