@@ -241,8 +241,14 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     run = wanted.resume or "."
     hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
     named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
-    kept = kept_rows(Path(run) / ROWS) if recorded.streamed and not (named.data or named.sql) else None
-    source = kept or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
+    kept, anew = kept_rows(Path(run) / ROWS) if recorded.streamed else None, bool(named.data or named.sql)
+    if kept and anew and not wanted.changed_data:
+        raise UsageError(
+            "the run keeps the rows of its query, and goes on with those: leave files and --sql out, or add "
+            "--changed-data to go on with other rows"
+        )
+    source = kept if kept and not anew else None
+    source = source or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
     if "test_file" in given:
         return source, _test_file(request)
     if not recorded.test_files:
@@ -303,7 +309,11 @@ def begin(
     if writes and not (path / REQUEST).is_file():
         begin_run(path, recorded)
     anew = {name: value for name, value in wanted.given.items() if wanted.resume and name in MAY_CHANGE[3:]}
-    words = [word for name, value in anew.items() for word in (flag_of(name), str(value))]
+    words = [
+        word
+        for name, value in anew.items()
+        for word in (flag_of(name), f"{value}s" if isinstance(value, float) else str(value))
+    ]
     keeping = Resumable(path / RESUME, request.save_every, wanted.changed_data)
     return Begun(path, wanted.resume is not None, request, recorded, (*recorded.command, *words), source, test, keeping)
 

@@ -5,6 +5,7 @@ Text files are read as text; `kinds` says what the text means.
 
 from __future__ import annotations
 
+import atexit
 import csv
 import glob
 import gzip
@@ -12,11 +13,14 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +41,12 @@ COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one g
 LONGEST_HEADER = 2**20  # characters
 LONGEST_OBJECT = 2**24  # characters of JSON, as DuckDB has it
 LONGEST_LINE = 2**24  # bytes
+READING_FUNCTIONS = {
+    *("read_csv", "read_csv_auto", "sniff_csv", "read_parquet", "parquet_scan", "parquet_metadata", "parquet_schema"),
+    *("read_json", "read_json_auto", "read_json_objects", "read_json_objects_auto", "read_ndjson", "read_ndjson_auto"),
+    *("read_ndjson_objects", "read_text", "read_blob", "read_duckdb", "glob", "range", "generate_series", "unnest"),
+    *("json_each", "json_tree", "repeat", "repeat_row", "summary"),
+}
 
 
 class Source(NamedTuple):
@@ -80,14 +90,13 @@ def _connection(files: Sequence[str] | None = None, folder: str | None = None) -
     Extensions are neither installed nor loaded by themselves.
     """
     import duckdb
-    from platformdirs import user_cache_path
 
     settings: dict[str, Any] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "python_enable_replacements": False,
-        "temp_directory": str(user_cache_path("chainrule") / f"duckdb-{os.getpid()}"),  # others may not look into it
+        "temp_directory": _spill_folder(),
     }
     connection = duckdb.connect(config=settings)
     connection.execute(f"SET memory_limit = '{memory_of_duckdb()}'")
@@ -106,6 +115,14 @@ def _connection(files: Sequence[str] | None = None, folder: str | None = None) -
     return connection
 
 
+@cache
+def _spill_folder() -> str:
+    """Where DuckDB may put what does not fit into memory: a folder that only this user can look into."""
+    folder = tempfile.mkdtemp(prefix="chainrule-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _one_select(sql: str) -> str:
     """The query, if it is one statement that reads."""
     import duckdb
@@ -118,7 +135,32 @@ def _one_select(sql: str) -> str:
         raise InputError(f"--sql: expected one SELECT, got {len(statements)} statements")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise InputError(f"--sql: expected a SELECT, which only reads; got {statements[0].type.name}")
-    return statements[0].query.strip().rstrip(";")
+    query = statements[0].query.strip().rstrip(";")
+    _check_functions(query)
+    return query
+
+
+def _check_functions(sql: str) -> None:
+    """Refuse table functions but those that read: some plan a statement of their own, which may write."""
+    import duckdb
+
+    with duckdb.connect() as parser:
+        (text,) = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0]
+    tree = json.loads(text)
+    if tree.get("error"):
+        raise InputError(f"--sql: expected a SELECT that can be checked, got one that cannot: {tree['error_message']}")
+    for name in _table_functions(tree):
+        if name not in READING_FUNCTIONS:
+            raise InputError(f"--sql: the table function {shortened(name)!r} is not one of those that only read")
+
+
+def _table_functions(tree: Any) -> Iterator[str]:
+    """The names of the table functions in a query that DuckDB has parsed."""
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    if isinstance(tree, dict) and tree.get("type") == "TABLE_FUNCTION":
+        yield str(tree["function"].get("function_name", "")).lower()
+    for value in inner:
+        yield from _table_functions(value)
 
 
 def count_rows(source: Source) -> int:
@@ -239,16 +281,19 @@ def _scan(files: Sequence[str]) -> str:
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         return (
             f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
-            f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}{_buffer(files)})"
+            f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}, "
+            f"hive_partitioning = false{_buffer(files)})"
         )
     if suffixes <= set(PARQUET_SUFFIXES):
         _check_count(_columns_of_parquet(files[0]), files[0])
-        return f"read_parquet({listed})"
+        return f"read_parquet({listed}, hive_partitioning = false)"
     if suffixes <= set(JSON_SUFFIXES):
         for path in files:
             _check_count(_names_in_first_object(path), path)
         format_ = "auto" if ".json" in suffixes else "newline_delimited"
-        return f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1)"
+        return (
+            f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1, hive_partitioning = false)"
+        )
     raise InputError(f"expected files of one format, got {', '.join(sorted(suffixes))}")
 
 

@@ -51,10 +51,10 @@ class Recorded:
 class Untrusted(InputError):
     """A query that was recorded in a run folder, and that nobody has vouched for."""
 
-    def __init__(self, run: Any, query: str, folder: str):
+    def __init__(self, run: Any, query: str, folder: str, hint: str):
         super().__init__(
             f"{run}: its rows come from a query that is recorded in it: {query!r}, in {folder}; if you trust it, say "
-            "--trust (trust=True); or name the rows with --data or --sql"
+            f"--trust (trust=True); or {hint}"
         )
         self.query, self.folder = query, folder
 
@@ -113,7 +113,7 @@ class Named(NamedTuple):
     trust: bool = False
 
 
-def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data") -> Source:
+def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
     """The table of a run: the one that the caller names; else the very one that is recorded.
 
     `hint` says how the caller names a file.
@@ -131,7 +131,7 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
     if recorded.request.sql is None:
         return open_table([found_again(run, file, hint) for file in recorded.files])
     if not named.trust:
-        raise Untrusted(run, recorded.request.sql, recorded.folder)
+        raise Untrusted(run, recorded.request.sql, recorded.folder, hint)
     return open_table([], recorded.request.sql, recorded.folder)
 
 
@@ -156,7 +156,9 @@ def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:
 def _is(path: str, file: TableFile) -> bool:
     try:
         found = os.stat(path)
-        same = stat.S_ISREG(found.st_mode) and found.st_size == file.bytes
+        same = (
+            stat.S_ISREG(found.st_mode) and found.st_size == file.bytes > 0
+        )  # files of /proc are 0 bytes, and endless
         return same and digest_of(path) == file.digest
     except (OSError, ValueError):  # a ValueError for a null byte in the name
         return False

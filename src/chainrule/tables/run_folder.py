@@ -26,6 +26,7 @@ from chainrule.storage.files import (
     ASIDE,
     LOCK,
     check_own,
+    flush_folder,
     locked,
     make_folder,
     remove_left_aside,
@@ -173,6 +174,7 @@ def _next_of(folder: str, name: str) -> Path:
             make_folder(path.parent)
             with suppress(FileExistsError):
                 path.mkdir()  # no other process can have made it, too
+                flush_folder(path.parent)
                 return path
     except OSError as error:
         raise InputError(
@@ -208,6 +210,8 @@ def claimed(path: Path, going_on: bool) -> Iterator[None]:
     with locked(path):
         if not going_on and not _is_free(path):
             raise _taken(path)
+        if going_on and is_finished(path):
+            raise InputError(f"{path}: has been finished by another process in the meantime")
         for folder in (path, path / CHECKPOINTS):
             remove_left_aside(folder)
         try:

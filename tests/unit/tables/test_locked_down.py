@@ -22,6 +22,18 @@ WRITES = {
     "a pragma": "PRAGMA version",
     "a call": "CALL force_checkpoint()",
     "logging to a file": "SELECT * FROM enable_logging('QueryLog', storage='file', storage_path='new')",
+    "a statement of its own": (
+        "SELECT * FROM json_execute_serialized_sql(json_serialize_sql("
+        "'WITH x AS (COPY (SELECT 1) TO ''new.csv'') SELECT 1 AS one'))"
+    ),
+    "the same in a query of a query": (
+        "SELECT * FROM query('SELECT * FROM json_exec' || 'ute_serialized_sql(json_serialize_sql("
+        "''WITH x AS (COPY (SELECT 1) TO new.csv) SELECT 1 AS one''))')"
+    ),
+    "the same in a subquery of a join": (
+        "SELECT * FROM 't.csv' t JOIN (SELECT (SELECT max(one) FROM json_execute_serialized_sql(json_serialize_sql("
+        "'WITH x AS (COPY (SELECT 1) TO ''new.csv'') SELECT 1 AS one'))) AS y) USING (y)"
+    ),
     "nothing": "  -- ",
     "no SQL": "SELEC 1",
 }
@@ -97,6 +109,24 @@ def test_files_of_odd_names_are_read(here, name):
     (here / name).write_text("x\n1\n2\n")
     assert count_rows(open_table([name])) == 2
     assert count_rows(open_table([str(here / name)])) == 2
+
+
+@pytest.mark.parametrize("folder", ["x=7", "z=7"])
+def test_a_folder_whose_name_is_like_a_partition_is_a_folder(here, folder):
+    (here / folder).mkdir()
+    (here / folder / "t.csv").write_text("x,y\n1,2\n")
+    (here / folder / "t.jsonl").write_text('{"x": 1, "y": 2}\n')
+    first_row(open_table(["t.csv"]), "SELECT 1")
+    for name in ("t.csv", "t.jsonl"):
+        source = open_table([f"{folder}/{name}"])
+        assert list(source.types) == ["x", "y"]
+        assert [int(v) for v in first_row(source, f"SELECT x, y FROM {source.sql}")] == [1, 2]
+
+
+def test_what_spills_is_for_this_user_alone(here):
+    source = open_table(["t.csv"])
+    (folder,) = first_row(source, "SELECT current_setting('temp_directory')")
+    assert os.stat(folder).st_mode & 0o777 == 0o700
 
 
 def test_run_folders_that_are_named_at_the_same_time_are_different(here):

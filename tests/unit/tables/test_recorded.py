@@ -55,7 +55,7 @@ def test_another_file_is_refused(run, text):
         found_again(run, file, "name it")
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/environ", "nowhere.csv", "a\0b"])
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/environ", "/proc/self/pagemap", "nowhere.csv", "a\0b"])
 def test_what_is_no_file_is_not_read(run, path):
     (file,) = recorded(run).files
     with pytest.raises(InputError, match=r"is no longer there|has changed"):
