@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -54,8 +54,9 @@ def use_compilation_cache() -> None:
     from chainrule.training.program_cache import make_forgiving
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        with suppress(RuntimeError):  # a user who has no home has no cache either
+            jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     make_forgiving()
 
 

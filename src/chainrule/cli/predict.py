@@ -27,7 +27,9 @@ def predict(
     from chainrule.tables.run_folder import load_table_model
 
     model, source = load_table_model(run), open_table(data or [], sql)
-    with console.reading_line(source, not quiet and not (out == "-" and sys.stdout.isatty())):
+    with console.reading_line(
+        source, not quiet and not (out == "-" and sys.stdout is not None and sys.stdout.isatty())
+    ):
         check_rows(source, max_rows)
         rows = predict_to(model, source, out)
     if out != "-" and not quiet:

@@ -202,6 +202,7 @@ def _checked(column: InputColumn) -> InputColumn:
         numbers = (column.mean, column.std)
         kinds = CYCLES if isinstance(column, TimeColumn) else ("number", "boolean")
         sound = column.kind in kinds and all(isinstance(x, float) and isfinite(x) for x in numbers) and column.std > 0
+    sound = sound and isinstance(column.date_format, str | None)
     if not (sound and isinstance(column.name, str) and isinstance(column.missing, bool)):
         raise ValueError(f"encoding: column {column.name!r} cannot be computed with")
     return column

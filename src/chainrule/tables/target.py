@@ -60,6 +60,11 @@ def target_from_json(data: dict[str, Any]) -> Target:
     target = Target(columns, data["task"], classes, mean, std, data["scaled"])
     numbers = (*mean, *std)
     whole = len(mean) == len(std) == len(columns) if target.task == "regression" else len(classes) >= 2
+    readable = ("number", "boolean", "text") if target.task == "regression" else ("text",)
+    if not columns or (target.task != "regression" and len(columns) > 1):
+        raise ValueError(f"target: {len(columns)} columns")
+    if not all(c.kind in readable and isinstance(c.name, str) and c.date_format is None for c in columns):
+        raise ValueError("target: a column that cannot be read as a target")
     if target.task not in get_args(Task) or not whole or not all(isinstance(c, str) for c in classes):
         raise ValueError(f"target: a {target.task} of {len(classes)} classes and {len(mean)} numbers")
     if not all(isinstance(x, float) and isfinite(x) for x in numbers) or not all(x > 0 for x in std):

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from chainrule.errors import PRINTABLE
+from chainrule.errors import PRINTABLE, InputError
 from chainrule.storage.files import written_aside
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ VALUES_AT_ONCE = 2**17  # as Python objects
 def writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes tables of the same columns in the format of the name; "-" is standard output, as CSV."""
     if out == "-":
+        if sys.stdout is None:
+            raise InputError("standard output is closed; name a file with -o")
         sys.stdout.flush()
         yield _delimited(_Terminal() if sys.stdout.isatty() else sys.stdout.buffer, ",")
         sys.stdout.flush()
