@@ -152,6 +152,7 @@ def nothing(lines: Sequence[str]) -> None:
 
 def fail(error: object, code: int) -> NoReturn:
     """End with a message on standard error."""
-    sys.stdout.flush()
+    if sys.stdout is not None:  # it may have been closed
+        sys.stdout.flush()
     print(in_one_line(f"chainrule: {error}"), file=sys.stderr)
     sys.exit(code)
