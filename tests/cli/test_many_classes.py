@@ -91,7 +91,7 @@ def test_what_evaluate_prints_of_many_classes_says_what_is_left_out(chainrule, f
     shown = chainrule("evaluate", folder / "model.safetensors", folder / "many.csv")
     assert shown.code == 0
     assert f"the 12 most frequent of {CLASSES:,} classes; (others): the other {CLASSES - 12:,} together" in shown.out
-    assert "of a random sample, 1,000 rows" in shown.out
+    assert "computed on a random sample of 1,000 rows" in shown.out
 
 
 def test_the_report_of_many_classes_shows_the_most_frequent(chainrule, table, tmp_path):
