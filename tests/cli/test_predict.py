@@ -62,7 +62,7 @@ def test_every_output_format_holds_the_same(chainrule, penguins_run, tmp_path, s
 
 
 def test_a_large_file_streams_in_pieces_and_keeps_its_order(chainrule, penguins_run, table, monkeypatch):
-    monkeypatch.setattr(reading, "ROWS_PER_BATCH", 2048)
+    monkeypatch.setattr(reading, "MOST_ROWS", 2048)
     header, *lines = PENGUINS.read_text().splitlines()
     many = [f"{lines[i % len(lines)]},{i}" for i in range(30_000)]
     told = rows_of(chainrule("predict", penguins_run, table("\n".join([f"{header},number", *many]))).out)
@@ -124,7 +124,7 @@ def test_a_table_is_evaluated_a_piece_at_a_time(chainrule, penguins_run, table, 
     from chainrule.tables import reading
 
     whole = chainrule("evaluate", penguins_run, PENGUINS, "--json").out
-    monkeypatch.setattr(reading, "ROWS_PER_BATCH", 50)
+    monkeypatch.setattr(reading, "MOST_ROWS", 50)
     assert chainrule("evaluate", penguins_run, PENGUINS, "--json").out == whole
     lines = PENGUINS.read_text().splitlines()
     wrong = table("\n".join([*lines, lines[-1].replace("Chinstrap", "Emperor")]) + "\n", "wrong.csv")

@@ -302,20 +302,20 @@ def begin(
     writes: bool = True,
 ) -> Begun:
     """Record a new run in its folder, which the caller has claimed; one that goes on stays as it is recorded."""
-    from chainrule.tables.request import MAY_CHANGE, flag_of
+    from chainrule.tables.request import COURSE, flag_of
     from chainrule.tables.run_folder import REQUEST, RESUME, begin_run
     from chainrule.training.checkpoints import Resumable
 
     if writes and not (path / REQUEST).is_file():
         begin_run(path, recorded)
-    anew = {name: value for name, value in wanted.given.items() if wanted.resume and name in MAY_CHANGE[3:]}
+    anew = {name: value for name, value in wanted.given.items() if wanted.resume and name in COURSE}
     words = [
         word
         for name, value in anew.items()
         for word in (flag_of(name), f"{value}s" if isinstance(value, float) else str(value))
     ]
     keeping = Resumable(path / RESUME, request.save_every, wanted.changed_data)
-    return Begun(path, wanted.resume is not None, request, recorded, (*recorded.command, *words), source, test, keeping)
+    return Begun(path, request, recorded, (*recorded.command, *words), source, test, keeping)
 
 
 Training = tuple[Callable[..., "Fit"], "Prepared", "Recipe", "Plan | None", int]

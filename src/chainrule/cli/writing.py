@@ -49,7 +49,6 @@ class Begun(NamedTuple):
     """A training that is about to be done: what is asked for, what its folder records, its tables."""
 
     path: Path
-    going_on: bool
     request: Request
     recorded: Recorded
     command: tuple[str, ...]  # that makes the run again

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError, is_utf8, nearest, shortened
-from chainrule.tables.memory import memory_of_duckdb
+from chainrule.tables.memory import MOST_ROWS, memory_of_duckdb
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +35,6 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t", "|")
-ROWS_PER_BATCH = 50_000
 MOST_COLUMNS = 10_000
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 LONGEST_HEADER = 2**20  # characters
@@ -208,9 +207,9 @@ def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 def batches(source: Source, columns: Sequence[tuple[str, str]], rows: int | None = None) -> Iterator[pa.RecordBatch]:
-    """The same in pieces of so many rows, at most `ROWS_PER_BATCH`, for tables of any size."""
+    """The same in pieces of so many rows, at most `memory.MOST_ROWS`, for tables of any size."""
     with _explaining(source):
-        at_once = min(rows or ROWS_PER_BATCH, ROWS_PER_BATCH)
+        at_once = min(rows or MOST_ROWS, MOST_ROWS)
         yield from source.connection.sql(select(source, columns)).to_arrow_reader(at_once)
 
 

@@ -128,7 +128,8 @@ class Preparing:
 
 
 # what a run that was cut off may be told anew when it goes on; all else stays as it began
-MAY_CHANGE = ("data", "sql", "test_file", "epochs", "keep_every", "save_every", "processes")
+TABLES, COURSE = ("data", "sql", "test_file"), ("epochs", "keep_every", "save_every", "processes")
+MAY_CHANGE = (*TABLES, *COURSE)
 
 
 def resumed(recorded: Request, given: dict[str, Any]) -> Request:
