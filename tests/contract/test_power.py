@@ -13,7 +13,8 @@ from tests.contract.power import Event, chances, disks
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["--target", "species", "--hidden", "3", "--epochs", "9", "--patience", "9", "--save-every", "3"]
-WAYS = {"kept": [], "streamed": ["--stream"]}
+WAYS = {"kept": [], "streamed": ["--stream", "-o", "runs/a/run"]}
+RUNS = {"kept": "runs/penguins-1/", "streamed": "runs/a/run/"}  # the first is the name that a run gets by itself
 WHOLE = ("request.json", "plan.json", "model.safetensors", "history.csv", "report.html", "metrics.json")
 
 
@@ -23,11 +24,11 @@ def training(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "root").mkdir()
     shutil.copy(ROOT / "examples" / "penguins.csv", folder / "penguins.csv")
-    words = ["train", "penguins.csv", *WORDS, *WAYS[request.param], "-o", "root/runs/a/run"]
+    words = ["train", "../penguins.csv", *WORDS, *WAYS[request.param]]
     command = [sys.executable, ROOT / "tests/contract/power.py", folder / "journal", folder / "root", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder / "root", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder, [Event(*event) for event in pickle.loads((folder / "journal").read_bytes())]
+    return folder, RUNS[request.param], [Event(*event) for event in pickle.loads((folder / "journal").read_bytes())]
 
 
 def write(found, folder):
@@ -45,8 +46,7 @@ def is_begun(names):
 
 def test_every_file_is_whole_or_not_there(training):
     """Under its own name; and what was reported as done is there as it was reported."""
-    folder, events = training
-    run = "runs/a/run/"
+    folder, run, events = training
     final = {str(p.relative_to(folder / "root")): p.read_bytes() for p in (folder / "root").rglob("*") if p.is_file()}
     cuts = after_the_word = 0
     for i, (disk, said) in enumerate(disks(events)):
@@ -66,15 +66,15 @@ def test_every_file_is_whole_or_not_there(training):
 
 def test_the_simulation_finds_a_folder_that_was_not_flushed(training):
     """Without the flushes of folders, files that were reported as written are gone."""
-    _, events = training
+    *_, events = training
     *_, (disk, said) = disks([event for event in events if event.what != "flush"])
     assert "run folder: " in said
     assert not dict(disk.after_power_cut(lambda: False))
 
 
 def test_what_is_left_goes_on_or_begins_anew(training, tmp_path, monkeypatch, chainrule):
-    folder, events = training
-    final = (folder / "root/runs/a/run/model.safetensors").read_bytes()
+    folder, name, events = training
+    final = (folder / "root" / name / "model.safetensors").read_bytes()
     shutil.copy(folder / "penguins.csv", tmp_path / "penguins.csv")
     distinct = {}
     for i, (disk, _) in enumerate(disks(events)):
@@ -87,7 +87,7 @@ def test_what_is_left_goes_on_or_begins_anew(training, tmp_path, monkeypatch, ch
         place = tmp_path / f"disk-{i}"
         place.mkdir()
         write(found, place)
-        run = place / "runs/a/run"
+        run = place / name
         begins = not run.exists() or is_begun(os.listdir(run))
         words = [folder / "penguins.csv", *WORDS, *streamed, "-o", run] if begins else ["--resume", run]
         told = chainrule("train", *words)
