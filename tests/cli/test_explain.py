@@ -223,7 +223,9 @@ def test_a_damaged_run_is_refused(chainrule, penguins_run, tmp_path, damage):
     first = run / "checkpoints" / "epoch-00000000.safetensors"
     if damage == "plan":
         plan = json.loads((run / "plan.json").read_text())
-        (run / "plan.json").write_text(json.dumps({**plan, "rule": {"is": "__import__"}}))
+        (run / "plan.json").write_text(
+            json.dumps({**plan, "training": {**plan["training"], "rule": {"is": "__import__"}}})
+        )
     elif damage == "checkpoint":
         first.write_bytes(first.read_bytes()[:-7])
     elif damage == "forged checkpoint":

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chainrule.explaining.trace import names_of
+from chainrule.training.rules import rule_words
 
 if TYPE_CHECKING:
     from threading import Event
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from chainrule.tables.metrics import Scores
     from chainrule.tables.prepare import Prepared
     from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Recipe
     from chainrule.tables.shared import Shared
     from chainrule.tables.streamed import Streamed
     from chainrule.training.result import Fit, Progress
+    from chainrule.training.settings import TrainingSettings
 
 MOST_CLASSES_SHOWN = 12
 MOST_INPUTS_SHOWN = 8
@@ -55,8 +56,8 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
 
 def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
     """The same for a table that stays on disk, of which a sample is scored."""
-    held = streamed.held.n if streamed.held else 0
-    rows = f"{streamed.rows.n:,} training rows, {held:,} validation rows"
+    held = streamed.rows.held.n if streamed.rows.held else 0
+    rows = f"{streamed.rows.rows.n:,} training rows, {held:,} validation rows"
     return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", rows))
 
 
@@ -101,20 +102,20 @@ def export_lines(model: TableModel, out: str) -> list[str]:
     return [f"{out}: one input of shape (rows, 1) per column", *columns, f"outputs: {gives}"]
 
 
-def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
+def settings_lines(settings: TrainingSettings) -> list[str]:
     """The network and how it is trained."""
-    network = recipe.network
+    network = settings.network
     design = "-".join(map(str, network.layers))
     activations = ", ".join(activation.name for activation in network.activations)
-    batches = "the whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    batches = "the whole table per update" if settings.batch_size is None else f"batches of {settings.batch_size}"
     penalty = f", l2 {network.l2:g}" if network.l2 else ""
-    most = f"up to {counted(recipe.epochs, 'epoch')}"
-    extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
-    extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
+    most = f"up to {counted(settings.epochs, 'epoch')}"
+    extras = [f"dropout {settings.dropout:g}"] if settings.dropout else []
+    extras += [f"parameters averaged over the updates ({settings.average:g})"] if settings.average else []
     return [
         _field("network", f"{design}, {activations}: {counted(network.n_parameters, 'parameter')}"),
         _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
-        _field("training", ", ".join([recipe.rule_is, batches, most, f"seed {seed}"])),
+        _field("training", ", ".join([rule_words(settings.rule), batches, most, f"seed {settings.seed}"])),
         *([_field("", ", ".join(extras))] if extras else []),
     ]
 

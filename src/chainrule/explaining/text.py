@@ -368,23 +368,10 @@ def _sum(xs: Any, ws: Any, names: Sequence[tuple[str, str]], d: int, written: tu
 def _cost_formula(trace: Trace, i: int, d: int) -> str:
     told = zip(trace.forward.a[-1][i], trace.Y[i], trace.names.nodes[-1], strict=True)
     pairs = [(term(number(a, d), node), _y(y, d), y) for a, y, node in told]
-    match trace.network.cost.name:
-        case "half_squared_error":
-            return " + ".join(f"1/2 * ({a} - {y})^2" for a, y, _ in pairs)
-        case "squared_error":
-            return " + ".join(f"({a} - {y})^2" for a, y, _ in pairs)
-        case "absolute_error":
-            return " + ".join(f"|{a} - {y}|" for a, y, _ in pairs)
-        case "binary_cross_entropy":
-            each = [
-                f"-ln({a})" if y == 1 else f"-ln(1 - {a})" if y == 0 else f"cross-entropy({a}, {y})"
-                for a, _, y in pairs
-            ]
-            return " + ".join(each)
-        case "categorical_cross_entropy":
-            return " + ".join(f"-{'' if y == 1 else f'{y:g} '}ln({a})" for a, _, y in pairs if y)
-        case name:
-            return f"{name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
+    cost = trace.network.cost
+    if cost.worked is None:
+        return f"{cost.name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
+    return " + ".join(filter(None, (cost.worked(a, y, float(value)) for a, y, value in pairs)))
 
 
 def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:

@@ -5,16 +5,16 @@ Which part a row belongs to (training, validation, test) and whether it is in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.driver import InFiles
 from chainrule.errors import InputError, UsageError
-from chainrule.scaling.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
-from chainrule.scaling.streaming import train_shards
+from chainrule.scaling.shards import ShardWriter, bytes_of, check_room, shards_for, told_of_room
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.tables import preset
 from chainrule.tables.encoding import MOST_VALUES, Encoding, NumberColumn, TimeColumn
@@ -22,12 +22,9 @@ from chainrule.tables.kinds import Column, kinds_of, value_sql
 from chainrule.tables.memory import free_memory, rows_at_once
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import Source, batches, count_rows, fetch, first_row, open_table, quoted
-from chainrule.tables.recipe import Recipe
 from chainrule.tables.request import Request
 from chainrule.tables.target import Target, encode_target
 from chainrule.training.batches import Table
-from chainrule.training.checkpoints import Resumable
-from chainrule.training.result import Fit, Progress
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
@@ -53,8 +50,7 @@ class Streamed(NamedTuple):
     """A sample, prepared; and the files of all rows to train on and of those that choose the epoch."""
 
     prepared: Prepared
-    rows: Shards
-    held: Shards | None
+    rows: InFiles
     n_rows: int
 
 
@@ -168,8 +164,8 @@ def _write_parquet(source: Source, path: Path) -> None:
 def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:
     """The rows, encoded, in files under `folder`."""
     prepared, numbered, n = sample
-    rows, held = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
-    return Streamed(prepared, rows, held, n)
+    rows = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
+    return Streamed(prepared, rows, n)
 
 
 def _numbered(source: Source) -> Source:
@@ -212,7 +208,7 @@ def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
 
 def _scattered(
     prepared: Prepared, numbered: Source, folder: Path, n: int, seed: int, dtype: str, balanced: bool
-) -> tuple[Shards, Shards | None]:
+) -> InFiles:
     """All rows with a target, encoded, in files: those to train on, and those that choose the epoch."""
     n_in, n_out = len(prepared.encoding.inputs), prepared.target.n_outputs
     files, needed = shards_for(n, n_in + n_out + 1, dtype), _bytes_needed(prepared, n, dtype)
@@ -227,7 +223,7 @@ def _scattered(
             for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
                 writer.add(Table(*(x[of] for x in table)))
     rows, held = train.shards(), validation.shards()
-    return rows, held if held.n else None
+    return InFiles(rows, held if held.n else None)
 
 
 def _bytes_needed(prepared: Prepared, n: int, dtype: str) -> int:
@@ -255,26 +251,3 @@ def encoded(
         if class_weights is not None:
             w = class_weights[(Y[:, 0] > 0.5).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)].astype(dtype)
         yield table.column(PART).to_numpy(), Table(X, Y, w)
-
-
-def fit_streamed(
-    streamed: Streamed,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    progress: Callable[[Progress], None] | None = None,
-    resumable: Resumable | None = None,
-) -> Fit:
-    """Train the recipe's network on the files, watching the validation rows if there are any."""
-    if recipe.batch_size is None:
-        raise InputError("--batch-size all: rows that are streamed are learnt in mini-batches; give a number")
-    return train_shards(
-        recipe.network,
-        recipe.params,
-        streamed.rows,
-        **recipe.settings,
-        seed=seed,
-        validation=streamed.held,
-        progress=progress,
-        resumable=resumable,
-    )
