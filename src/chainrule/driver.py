@@ -10,10 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from chainrule.errors import InputError
 from chainrule.maths import shapes
 from chainrule.maths.arrays import Array
 from chainrule.network import Network, Params
@@ -22,7 +25,7 @@ from chainrule.scaling.processes import is_first, one_fate
 from chainrule.scaling.shards import Shards
 from chainrule.scaling.streaming import InShards, is_names, scattered
 from chainrule.training.batches import bucket
-from chainrule.training.checkpoints import Resumable, Safe, as_numpy, resumed, safe_in
+from chainrule.training.checkpoints import Resumable, Safe, as_numpy, newest, resumed, safe_in
 from chainrule.training.dropout import dropped, keep
 from chainrule.training.goals import Stop
 from chainrule.training.history import NO_ROWS, appended
@@ -207,7 +210,8 @@ class Driver:
         together: bool = False,
     ):
         shapes.check_params(settings.network.layers, params)
-        self.settings, self.given = settings, params
+        self.settings = self._began_as = settings
+        self.given = params
         with self._precision():
             self.executor: Executor = (
                 InShards(settings, params, *rows)
@@ -268,7 +272,7 @@ class Driver:
     def step(self) -> None:
         """Make one update, whether or not a goal is met."""
         with self._precision():
-            self._go_on()
+            self.go_on()
             done = self.at.updates + 1
             if done == self.updates_per_epoch:
                 self.advance(Span(1, self.at.updates))
@@ -278,10 +282,10 @@ class Driver:
     def epoch(self) -> None:
         """Make the updates that are left of this epoch, whether or not a goal is met."""
         with self._precision():
-            self._go_on()
+            self.go_on()
             self.advance(Span(1, self.at.updates))
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Forget the goal that was met."""
         if self.reason != RUNNING:
             state = self.at.begin
@@ -350,19 +354,65 @@ class Driver:
                 kept.keep()
         kept.last()
 
+    def change_rule(self, rule: Rule) -> None:
+        """Another learning rate, from the next update on.
+
+        Raises
+        ------
+        ValueError
+            If the rule would need another state than the one that it has.
+        """
+        import jax
+
+        with self._precision():
+            state, params = self.at.now.rule_state, self.at.begin.params
+            if jax.tree.structure(jax.eval_shape(rule.init, params)) != jax.tree.structure(state):
+                raise ValueError("learning_rate: a number cannot take the place of a schedule of this rule, or back")
+        self.settings = replace(self.settings, rule=rule)
+
+    def save(self, folder: Path) -> None:
+        """Keep the state in a folder; a ValueError in the middle of an epoch."""
+        if self.at.updates:
+            raise ValueError(
+                f"update {self.at.updates} of {self.updates_per_epoch} of an epoch: a state is kept between epochs; "
+                "call epoch() first"
+            )
+        with self._precision(), safe_in(folder, self._digests()) as safe:
+            newest(safe, self._first)  # refuses the states of another training
+            safe.keep(as_numpy(self.at.begin), self.rows)
+            if safe.trouble:
+                raise InputError(safe.trouble)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the newest state in a folder; an InputError if there is none of this training."""
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected a folder with the states of a training; there is none")
+        with self._precision(), safe_in(folder, self._digests()) as safe:
+            saved, _ = newest(safe, self._first)
+            if saved is None:
+                raise InputError(f"{folder}: holds no state of a training")
+            self._go_on_from(saved.state, saved.rows)
+
+    def _go_on_from(self, state: State, rows: np.ndarray) -> None:
+        self.at, self.rows = at_beginning(state), rows
+        self.seconds = rows[-1, -1] if len(rows) else 0.0
+
+    def _digests(self) -> dict[str, str]:
+        """What tells this training from others."""
+        return {"design": design_digest(self._began_as, self.given), "data": self.executor.digest()}
+
     def _resumed(self, stack: ExitStack, resumable: Resumable | str | os.PathLike[str]) -> Safe | None:
         """The folder of states, held until the stack ends; from here on the newest of them is where training is."""
         together, first = self.executor.together, self.at.begin
         if together:
             check_same(f"{design_digest(self.settings, self.given)} {self.settings.epochs}")
-        digests = {"design": design_digest(self.settings, self.given), "data": self.executor.digest()}
+        digests = self._digests()
         with one_fate() if together else nullcontext():
             safe = stack.enter_context(safe_in(resumable, digests)) if not together or is_first() else None
             state, rows = resumed(safe, first) if safe else (first, NO_ROWS)
         if together:
             state, rows = of_first(state, rows)
-        self.at, self.rows = at_beginning(state), rows
-        self.seconds = rows[-1, -1] if len(rows) else 0.0
+        self._go_on_from(state, rows)
         return safe
 
     def go_to(self, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> None:

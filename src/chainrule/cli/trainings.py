@@ -141,7 +141,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
 
 def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
     from chainrule.explaining import console
-    from chainrule.session import trained
+    from chainrule.session import recorded_of, trained
     from chainrule.tables.run_folder import claimed
     from chainrule.tables.streamed import streams
 
@@ -149,7 +149,7 @@ def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, sh
     with console.reading_line(source, shown.talks):
         _check_rows(wanted, source, test)
         if recorded is None:
-            recorded = _recorded(request, source, test, streamed=streams(request, source))
+            recorded = recorded_of(request, source, test, _typed(), streamed=streams(request, source))
     if recorded.streamed and request.keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
     path = run_folder(wanted, request)
@@ -185,14 +185,14 @@ def _train_one_of_several(
     from chainrule.cli.together import follow, then_parting
     from chainrule.explaining import console
     from chainrule.scaling.processes import is_first, one_fate
-    from chainrule.session import ready_shared, shared_by_all, trained
+    from chainrule.session import ready_shared, recorded_of, shared_by_all, trained
     from chainrule.tables.run_folder import claimed
 
     path = Path(told.run)
     with ExitStack() as stack:
         with one_fate():
             source, test = _tables(wanted, request, recorded)
-            recorded = recorded or _recorded(request, source, test, shared=True)
+            recorded = recorded or recorded_of(request, source, test, _typed(), shared=True)
             if is_first():
                 _check_rows(wanted, source, test)
                 stack.enter_context(claimed(path, told.goes_on))
@@ -264,27 +264,8 @@ def _test_file(request: Request) -> Source | None:
     return None if request.test_file is None else open_table([request.test_file])
 
 
-def _recorded(
-    request: Request, source: Source, test: Source | None, streamed: bool = False, shared: bool = False
-) -> Recorded:
-    """What the folder of a new run records of it."""
-    import platform
-
-    from chainrule.session import now, versions
-    from chainrule.tables.recorded import Recorded, files_of
-
-    return Recorded(
-        request=request,
-        files=files_of(source),
-        test_files=files_of(test),
-        streamed=streamed,
-        shared=shared,
-        folder=os.getcwd(),
-        command=("chainrule", *sys.argv[1:]),
-        began=now(),
-        python=platform.python_version(),
-        versions=versions(),
-    )
+def _typed() -> tuple[str, ...]:
+    return ("chainrule", *sys.argv[1:])
 
 
 def begin(

@@ -481,6 +481,15 @@ def with_rate(rule: Any, learning_rate: Any) -> Rule:
     return replace(rule, learning_rate=learning_rate)
 
 
+def with_checked_rate(rule: Any, learning_rate: Any) -> Rule:
+    """`with_rate`, or a ValueError for a rate that cannot be used or a rule that has none to be seen."""
+    if not isinstance(rule.rule if isinstance(rule, Clipped) else rule, GradientDescent | Adam | OptaxRule):
+        raise ValueError('the learning rate of this rule is out of sight; use one such as optax_rule("adamw", 1e-3)')
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    return with_rate(rule, learning_rate)
+
+
 def norm_of(gradient: Params) -> Array:
     """The Euclidean norm over all weights and biases."""
     leaves = [x for layer in gradient for x in layer]
