@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule.errors import InputError
-from chainrule.tables.encoding import MOST_VALUES, RARE, encoding_from_json, fit_encoding
-from chainrule.tables.kinds import Column
+from chainrule.tables.columns import Column
+from chainrule.tables.columns.text import MOST_VALUES, RARE
+from chainrule.tables.encoding import encoding_from_json, fit_encoding
 
 
 def fit(values, kind="number", normalize=True):
