@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from chainrule.network import Network, Params
-    from chainrule.tables.encoding import Encoding, InputColumn
+    from chainrule.tables.encoding import Encoding
     from chainrule.tables.fit import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.prepare import Prepared
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from chainrule.training.settings import TrainingSettings
 
 MOST_CLASSES_SHOWN = 12
-MOST_INPUTS_SHOWN = 8
 SILENT_FOR = 1.0  # seconds of reading before a progress line appears
 
 SENTENCES = {
@@ -87,17 +86,10 @@ def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
 
 def export_lines(model: TableModel, out: str) -> list[str]:
     """The inputs and outputs of an ONNX file of the model."""
-    numbers = {
-        "number": "a number",
-        "boolean": "0 or 1",
-        "time": "seconds since midnight",
-        "date": "seconds since 1970-01-01",
-        "timestamp": "seconds since 1970-01-01",
-    }
-    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()}
-    takes["text"] = 'text without leading or trailing blanks, "" if missing'
+    from chainrule.tables.columns import KINDS
+
     width = max(len(column.name) for column in model.encoding.columns)
-    columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
+    columns = [f"  {column.name.ljust(width)}  {KINDS[column.kind].exported}" for column in model.encoding.columns]
     gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"
     return [f"{out}: one input of shape (rows, 1) per column", *columns, f"outputs: {gives}"]
 
@@ -122,7 +114,7 @@ def settings_lines(settings: TrainingSettings) -> list[str]:
 
 def encoding_lines(encoding: Encoding) -> list[str]:
     """How each column enters the network."""
-    rows = [[column.name, column.kind, _how(column)] for column in encoding.columns]
+    rows = [[column.name, column.kind, column.how()] for column in encoding.columns]
     rows += [[name, "dropped", why] for name, why in encoding.dropped]
     return table_lines(["column", "kind", "inputs"], rows, left=3)
 
@@ -315,23 +307,6 @@ def _target_words(prepared: Prepared) -> str:
     shown = ", ".join(f"{label} {share:.0%}" for share, label in shares[:MOST_CLASSES_SHOWN])
     more = ", ..." if len(shares) > MOST_CLASSES_SHOWN else ""
     return f"{target.names[0]}: {len(target.classes)} classes ({shown}{more})"
-
-
-def _how(column: InputColumn) -> str:
-    if column.kind == "text":
-        shown = [name.removeprefix(f"{column.name}=") for name in column.inputs]
-        more = f", ... ({len(shown)} in all)" if len(shown) > MOST_INPUTS_SHOWN else ""
-        return "one-hot: " + ", ".join(shown[:MOST_INPUTS_SHOWN]) + more
-    words = []
-    if column.kind != "time":
-        words.append(f"(x - {column.mean:g}) / {column.std:g}")  # pyright: ignore[reportAttributeAccessIssue]
-    rest = [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
-    quantiles = getattr(column, "quantiles", None)
-    if quantiles and not quantiles.scores:
-        n = quantiles.n_inputs
-        rest = [f"{n} pieces: {rest[0]}, ..., {rest[n - 1]}", *rest[n:]]
-    words += rest
-    return ", ".join(words)
 
 
 def _layer_name(network: Network, i: int) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from chainrule.driver import Driver
-from chainrule.errors import InputError, UsageError, in_one_line, nearest
-from chainrule.explaining.story import Course, Opened, Scale, Story
+from chainrule.errors import InputError, UsageError, nearest
+from chainrule.explaining.story import Course, Opened, Story, Working
 from chainrule.explaining.trace import Names, names_of, trace_prediction, trace_step
 from chainrule.network import forward
-from chainrule.tables.encoding import NumberColumn
+from chainrule.tables.columns import KINDS, NUMBER, TEXT
 from chainrule.tables.fit import TableModel, rows_of
 from chainrule.tables.kinds import value_sql
 from chainrule.tables.plan import Plan
@@ -181,7 +180,7 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
     )
     table = prepared.table.take(prepared.split.train[before.rows])
     targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
-    return Opened(trace, {**_raw(table, model), **targets}, _scales(model))
+    return Opened(trace, {**_raw(table, model), **targets}, _workings(table, model))
 
 
 def open_prediction(
@@ -212,7 +211,7 @@ def open_prediction(
     place = _place_of_output(model, names, output, int(told[0]) if model.target.task == "multiclass" else 0)
     about = {"run": str(run), "file": source.name}
     trace = trace_prediction(model.network, model.params, X, output=place, rows=[row], names=names, about=about)
-    return Opened(trace, _raw(one, model), _scales(model), tuple(_answer(model, last[0], answers[0])))
+    return Opened(trace, _raw(one, model), _workings(one, model), tuple(_answer(model, last[0], answers[0])))
 
 
 def _place_of_output(model: TableModel, names: Names, name: str | None, otherwise: int) -> int:
@@ -239,13 +238,13 @@ def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[st
     return [f"predicted: {n} = {mean:.6g} + {std:.6g} * {a:.4g} = {value:.6g}" for n, mean, std, a, value in told]
 
 
-def _scales(model: TableModel) -> dict[str, Scale]:
-    """The inputs that are Z-scores of a number, and their scales."""
-    return {
-        column.name: Scale(column.name, column.mean, column.std)
-        for column in model.encoding.columns
-        if isinstance(column, NumberColumn) and (column.mean, column.std) != (0.0, 1.0)
-    }
+def _workings(table: pa.Table, model: TableModel) -> dict[str, Working]:
+    """How the inputs are worked out of the columns of the rows."""
+    workings = {}
+    for column in model.encoding.columns:
+        values, inputs = table.column(column.name).to_pylist(), column.inputs
+        workings |= {inputs[place]: Working(column, place, values) for place in column.worked_out}
+    return workings
 
 
 def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
@@ -282,26 +281,7 @@ def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
     }
 
 
-def _moment(seconds: float, kind: str) -> str:
-    """A date, or a date with its time; of a year that Python does not count to, the seconds since 1970."""
-    try:
-        at = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.0f} s"
-    return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
 def _text(value: Any, kind: str) -> str:
-    if value is None or value != value:
-        return "missing"
-    if kind == "text":
-        return in_one_line(str(value))
-    if isinstance(value, str):
-        return in_one_line(value)
-    if kind == "boolean" or isinstance(value, bool):
-        return "true" if value else "false"
-    if kind in ("date", "timestamp"):
-        return _moment(value, kind)
-    if kind == "time":
-        return f"{int(value) // 3600:02}:{int(value) // 60 % 60:02}:{int(value) % 60:02}"
-    return f"{value:.6g}"
+    """A raw value as people write it; a target's without a kind, by its type."""
+    read_as = kind or (TEXT if isinstance(value, str) else NUMBER).name
+    return KINDS[read_as].shown(value)

@@ -132,17 +132,15 @@ def _design(opened: Opened, view: View) -> list[str]:
 
 
 def scale_lines(opened: Opened, view: View, inputs: Sequence[int]) -> list[str]:
-    """How numbers became inputs: (value - mean) / deviation."""
+    """How values became inputs, such as (value - mean) / deviation."""
     names, nodes, lines = opened.trace.names.inputs, opened.trace.names.nodes[0], []
     for i in inputs:
-        scale, node = opened.scales.get(names[i]), term(nodes[i], nodes[i])
-        if scale is None:
+        working, node = opened.workings.get(names[i]), term(nodes[i], nodes[i])
+        if working is None:
             continue
-        raw, x = opened.raw[scale.column][view.row], term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
-        if raw == "missing":
-            lines.append(f"  {node} is 0, the mean: {scale.column} is missing")
-        else:
-            lines.append(f"  {node} = ({raw} - {_b(scale.mean, 4)}) / {scale.std:.6g} = {x}")
+        formula = working.formula(view.row, lambda x: _b(x, 4))
+        x = term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
+        lines.append(f"  {node} = {formula} = {x}" if formula else f"  {node} is {working.if_missing}")
     return lines
 
 

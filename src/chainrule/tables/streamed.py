@@ -6,9 +6,8 @@ Which part a row belongs to (training, validation, test) and whether it is in th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,14 +16,20 @@ from chainrule.errors import InputError, UsageError
 from chainrule.scaling.shards import ShardWriter, bytes_of, check_room, shards_for, told_of_room
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.tables import preset
-from chainrule.tables.encoding import MOST_VALUES, Encoding, NumberColumn, TimeColumn
-from chainrule.tables.kinds import Column, kinds_of, value_sql
+from chainrule.tables.columns import KINDS
+from chainrule.tables.encoding import Encoding
+from chainrule.tables.kinds import kinds_of, value_sql
 from chainrule.tables.memory import free_memory, rows_at_once
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import Source, batches, count_rows, fetch, first_row, open_table, quoted
 from chainrule.tables.request import Request
 from chainrule.tables.target import Target, encode_target
 from chainrule.training.batches import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from chainrule.tables.columns import Column
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
@@ -34,7 +39,6 @@ PURPOSES = ("test", "validation", "sample")
 SHARE_OF_MEMORY = 0.7  # that a table may take, read and encoded, before it is streamed
 READ_COPIES, COPIES = 2, 3  # of a row as it is read and as it is encoded, while a table is prepared in memory
 FIRST_ROWS = 1000  # that tell how wide a row is
-INPUTS_OF_A_DATE = 7
 MEMORY_OF_DUCKDB = "400MB"
 
 
@@ -76,25 +80,24 @@ def _bytes_in_memory(source: Source, targets: Sequence[str], quantiles: bool, dt
     first = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {FIRST_ROWS})")
     table = fetch(first, columns)
     read = n * table.nbytes / max(1, table.num_rows)
-    n_inputs = _inputs_of(first, [name for name in source.types if name not in targets], n, quantiles)
+    inputs = kinds_of(first, [name for name in source.types if name not in targets])
+    n_inputs = _inputs_of(table, inputs, n, quantiles)
     return READ_COPIES * read + COPIES * n * (n_inputs + _outputs_of(source, targets)) * np.dtype(dtype).itemsize
 
 
-def _inputs_of(first: Source, names: Sequence[str], n: int, quantiles: bool) -> int:
-    """About how many inputs the columns become."""
-    kinds = kinds_of(first, names)
-    numbers = sum(column.kind == "number" for column in kinds)
-    texts = [f"count(DISTINCT {quoted(column.name)})" for column in kinds if column.kind == "text"]
-    values = first_row(first, f"SELECT {', '.join(texts)} FROM {first.sql}") if texts else ()
-    of_number = 1 + (preset.pieces(n, numbers) if quantiles and numbers else 0)
-    rest = len(kinds) - numbers - len(texts)
-    return numbers * of_number + sum(min(MOST_VALUES, found) for found in values) + rest * INPUTS_OF_A_DATE
+def _inputs_of(table: pa.Table, columns: Sequence[Column], n: int, quantiles: bool) -> int:
+    """About how many inputs the columns become, of which the table has the first rows."""
+    kinds = [KINDS[column.kind] for column in columns]
+    n_ranked = sum(kind.ranked for kind in kinds)
+    pieces = preset.pieces(n, n_ranked) if quantiles and n_ranked else 0
+    told = zip(columns, kinds, strict=True)
+    return sum(kind.inputs_expected(table.column(column.name), pieces) for column, kind in told)
 
 
 def _outputs_of(source: Source, targets: Sequence[str]) -> int:
     """About how many there are: of classes as many as the target has values, if it is not a number."""
     known = [name for name in targets if name in source.types]
-    if len(known) != 1 or kinds_of(source, known)[0].kind == "number":
+    if len(known) != 1 or KINDS[kinds_of(source, known)[0].kind].is_numeric:
         return max(1, len(known))
     return int(first_row(source, f"SELECT approx_count_distinct({quoted(known[0])}) FROM {source.sql}")[0])
 
@@ -193,17 +196,14 @@ def _hashed(seed: int, what: str) -> str:
 
 def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
     """Means, deviations and what is missing from all training rows, not from the sample alone."""
-    scaled = [c for c in encoding.columns if isinstance(c, NumberColumn | TimeColumn)]
-    if not scaled:
+    sums = [column.sums(value_sql(numbered, column.read_as)) for column in encoding.columns]
+    if not any(sums):
         return encoding
-    values = [value_sql(numbered, Column(c.name, c.kind, c.date_format)) for c in scaled]
-    sums = ", ".join(f"avg({v}), stddev_samp({v}), count(*) - count({v})" for v in values)
+    wanted = ", ".join(one for some in sums for one in some)
     there = "".join(f" AND {value_sql(numbered, column)} IS NOT NULL" for column in target.columns)
-    told = first_row(numbered, f"SELECT {sums} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}")
-    exact = {}
-    for column, mean, std, missing in zip(scaled, told[::3], told[1::3], told[2::3], strict=True):
-        exact[column.name] = replace(column, mean=mean, std=std or column.std, missing=missing > 0)
-    return encoding._replace(columns=tuple(exact.get(c.name, c) for c in encoding.columns))
+    told = iter(first_row(numbered, f"SELECT {wanted} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}"))
+    exact = [column.with_sums([next(told) for _ in some]) for column, some in zip(encoding.columns, sums, strict=True)]
+    return encoding._replace(columns=tuple(exact))
 
 
 def _scattered(
