@@ -20,21 +20,21 @@ from chainrule.errors import InputError
 from chainrule.maths import shapes
 from chainrule.maths.arrays import Array
 from chainrule.network import Network, Params
-from chainrule.scaling.devices import OverDevices, check_same, of_first
+from chainrule.scaling.agreement import check_same, of_first
+from chainrule.scaling.devices import OverDevices
 from chainrule.scaling.processes import is_first, one_fate
 from chainrule.scaling.shards import Shards
 from chainrule.scaling.streaming import InShards, is_names, scattered
-from chainrule.training.batches import bucket
 from chainrule.training.checkpoints import Resumable, Safe, as_numpy, newest, resumed, safe_in
-from chainrule.training.dropout import dropped, keep
 from chainrule.training.goals import Stop
 from chainrule.training.history import NO_ROWS, appended
 from chainrule.training.interrupts import Keyboard, interruptible
-from chainrule.training.memory import Executor, InMemory, Looked, Rows, checked_order
-from chainrule.training.program import RUNNING, Moment, Span, State, at_beginning
+from chainrule.training.keeping import Kept
+from chainrule.training.memory import Executor, InMemory, Looked, Rows
 from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
 from chainrule.training.rules import Rule
 from chainrule.training.settings import TrainingSettings, design_digest, settings_of
+from chainrule.training.state import RUNNING, Moment, Span, State, at_beginning
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -187,16 +187,6 @@ def train_on(
     return Driver(settings, params, rows, order=order, together=together).run(**run)
 
 
-class Before(NamedTuple):
-    """What an update starts from: parameters and rule state, its rows in order, dropout's masks; updates an epoch."""
-
-    params: Params
-    rule_state: Any
-    rows: np.ndarray
-    keep: tuple[Any, ...]
-    updates: int
-
-
 class Driver:
     """A training and where it is: the state, the updates made in this epoch, and the history so far."""
 
@@ -212,7 +202,7 @@ class Driver:
         shapes.check_params(settings.network.layers, params)
         self.settings = self._began_as = settings
         self.given = params
-        with self._precision():
+        with self.precision():
             self.executor: Executor = (
                 InShards(settings, params, *rows)
                 if isinstance(rows, InFiles)
@@ -220,22 +210,15 @@ class Driver:
             )
             self.at = at_beginning(self.executor.first())
         self.rows, self.seconds = NO_ROWS, 0.0
-        self._first = self.at.begin
+        self.start = self.at.begin
 
     def begin_from(self, state: State) -> None:
         """Another state before the first epoch, such as that of a checkpoint."""
-        with self._precision():
+        with self.precision():
             import jax
 
-            self._first = jax.device_put(state)
-            self.at = at_beginning(self._first)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The places of the rows in an epoch, counted from 1; a ValueError where rows are not in memory."""
-        if not isinstance(self.executor, InMemory):
-            raise ValueError("the update cannot be opened: its rows are in files, or over several devices")
-        n = self.executor.rows
-        return np.arange(n) if self.executor.batch is None else checked_order(self.executor.order(epoch), n)
+            self.start = jax.device_put(state)
+            self.at = at_beginning(self.start)
 
     @property
     def epochs(self) -> int:
@@ -271,7 +254,7 @@ class Driver:
 
     def step(self) -> None:
         """Make one update, whether or not a goal is met."""
-        with self._precision():
+        with self.precision():
             self.go_on()
             done = self.at.updates + 1
             if done == self.updates_per_epoch:
@@ -281,7 +264,7 @@ class Driver:
 
     def epoch(self) -> None:
         """Make the updates that are left of this epoch, whether or not a goal is met."""
-        with self._precision():
+        with self.precision():
             self.go_on()
             self.advance(Span(1, self.at.updates))
 
@@ -309,12 +292,12 @@ class Driver:
         """
         epochs = self.settings.epochs if epochs is None else epochs
         with (
-            self._precision(),
+            self.precision(),
             interruptible(terminable=resumable is not None) as keyboard,
             ExitStack() as stack,
         ):
             safe = None if resumable is None else self._resumed(stack, resumable)
-            kept = Kept(self, checkpoint, keep_every, safe)
+            kept = Kept(checkpoint, keep_every, safe)
             self._drive(epochs, keyboard, kept, progress)
             if keyboard.terminated and self.epochs < epochs and self.reason == RUNNING:
                 raise Terminated(safe.epoch if safe else 0)
@@ -331,7 +314,7 @@ class Driver:
         """Dispatch epochs until the program or the clock says stop."""
         work = self.executor.rows * self.settings.network.n_weights
         limit, began = self.settings.seconds, time.perf_counter() - self.seconds
-        kept.before()
+        kept.begins(self.at.begin)
 
         def look(k: int) -> Looked:
             k = min(k, kept.epochs_left(self.epochs))
@@ -344,15 +327,16 @@ class Driver:
             started = time.perf_counter()
             ran = self.advance(Span(k, self.at.updates), began)
             spent = time.perf_counter() - started
-            kept.after(ran)
+            if ran:
+                kept.after(self.at.begin)
             if progress and ran:
                 _, cost, held_cost = self.rows[-1, :3]
                 progress(Progress(self.epochs, epochs, cost, held_cost, self.seconds))
             looked = look(_next_count(k, spent, limit - self.seconds))
             self.seconds = looked.seconds
             if looked.is_due:
-                kept.keep()
-        kept.last()
+                kept.keep(self.at.begin, self.rows)
+        kept.ends(self.at.begin, self.rows)
 
     def change_rule(self, rule: Rule) -> None:
         """Another learning rate, from the next update on.
@@ -364,7 +348,7 @@ class Driver:
         """
         import jax
 
-        with self._precision():
+        with self.precision():
             state, params = self.at.now.rule_state, self.at.begin.params
             if jax.tree.structure(jax.eval_shape(rule.init, params)) != jax.tree.structure(state):
                 raise ValueError("learning_rate: a number cannot take the place of a schedule of this rule, or back")
@@ -377,8 +361,8 @@ class Driver:
                 f"update {self.at.updates} of {self.updates_per_epoch} of an epoch: a state is kept between epochs; "
                 "call epoch() first"
             )
-        with self._precision(), safe_in(folder, self._digests()) as safe:
-            newest(safe, self._first)  # refuses the states of another training
+        with self.precision(), safe_in(folder, self._digests()) as safe:
+            newest(safe, self.start)  # refuses the states of another training
             safe.keep(as_numpy(self.at.begin), self.rows)
             if safe.trouble:
                 raise InputError(safe.trouble)
@@ -387,8 +371,8 @@ class Driver:
         """Go on from the newest state in a folder; an InputError if there is none of this training."""
         if not folder.is_dir():
             raise InputError(f"{folder}: expected a folder with the states of a training; there is none")
-        with self._precision(), safe_in(folder, self._digests()) as safe:
-            saved, _ = newest(safe, self._first)
+        with self.precision(), safe_in(folder, self._digests()) as safe:
+            saved, _ = newest(safe, self.start)
             if saved is None:
                 raise InputError(f"{folder}: holds no state of a training")
             self._go_on_from(saved.state, saved.rows)
@@ -415,104 +399,16 @@ class Driver:
         self._go_on_from(state, rows)
         return safe
 
-    def go_to(self, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> None:
-        """Train anew up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
-
-        The same program makes the same updates, so that they are those that were, bit for bit, on the same machine.
-
-        Raises
-        ------
-        ValueError
-            If there is no such update.
-        """
-        if epoch < 1 or not 1 <= step <= self.updates_per_epoch:
-            raise ValueError(
-                f"expected an epoch from 1 and an update from 1 to {self.updates_per_epoch}; got {epoch} and {step}"
-            )
-        start = max((c for c in checkpoints if int(c.epoch) < epoch), key=lambda c: int(c.epoch), default=None)
-        with self._precision():
-            self.at = at_beginning(self._first if start is None else start)
-            while self.epochs < epoch - 1:
-                if not self.advance(Span(min(self.executor.room, epoch - 1 - self.epochs))) or self.reason:
-                    raise ValueError(f"epoch {epoch} was never trained: training ended after epoch {self.epochs}")
-            if step > 1:
-                self.advance(Span(0, 0, step - 1))
-
-    def next_update(self) -> Before:
-        """What the update that comes next starts from; a ValueError where rows are not in memory."""
-        import jax
-
-        executor, settings, epoch, step = self.executor, self.settings, self.epochs + 1, self.at.updates
-        n, batch, rows = executor.rows, executor.batch, self.order(epoch)
-        rows = rows if batch is None else rows[step * batch : (step + 1) * batch]
-        with self._precision():
-            drops, size = dropped(settings.dropout), batch or bucket(n)
-            masks = keep(settings.network, drops, self.at.begin.seed, epoch, step, size, settings.dtype)
-        masks = tuple(None if k is None else np.asarray(k)[: len(rows)] for k in masks)
-        params, rule_state = jax.tree.map(np.array, (self.at.now.params, self.at.now.rule_state))
-        return Before(params, rule_state, rows, masks, self.updates_per_epoch)
-
-    def _precision(self) -> Any:
+    def precision(self) -> Any:
         import jax
 
         return jax.enable_x64(self.settings.dtype == "float64")
-
-
-class Kept:
-    """What is kept of a training while it runs: checkpoints for replay, and states to resume from."""
-
-    def __init__(
-        self, driver: Driver, checkpoint: Callable[[State], None] | None, keep_every: int | None, safe: Safe | None
-    ):
-        self.driver, self.checkpoint, self.keep_every, self.safe = driver, checkpoint, keep_every, safe
-        self.epoch = driver.epochs  # of the last checkpoint
-
-    def epochs_left(self, done: int) -> int:
-        """Epochs until the next state is due, as far as epochs decide it."""
-        return self.safe.epochs_left(done) if self.safe else 2**31
-
-    def is_due(self, done: int) -> bool:
-        return self.safe is not None and self.safe.is_due(done)
-
-    def epochs_to_checkpoint(self, done: int) -> int:
-        return _next_kept(done, self.keep_every) - done if self.checkpoint else 2**31
-
-    def before(self) -> None:
-        if self.checkpoint and not self.driver.epochs:
-            self._checkpoint(self.checkpoint)
-
-    def after(self, ran: int) -> None:
-        """After a dispatch of so many epochs."""
-        done = self.driver.epochs
-        if self.checkpoint and ran and done == _next_kept(done - 1, self.keep_every):
-            self._checkpoint(self.checkpoint)
-
-    def keep(self) -> None:
-        if self.safe:
-            self.safe.keep(as_numpy(self.driver.at.begin), self.driver.rows)
-
-    def last(self) -> None:
-        done = self.driver.epochs
-        if self.checkpoint and self.epoch < done:
-            self._checkpoint(self.checkpoint)
-        if self.safe and self.safe.epoch < done:
-            self.keep()
-
-    def _checkpoint(self, checkpoint: Callable[[State], None]) -> None:
-        checkpoint(as_numpy(self.driver.at.begin))
-        self.epoch = self.driver.epochs
 
 
 def _next_count(k: int, spent: float, left: float) -> int:
     """How many epochs to dispatch next: so many that Python looks up a few times a second."""
     wanted = min(SECONDS_PER_DISPATCH, left)
     return max(1, min(4 * k, int(k * wanted / max(spent, 1e-6))))
-
-
-def _next_kept(done: int, keep_every: int | None) -> int:
-    """The first epoch after `done` that a checkpoint is kept of: a power of two, or a multiple of `keep_every`."""
-    power = 1 << done.bit_length()
-    return min(power, (done // keep_every + 1) * keep_every) if keep_every else power
 
 
 def _check_validation(validation: Any) -> None:

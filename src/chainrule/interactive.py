@@ -14,13 +14,14 @@ from chainrule.explaining import Explanation
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.trace import names_of, trace_step
 from chainrule.network import Network, Params
+from chainrule.replay import next_update
 from chainrule.training.checkpoints import Resumable
 from chainrule.training.history import History, history_of
 from chainrule.training.memory import Rows
-from chainrule.training.program import RUNNING, State
 from chainrule.training.result import Fit, Progress, checked
 from chainrule.training.rules import Rule, rule_words, with_checked_rate
 from chainrule.training.settings import settings_of
+from chainrule.training.state import RUNNING, State
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -203,7 +204,7 @@ class Training:
         row : int
             The row of the update, from 1, that is worked through.
         """
-        before, given = self._driver.next_update(), self._rows
+        before, given = next_update(self._driver), self._rows
         if not 1 <= row <= len(before.rows):
             raise ValueError(f"row: expected 1 to {len(before.rows)}, got {row}")
         weights = None if given.weights is None else np.asarray(given.weights)[before.rows]

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.scaling import devices
+from chainrule.scaling import agreement, devices
+from chainrule.training.batches import Table
+from chainrule.training.memory import Rows
+from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import Span, at_beginning
 from tests.contract.together import CASES, fitted, numbers
 
 SCRIPT = Path(__file__).parent / "together.py"
@@ -63,39 +67,38 @@ def test_the_cases_are_different():
     assert len(seen) == len(CASES)
 
 
-def test_one_reduction_a_step():
+def test_one_reduction_a_step(monkeypatch):
     """The program has one all-reduce in the update, one for the rows of epochs and table, and one to validate."""
     import jax
 
     network = cr.Network([5, 12, 1], ["tanh", "identity"])
     rng = np.random.default_rng(0)
-    table = devices.Table(*(x.astype("float32") for x in (rng.normal(size=(8, 5)), np.ones((8, 1)), np.ones(8))))
+    table = Table(*(x.astype("float32") for x in (rng.normal(size=(8, 5)), np.ones((8, 1)), np.ones(8))))
     rule = cr.optax_rule("adam", 1e-3)
     params = cr.initialize(network, seed=0, dtype="float32")
-    together = devices.ready_together(network, rule, params, table, table, 4, (), 0, 0.0, 0.0)
-    seen = []
-    program = devices.batch_program(network, rule, (), 4, 0.0, 0.0)
+    settings = TrainingSettings(network, rule, batch_size=4)
+    executor = devices.OverDevices(settings, params, Rows(*table, tuple(table)))
+    seen, program = [], devices.batch_program
 
-    def spy(*arguments):
-        seen.append(jax.make_jaxpr(program)(*arguments))
-        return program(*arguments)
+    def spied(*shape):
+        return lambda *arguments: seen.append(jax.make_jaxpr(program(*shape))(*arguments)) or (None, None, None)
 
-    together.run.keywords  # noqa: B018  it is a partial, whose first argument is the program
-    devices._run(spy, *together.run.args[1:], together.state, np.arange(8)[None], 8, 1)
+    monkeypatch.setattr(devices, "batch_program", spied)
+    executor.run(at_beginning(executor.first()), Span(1), settings)
     assert str(seen[0]).count("psum") == 4
 
 
 def test_rows_have_the_same_digest_in_whatever_hands(monkeypatch):
     rng = np.random.default_rng(0)
-    table = devices.Table(rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), np.ones(11))
-    cut = [devices.Table(*(x[some] for x in table)) for some in (slice(4), slice(4, None))]
-    parts = devices.digest_sum(cut[0], 0), devices.digest_sum(cut[1], 4)
-    whole = devices.digest_sum(table, 0)
+    table = Table(rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), np.ones(11))
+    cut = [Table(*(x[some] for x in table)) for some in (slice(4), slice(4, None))]
+    parts = agreement.digest_sum(cut[0], 0), agreement.digest_sum(cut[1], 4)
+    whole = agreement.digest_sum(table, 0)
     assert sum(parts) % 2**64 == whole
-    swapped = devices.Table(*(x[[1, 0, *range(2, 11)]] for x in table))
-    assert devices.digest_sum(swapped, 0) != whole
+    swapped = Table(*(x[[1, 0, *range(2, 11)]] for x in table))
+    assert agreement.digest_sum(swapped, 0) != whole
     table.X[3, 1] = np.nextafter(table.X[3, 1], 9)
-    assert devices.digest_sum(table, 0) != whole
+    assert agreement.digest_sum(table, 0) != whole
 
 
 def test_rows_that_are_streamed_are_refused():

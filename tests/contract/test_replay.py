@@ -6,8 +6,9 @@ import optax
 import pytest
 
 import chainrule as cr
-from chainrule.driver import Before, Driver
+from chainrule.driver import Driver
 from chainrule.explaining.trace import trace_step
+from chainrule.replay import Before, go_to, next_update
 from chainrule.training.memory import Rows
 from chainrule.training.settings import TrainingSettings
 
@@ -41,8 +42,8 @@ def driver_of(weights=None, validation=None, **settings) -> Driver:
 
 def replay(settings: dict, epoch: int, step: int = 1, checkpoints=()) -> Before:
     driver = driver_of(**settings)
-    driver.go_to(epoch, step, checkpoints)
-    return driver.next_update()
+    go_to(driver, epoch, step, checkpoints)
+    return next_update(driver)
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from chainrule.tables.recorded import Recorded
     from chainrule.tables.request import Request
     from chainrule.training.checkpoints import Resumable
-    from chainrule.training.program import State
     from chainrule.training.result import Fit
+    from chainrule.training.state import State
 
 
 class Shown(NamedTuple):

@@ -13,6 +13,7 @@ from chainrule.errors import InputError, UsageError, nearest
 from chainrule.explaining.story import Course, Opened, Story, Working
 from chainrule.explaining.trace import Names, names_of, trace_prediction, trace_step
 from chainrule.network import forward
+from chainrule.replay import go_to, next_update, order_at
 from chainrule.tables.columns import KINDS, NUMBER, TEXT
 from chainrule.tables.fit import TableModel, rows_of
 from chainrule.tables.kinds import value_sql
@@ -33,8 +34,8 @@ from chainrule.tables.run_folder import (
 )
 from chainrule.tables.target import decode
 from chainrule.training.memory import Rows
-from chainrule.training.program import State
 from chainrule.training.rules import rule_words
+from chainrule.training.state import State
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,10 +151,10 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
         )
     try:
         if batch is None and row is not None:
-            batch = int(np.flatnonzero(numbers[driver.order(epoch)] == row)[0]) // size + 1
+            batch = int(np.flatnonzero(numbers[order_at(driver, epoch)] == row)[0]) // size + 1
         batch = 1 if batch is None else batch
-        driver.go_to(epoch, batch, _nearest_checkpoint(run, epoch, driver.at.begin))
-        before = driver.next_update()
+        go_to(driver, epoch, batch, _nearest_checkpoint(run, epoch, driver.at.begin))
+        before = next_update(driver)
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
     shown, rule = numbers[before.rows], driver.settings.rule

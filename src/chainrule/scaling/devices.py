@@ -19,12 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.errors import InputError
 from chainrule.maths.arrays import Array
 from chainrule.maths.costs import rows_alone
 from chainrule.network import Layer, Network, Params, backward, cost, costs_and_shares, forward, masked, penalty
-from chainrule.scaling.processes import AXIS, all_tell, first_tells, is_first, mesh, one_fate, told
-from chainrule.scaling.shards import mixed
+from chainrule.scaling.agreement import Shares, data_digest_together, on_all, shares_of
+from chainrule.scaling.processes import AXIS, mesh, one_fate, told
 from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
 from chainrule.training.batches import Table, bucket, checked_table, no_rows, order_of
 from chainrule.training.dropout import keep
@@ -32,47 +31,15 @@ from chainrule.training.memory import Looked, Rows, fill_orders, order_slots, th
 from chainrule.training.program import (
     EPOCHS_PER_DISPATCH,
     Batches,
-    Evaluated,
-    Moment,
-    Span,
-    State,
-    Sums,
-    first_state,
     looped_over_batches,
     looped_over_table,
     metric_of_mean,
     per_row_metric,
 )
 from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import Evaluated, Moment, Span, State, Sums, first_state
 
 SPARE = 4  # standard deviations that a device has room for beyond its mean share of a batch
-
-
-class Shares(NamedTuple):
-    """How the rows of all processes lie over all devices, one range after the other."""
-
-    first: np.ndarray  # of each device: the number of its first row among all
-    counts: np.ndarray  # and how many it has
-    mine: slice  # the devices of this process
-
-    @property
-    def n(self) -> int:
-        return int(self.counts.sum())
-
-
-def shares_of(n: int) -> Shares:
-    """Where the rows are, if this process has n: asks the others."""
-    import jax
-
-    local, me = jax.local_device_count(), jax.process_index()
-    everyones = told(np.array([n, local]))
-    counts = np.concatenate([_even(*numbers) for numbers in everyones])
-    begin = int(everyones[:me, 1].sum())
-    return Shares(np.concatenate([[0], np.cumsum(counts)[:-1]]), counts, slice(begin, begin + local))
-
-
-def _even(n: int, parts: int) -> np.ndarray:
-    return np.diff(np.arange(parts + 1) * n // parts)
 
 
 class OverDevices:
@@ -149,14 +116,6 @@ def _held_rows(network: Network, validation: tuple[Any, ...], dtype: str) -> Tab
     """The validation rows of this process, which may have none."""
     some = len(validation[0]) > 0
     return checked_table(network, *three(validation), dtype, "validation") if some else no_rows(network, dtype)
-
-
-def on_all(tree: Any) -> Any:
-    """The same arrays on every device."""
-    import jax
-
-    everywhere = jax.sharding.NamedSharding(mesh(), jax.sharding.PartitionSpec())
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(everywhere, np.asarray(x)), tree)
 
 
 def _on_each(rows: np.ndarray) -> Any:
@@ -353,54 +312,3 @@ def _validated(network: Network, params: Params, held: Table | None) -> Sequence
     costs, metric, weight = _added_up((*sums, jnp.sum(held.weights)))
     C = network.cost.outer(costs / weight if network.reduction == "mean" else costs)
     return C, metric_of_mean(network, metric / weight)
-
-
-def of_first(state: State, rows: np.ndarray) -> tuple[State, np.ndarray]:
-    """The state of the first process, and its rows of the history, in all of them."""
-    import jax
-    from safetensors.numpy import load, save
-
-    leaves, structure = jax.tree.flatten(state)
-    tensors = {str(i): np.asarray(x) for i, x in enumerate(leaves)} | {"history": rows}
-    found = load(first_tells(save(tensors) if is_first() else b""))
-    return on_all(jax.tree.unflatten(structure, [found[str(i)] for i in range(len(leaves))])), found["history"]
-
-
-def check_same(mine: str) -> None:
-    """All processes are about to train the same network in the same way.
-
-    Raises
-    ------
-    InputError
-        If one is not.
-    """
-    everyones = all_tell(mine.encode())
-    for process, theirs in enumerate(everyones):
-        if theirs != everyones[0]:
-            raise InputError(
-                f"process {process} would train another network, from other parameters or in another way: give all of "
-                "them the same settings"
-            )
-
-
-def data_digest_together(tables: Sequence[Table | None]) -> str:
-    """Of all rows in their order, in whatever hands they are."""
-    sums = np.zeros((len(tables), 2), np.uint64)
-    for i, table in enumerate(tables):
-        if table is not None:
-            shares = shares_of(len(table.X))
-            sums[i] = digest_sum(table, int(shares.first[shares.mine.start])), shares.n
-    everyones = told(sums)
-    with np.errstate(over="ignore"):
-        return "-".join(f"{x:016x}" for x in everyones[:, :, 0].sum(axis=0, dtype=np.uint64))
-
-
-def digest_sum(table: Table, first: int) -> int:
-    """A number of 64 bits that tells rows, numbered from `first`, and their order: the sum of a hash of each number."""
-    with np.errstate(over="ignore"):
-        numbers = mixed(np.arange(first, first + len(table.X), dtype=np.uint64))
-        total = np.uint64(0)
-        for column, x in enumerate(x for part in table for x in np.atleast_2d(part.T)):
-            bits = np.ascontiguousarray(x, np.float64).view(np.uint64)
-            total += mixed(bits + numbers * np.uint64(2 * column + 1)).sum(dtype=np.uint64)
-    return int(total)

@@ -25,21 +25,9 @@ from chainrule.training.arguments import arguments_of, filled_settings, shape_of
 from chainrule.training.batches import Table, checked_table, no_rows
 from chainrule.training.dropout import keep
 from chainrule.training.memory import Looked, three
-from chainrule.training.program import (
-    Evaluated,
-    Moment,
-    Span,
-    State,
-    Sums,
-    ended_epoch,
-    evaluated_batch,
-    first_state,
-    judged,
-    metric_of_mean,
-    per_row_metric,
-    updated,
-)
+from chainrule.training.program import ended_epoch, evaluated_batch, judged, metric_of_mean, per_row_metric, updated
 from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import Evaluated, Moment, Span, State, Sums, first_state
 
 if TYPE_CHECKING:
     import pyarrow as pa

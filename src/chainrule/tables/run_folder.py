@@ -45,8 +45,8 @@ from chainrule.tables.request import MOST
 from chainrule.tables.streamed import QUERY
 from chainrule.tables.target import target_from_json
 from chainrule.training.history import MOST_ROWS, History
-from chainrule.training.program import State
 from chainrule.training.result import Fit
+from chainrule.training.state import State
 
 MODEL, HISTORY, METRICS, PLAN, REPORT = "model.safetensors", "history.csv", "metrics.json", "plan.json", "report.html"
 CHECKPOINTS = "checkpoints"

@@ -22,7 +22,7 @@ from chainrule.errors import InputError
 from chainrule.storage.files import locked, remove_left_aside
 from chainrule.storage.tensors import STATE, read_tensors, write_tensors
 from chainrule.training.history import NO_ROWS
-from chainrule.training.program import State
+from chainrule.training.state import State
 
 KEPT = 2
 LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,

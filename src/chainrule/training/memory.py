@@ -13,17 +13,9 @@ from chainrule.network import Params
 from chainrule.training.arguments import arguments_of, shape_of_settings
 from chainrule.training.batches import bucket, checked_table, on_device, order_of
 from chainrule.training.checkpoints import data_digest
-from chainrule.training.program import (
-    EPOCHS_PER_DISPATCH,
-    Moment,
-    Span,
-    State,
-    Sums,
-    first_state,
-    program,
-    with_evaluated,
-)
+from chainrule.training.program import EPOCHS_PER_DISPATCH, program, with_evaluated
 from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import Moment, Span, State, Sums, first_state
 
 ORDERS_PER_DISPATCH = 2**20
 TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one,

@@ -14,118 +14,38 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.maths.arrays import Array, namespace
-from chainrule.network import Layer, Network, Params, backward, cost, forward, penalty
-from chainrule.training.arguments import filled_settings
-from chainrule.training.averaging import Average, average_from, averaged
+from chainrule.network import Network, Params, backward, cost, forward, penalty
+from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
+from chainrule.training.averaging import averaged
 from chainrule.training.batches import Table
-from chainrule.training.dropout import dropped, keep
-from chainrule.training.forks import check_not_forked
+from chainrule.training.dropout import keep
 from chainrule.training.fused import one_kernel
 from chainrule.training.goals import Record, measures_gradients
 from chainrule.training.rules import Rule, norm_of, rate_at, update
 from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import DIVERGED, RUNNING, Best, Evaluated, Moment, Span, State, Sums
 
-RUNNING, DIVERGED = 0, -1
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
 NARROW = 100_000  # and weights of a network; beyond, the rows of each update are gathered when it comes
 
 
-class Evaluated(NamedTuple):
-    """The cost and its gradient at some parameters."""
-
-    cost: Array
-    gradient: Params
-
-
-class Best(NamedTuple):
-    """The parameters with the lowest validation cost so far, that cost, and their epoch."""
-
-    params: Params
-    cost: Array
-    epoch: Array
-
-
-class State(NamedTuple):
-    """All that one epoch hands to the next; () is what a training does without.
-
-    `here` is for whole-table updates, `best` for validation rows, `average` for averaged parameters.
-    """
-
-    epoch: Array
-    seed: Array
-    params: Params
-    rule_state: Any
-    here: Evaluated | tuple[()]
-    best: Best | tuple[()]
-    average: Average | tuple[()]
-    reason: Array  # RUNNING, DIVERGED, or 1 + the place of the goal that was reached
-
-    @property
-    def answering(self) -> Params:
-        """The parameters that are validated and returned."""
-        return self.average.params if self.average else self.params
-
-
-class Sums(NamedTuple):
-    """Of the updates of an epoch so far: their costs, and the squared norms of their gradients."""
-
-    costs: Array
-    squares: Array
-
-
-class Span(NamedTuple):
-    """Which updates to make: `epochs` whole ones, the first of them from its update `first` on.
-
-    Or, where `epochs` is 0, the updates `first` to `last` (not included) of one epoch, which does not end.
-    """
-
-    epochs: Any
-    first: Any = 0
-    last: Any = 0
-
-
-class Moment(NamedTuple):
-    """Where a training is: the state at the beginning of an epoch, and what its first updates have made of it.
-
-    `now` is the state at the beginning with other parameters, rule state and average; of a whole epoch, the state
-    itself.
-    """
-
-    begin: State
-    now: State
-    sums: Sums
-    updates: int
-
-    @property
-    def is_between_epochs(self) -> bool:
-        return self.updates == 0
-
-
-def at_beginning(state: State) -> Moment:
-    """Before the first update of an epoch."""
-    zero = np.zeros((), state.params[0].W.dtype)
-    return Moment(state, state, Sums(zero, zero), 0)
-
-
-def first_state(settings: TrainingSettings, params: Params, validates: bool) -> State:
-    """Nothing trained yet; `here`, of whole-table updates, is not yet taken."""
-    import jax
-
-    check_not_forked()
-    dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    start, zero = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in params), np.zeros((), np.int32)
-    best = Best(start, np.asarray(np.inf, dtype), zero) if validates else ()
-    mean = average_from(start) if settings.average else ()
-    seed = np.asarray(settings.seed % 2**32, np.uint32)
-    state = State(zero, seed, start, settings.rule.init(start), (), best, mean, zero)
-    return jax.device_put(state)
-
-
 def with_evaluated(state: State, settings: TrainingSettings, data: Table) -> State:
     """The state with cost and gradient of the whole table at its parameters."""
-    kept = keep(settings.network, dropped(settings.dropout), state.seed, 1, 0, len(data.X), data.X.dtype)
-    return state._replace(here=_evaluated()(settings.network, state.params, data, kept))
+    evaluated = _evaluated(shape_of_settings(settings))
+    return state._replace(here=evaluated(state.params, state.seed, data, arguments_of(settings)))
+
+
+@lru_cache(maxsize=128)
+def _evaluated(shape: TrainingSettings) -> Any:
+    import jax
+
+    def run(params: Params, seed: Array, data: Table, arguments: tuple[Any, ...]) -> Evaluated:
+        how = filled_settings(shape, arguments)
+        kept = keep(how.network, how.dropout, seed, 1, 0, len(data.X), data.X.dtype)
+        return evaluate_at(how.network, params, data, kept)
+
+    return jax.jit(run)
 
 
 @lru_cache(maxsize=128)
@@ -373,13 +293,6 @@ def ended_epoch(how: TrainingSettings, now: State, sums: Sums, total: Array, n_s
     C = sums.costs / total if how.network.reduction == "mean" else sums.costs
     C = C + penalty(how.network, now.params) if how.network.penalised else C
     return C, jnp.sqrt(sums.squares / n_steps)
-
-
-@lru_cache(maxsize=1)
-def _evaluated() -> Any:
-    import jax
-
-    return jax.jit(evaluate_at, static_argnums=0)
 
 
 def evaluate_at(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:

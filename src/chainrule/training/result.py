@@ -11,7 +11,7 @@ from chainrule.maths.shapes import design_name
 from chainrule.network import Network, Params
 from chainrule.training.goals import MaxSeconds, Stop
 from chainrule.training.history import History, course_words, history_of
-from chainrule.training.program import DIVERGED, RUNNING, State
+from chainrule.training.state import DIVERGED, RUNNING, State
 
 
 class Fit(NamedTuple):

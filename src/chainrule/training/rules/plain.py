@@ -34,7 +34,7 @@ def rule_to_json(rule: Any) -> dict[str, Any]:
     name = type(rule).__name__
     if isinstance(rule, rules.OptaxRule):
         return {"is": name, "name": rule.name, "learning_rate": _plain(rule.learning_rate), "options": rule.options}
-    if name not in {**_RULES, **_SCHEDULES} or type(rule).__module__ != rules.__name__:
+    if name not in {**_RULES, **_SCHEDULES} or not type(rule).__module__.startswith(f"{rules.__name__}."):
         raise InputError(f"{rule!r} is code: it cannot be saved")
     return {"is": name, **{field: _plain(value) for field, value in vars(rule).items()}}
 

@@ -1,0 +1,65 @@
+"""Adam, as its authors write it for efficiency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from chainrule.maths.arrays import Array, namespace
+from chainrule.network import Params
+from chainrule.training.rules.rule import LARGEST, Schedule, as_number, check_rate, mapped, rate_at
+
+
+class AdamState(NamedTuple):
+    """step: updates made so far; mean and square: running moments of the gradient, trees of params."""
+
+    step: Array
+    mean: Params
+    square: Params
+
+
+@dataclass(frozen=True)
+class Adam:
+    r"""Adam as its authors write it for efficiency (and as scikit-learn does), epsilon beside the raw root.
+
+    .. math:: W \leftarrow W - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
+
+    References
+    ----------
+    Kingma and Ba (2015), section 2, last paragraph. optax's "adam" has epsilon beside the corrected root.
+    """
+
+    numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
+
+    learning_rate: float | Schedule
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def init(self, params: Params) -> AdamState:
+        xp = namespace(params[0].W)
+        return AdamState(xp.zeros((), dtype=xp.int32), mapped(xp.zeros_like, params), mapped(xp.zeros_like, params))
+
+    def update(self, gradient: Params, state: AdamState, params: Params | None = None) -> tuple[Params, AdamState]:
+        xp, t = namespace(gradient[0].W), as_number(gradient[0].W, state.step + 1)
+        mean = mapped(lambda m, g: self.beta_1 * m + (1 - self.beta_1) * g, state.mean, gradient)
+        square = mapped(lambda v, g: self.beta_2 * v + (1 - self.beta_2) * g**2, state.square, gradient)
+        correction = xp.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        eta = as_number(gradient[0].W, rate_at(self.learning_rate, state.step)) * correction
+        step = mapped(lambda m, v: -eta * m / (xp.sqrt(v) + self.epsilon), mean, square)
+        return step, AdamState(state.step + 1, mean, square)
+
+
+def adam(learning_rate: float | Schedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Adam:
+    """`Adam`, if these are numbers that it can have.
+
+    >>> adam(1e-3).beta_2
+    0.999
+    """
+    if not callable(learning_rate):
+        check_rate(learning_rate)
+    if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1 and 0 < epsilon <= LARGEST):
+        raise ValueError(
+            f"adam: expected betas from 0 to below 1 and an epsilon above 0, got {beta_1}, {beta_2}, {epsilon}"
+        )
+    return Adam(learning_rate, beta_1, beta_2, epsilon)

@@ -1,0 +1,68 @@
+"""What every update rule is, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, Protocol, TypeAlias
+
+from chainrule.maths.arrays import Array, namespace
+from chainrule.network import Layer, Params
+
+LARGEST = 1e30  # of a rate, so that float32 has room to compute with it
+MOST_UPDATES = 2**31 - 1  # that a program counts
+
+Schedule: TypeAlias = Callable[[Any], Any]
+
+
+class Rule(Protocol):
+    """What `update` and `train` need of a rule; every `optax.GradientTransformation` fits."""
+
+    @property
+    def init(self) -> Callable[..., Any]: ...
+    @property
+    def update(self) -> Callable[..., Any]: ...
+
+
+def norm_of(gradient: Params) -> Array:
+    """The Euclidean norm over all weights and biases."""
+    leaves = [x for layer in gradient for x in layer]
+    return namespace(leaves[0]).sqrt(sum(namespace(x).sum(x * x) for x in leaves))
+
+
+def rate_at(learning_rate: float | Schedule, step: Any) -> Any:
+    """The learning rate of update number `step`."""
+    return learning_rate(step) if callable(learning_rate) else learning_rate
+
+
+def mapped(f: Callable[..., Any], *trees: Params) -> Params:
+    return tuple(Layer(*(f(*leaves) for leaves in zip(*layers, strict=True))) for layers in zip(*trees, strict=True))
+
+
+def as_number(like: Array, number: Any) -> Array:
+    return namespace(like).asarray(number, dtype=like.dtype)
+
+
+def check_rate(eta: float) -> float:
+    if not (isfinite(eta) and eta > 0):
+        raise ValueError(f"learning rate: expected a number above 0, such as 0.1; got {eta}")
+    return check_size("learning rate", eta, LARGEST)
+
+
+def check_size(what: str, number: Any, largest: float) -> Any:
+    if number > largest:
+        told = f"{largest:,}" if isinstance(largest, int) else f"{largest:g}"
+        raise ValueError(f"{what}: expected {told} at most, got {number:g}")
+    return number
+
+
+def check_factor(factor: float) -> float:
+    if not 0 < factor <= 1:
+        raise ValueError(f"decay factor: expected a number above 0, at most 1; got {factor}")
+    return factor
+
+
+def check_count(what: str, count: int) -> int:
+    if count < 1:
+        raise ValueError(f"{what}: expected a whole number of updates, 1 or more; got {count}")
+    return check_size(what, count, MOST_UPDATES)
