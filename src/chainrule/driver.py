@@ -298,10 +298,10 @@ class Driver:
         ):
             safe = None if resumable is None else self._resumed(stack, resumable)
             kept = Kept(checkpoint, keep_every, safe)
-            self._drive(epochs, keyboard, kept, progress)
-            if keyboard.terminated and self.epochs < epochs and self.reason == RUNNING:
+            looked = self._drive(epochs, keyboard, kept, progress)
+            if looked.terminated and self.epochs < epochs and self.reason == RUNNING:
                 raise Terminated(safe.epoch if safe else 0)
-            pressed = keyboard.pressed and self.epochs < epochs
+            pressed = looked.pressed and self.epochs < epochs
             return checked(self.fit(pressed))
 
     def fit(self, interrupted: bool = False) -> Fit:
@@ -310,8 +310,10 @@ class Driver:
         stopped_by = reason_name(self.reason, self.settings.stop, out_of_time, interrupted)
         return finished(self.at.begin, self.rows, stopped_by, self.settings.network, self.executor.batch)
 
-    def _drive(self, epochs: int, keyboard: Keyboard, kept: Kept, progress: Callable[[Progress], None] | None) -> None:
-        """Dispatch epochs until the program or the clock says stop."""
+    def _drive(
+        self, epochs: int, keyboard: Keyboard, kept: Kept, progress: Callable[[Progress], None] | None
+    ) -> Looked:
+        """Dispatch epochs until the program or the clock says stop; what was seen last."""
         work = self.executor.rows * self.settings.network.n_weights
         limit, began = self.settings.seconds, time.perf_counter() - self.seconds
         kept.begins(self.at.begin)
@@ -337,6 +339,7 @@ class Driver:
             if looked.is_due:
                 kept.keep(self.at.begin, self.rows)
         kept.ends(self.at.begin, self.rows)
+        return looked
 
     def change_rule(self, rule: Rule) -> None:
         """Another learning rate, from the next update on.

@@ -11,9 +11,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.preprocessing import scale
 
 import chainrule as cr
+from chainrule.driver import train_on
 from chainrule.errors import InputError, UsageError
 from chainrule.maths.activations import ACTIVATIONS
-from chainrule.tables.fit import fit_table, model_of
+from chainrule.tables.fit import model_of, rows_of
 from chainrule.tables.predict import predict_to
 from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
@@ -133,7 +134,7 @@ RUNS = {
 def test_a_table_model_takes_raw_columns(tmp_path, table, targets, wishes, settings, dtype):
     prepared = prepare(open_table([table]), targets, dtype=dtype, **settings)
     recipe = recipe_for(prepared, replace(wishes, dtype=dtype))
-    model = model_of(prepared, recipe, fit_table(prepared, recipe, dtype=dtype), {})
+    model = model_of(prepared, recipe.settings.network, train_on(*recipe, rows_of(prepared, False)), {})
     cr.to_onnx(model, tmp_path / "m.onnx")
     predict_to(model, open_table([table]), str(tmp_path / "told.csv"))
     with open(tmp_path / "told.csv", newline="") as file:
@@ -182,7 +183,7 @@ def test_quantiles_of_a_larger_table(tmp_path, rows):
         )
     prepared = prepare(open_table([str(tmp_path / "t.csv")]), ["y"])
     recipe = recipe_for(prepared, Request(epochs=2))
-    model = model_of(prepared, recipe, fit_table(prepared, recipe), {})
+    model = model_of(prepared, recipe.settings.network, train_on(*recipe, rows_of(prepared, False)), {})
     assert model.network.layers[0] == (5 if rows == 4_000 else 3 + 2 * 20)
     cr.to_onnx(model, tmp_path / "m.onnx")
     told = run(tmp_path / "m.onnx", **{name: x[:, None] for name, x in frame.items()})["prediction"]

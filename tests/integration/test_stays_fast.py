@@ -14,8 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 import chainrule as cr
-from chainrule import driver
 from chainrule.examples.lecture import lecture_setting
+from chainrule.training import memory
 from chainrule.training.batches import Table, bucket, on_device, padded
 
 
@@ -116,13 +116,13 @@ def test_other_rows_of_about_the_same_number_share_a_program(compilations):
 
 
 def test_a_thousand_epochs_of_a_small_table_are_one_dispatch(monkeypatch):
-    calls, real = [], driver.program
+    calls, real = [], memory.program
 
     def counting(*design):
         run = real(*design)
         return lambda *args, **kwargs: calls.append(1) or run(*args, **kwargs)
 
-    monkeypatch.setattr(driver, "program", counting)
+    monkeypatch.setattr(memory, "program", counting)
     network, params, X, Y, rule = lecture_setting()
     cr.train(network, params, X, Y, rule=rule, epochs=1000, dtype="float64")
     assert len(calls) == 1
@@ -148,13 +148,13 @@ def test_the_lecture_is_compiled_into_one_function():
     """Without it, calling the operations takes several times as long as the numbers."""
     network, params, X, Y, rule = lecture_setting()
     taken = {}
-    for tiny in (driver.TINY, 0):
+    for tiny in (memory.TINY, 0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(driver, "TINY", tiny)
+            patch.setattr(memory, "TINY", tiny)
             run = lambda: cr.train(network, params, X, Y, rule=rule, epochs=8000, dtype="float64")  # noqa: E731
             run()
             taken[tiny] = statistics.median(_seconds(run) for _ in range(5))
-    assert taken[driver.TINY] < taken[0] / 1.5
+    assert taken[memory.TINY] < taken[0] / 1.5
 
 
 def _seconds(run):
@@ -166,9 +166,9 @@ def _seconds(run):
 def test_one_function_and_many_give_the_same_numbers():
     network, params, X, Y, rule = lecture_setting()
     fits = []
-    for tiny in (driver.TINY, 0):
+    for tiny in (memory.TINY, 0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(driver, "TINY", tiny)
+            patch.setattr(memory, "TINY", tiny)
             fits.append(cr.train(network, params, X, Y, rule=rule, epochs=200, dtype="float64", batch_size=3))
     for one, other in zip(*(fit.params for fit in fits), strict=True):
         np.testing.assert_allclose(one.W, other.W, rtol=1e-9)

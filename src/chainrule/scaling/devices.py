@@ -84,7 +84,7 @@ class OverDevices:
             whole = whole_program(shape, bucket(self.rows))
             return whole(at.begin, self.data, self.held, _first_rows(self.shares), counts, arguments)
         fill_orders(self.slots, self.order, self.batch, self.rows, at, span)
-        program = batch_program(shape, self.batch)
+        program = batch_program(shape, self.batch, span.divides)
         mine = map(_on_each, self._own_rows(max(1, span.epochs), self.batch))
         return program(at.begin, self.data, self.held, *mine, at.now, at.sums, counts, arguments)
 
@@ -175,7 +175,7 @@ def _picked(order: np.ndarray, shares: Shares, device: int, batch: int, steps: i
 
 
 @lru_cache(maxsize=128)
-def batch_program(shape: TrainingSettings, batch: int) -> Any:
+def batch_program(shape: TrainingSettings, batch: int, divided: bool = False) -> Any:
     """Mini-batches: (begin, data, held, rows, places, now, sums, span, arguments) -> state, sums, history."""
 
     def run(
@@ -207,7 +207,8 @@ def batch_program(shape: TrainingSettings, batch: int) -> Any:
 
         total = _added_up(jnp.sum(data.weights))
         validated = partial(_validated, how.network, held=_own(held) if held else None)
-        return looped_over_batches(how, batches_of, validated, Moment(begin, now, sums, 0), total, len(rows), span)
+        at = Moment(begin, now, sums, 0)
+        return looped_over_batches(how, batches_of, validated, at, total, len(rows), span, divided)
 
     return _over_mesh(run, n_apart=2, n_same=4)
 

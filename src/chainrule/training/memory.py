@@ -111,7 +111,7 @@ class InMemory:
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
         fill_orders(self.slots, self.order, self.batch, self.rows, at, span)
-        run = program(shape_of_settings(settings), self.batch, self.tiny)
+        run = program(shape_of_settings(settings), self.batch, self.tiny, span.divides)
         counts = np.int32(self.rows), Span(*map(np.int32, span))
         return run(*at[:3], self.data, self.held, self.slots, *counts, arguments_of(settings))
 

@@ -23,7 +23,7 @@ from chainrule.training.fused import one_kernel
 from chainrule.training.goals import Record, measures_gradients
 from chainrule.training.rules import Rule, norm_of, rate_at, update
 from chainrule.training.settings import TrainingSettings
-from chainrule.training.state import DIVERGED, RUNNING, Best, Evaluated, Moment, Span, State, Sums
+from chainrule.training.state import DIVERGED, RUNNING, Best, Evaluated, Moment, Span, State, Sums, at_beginning
 
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
@@ -49,11 +49,12 @@ def _evaluated(shape: TrainingSettings) -> Any:
 
 
 @lru_cache(maxsize=128)
-def program(shape: TrainingSettings, batch: int | None, tiny: bool = False) -> Any:
+def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divided: bool = False) -> Any:
     """The compiled loop over epochs: (begin, now, sums, data, held, slots, n_rows, span, arguments)
     -> state, sums, rows of the history.
 
-    With `tiny`, where an update takes less time than the calls of its operations, they are compiled into one.
+    With `tiny`, where an update takes less time than the calls of its operations, they are compiled into one. With
+    `divided`, a span may begin or end within an epoch.
     """
     import jax
     import jax.numpy as jnp
@@ -84,7 +85,8 @@ def program(shape: TrainingSettings, batch: int | None, tiny: bool = False) -> A
         total = jnp.sum(data.weights)
         if batch is None:
             return looped_over_table(how, evaluate, validated, begin, total, len(slots), span)
-        return looped_over_batches(how, batches_of, validated, Moment(begin, now, sums, 0), total, len(slots), span)
+        at = Moment(begin, now, sums, 0) if divided else at_beginning(begin)
+        return looped_over_batches(how, batches_of, validated, at, total, len(slots), span, divided)
 
     return one_kernel(run) if tiny else jax.jit(run)
 
@@ -119,22 +121,26 @@ def looped_over_batches(
     total: Array,
     room: int,
     span: Span,
+    divided: bool,
 ) -> tuple[State, Sums, Array]:
-    """Epochs of mini-batches, `room` at most, or until a goal is reached; or some updates of one epoch."""
+    """Epochs of mini-batches, `room` at most, or until a goal is reached; or, if `divided`, a part of one."""
     import jax
     import jax.numpy as jnp
 
     is_part = span.epochs == 0
 
     def one_epoch(old: State, i: Array) -> tuple[State, Sums, Array]:
-        batches, zero = batches_of(old, i), no_sums(total.dtype)
-        goes_on = (i == 0) & (span.first > 0)
-        start, sums = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), (at.now, at.sums), (old, zero))
-        first, last = jnp.where(i == 0, span.first, 0), jnp.where(is_part, span.last, batches.steps)
+        batches = batches_of(old, i)
+        start, sums, first, last = old, no_sums(total.dtype), 0, batches.steps
+        if divided:
+            goes_on = (i == 0) & (span.first > 0)
+            start, sums = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), (at.now, at.sums), (old, sums))
+            first, last = jnp.where(i == 0, span.first, 0), jnp.where(is_part, span.last, batches.steps)
         now, sums = updated(how, batches.evaluated, start, sums, first, last)
         C, norm = ended_epoch(how, now, sums, batches.total, batches.steps)
         kept, row = judged(how, old, now, C, norm, total, *validated(now.answering))
-        return jax.tree.map(lambda a, b: jnp.where(is_part, a, b), now, kept), sums, row
+        kept = jax.tree.map(lambda a, b: jnp.where(is_part, a, b), now, kept) if divided else kept
+        return kept, sums, row
 
     return looped(one_epoch, at.begin, room, jnp.maximum(span.epochs, 1))
 
@@ -252,8 +258,8 @@ def updated(
     evaluated: Callable[[Array, Params], tuple[Evaluated, Array]],
     now: State,
     sums: Sums,
-    first: Array,
-    last: Array,
+    first: Any,
+    last: Any,
 ) -> tuple[State, Sums]:
     """The updates `first` to `last` (not included) of an epoch.
 

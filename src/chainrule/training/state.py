@@ -69,6 +69,11 @@ class Span(NamedTuple):
     first: Any = 0
     last: Any = 0
 
+    @property
+    def divides(self) -> bool:
+        """Whether it begins or ends within an epoch."""
+        return self.first > 0 or self.epochs == 0
+
 
 class Moment(NamedTuple):
     """Where a training is: the state at the beginning of an epoch, and what its first updates have made of it.
