@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
-from chainrule.estimators.parameters import check_alone, check_together, core_name, settled
+from chainrule.estimators.parameters import FEWEST, check_alone, check_together, core_name, settled
 from chainrule.estimators.stochastic import StochasticMixin, table_of
 from chainrule.estimators.validation_rows import Held, given_rows
 from chainrule.explaining.trace import trace_prediction
@@ -60,8 +60,9 @@ class ChainruleMLP(StochasticMixin):
     def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
         """scikit-learn's `_fit`, with the preset's settings, and the class weights multiplied in."""
         check_alone(self)
-        with settled(self, X, self._own_validation is None), naming_missing(X):
-            check_together(self, self._own_validation is not None, incremental)
+        own_validation = self._own_validation is not None
+        with settled(self, X, own_validation, incremental), naming_missing(X):
+            check_together(self, own_validation)
             vars(self).pop("temperature_", None)  # of weights that are about to change
             if self.class_weight is not None:
                 if incremental and self.class_weight == "balanced":
@@ -82,7 +83,12 @@ class ChainruleMLP(StochasticMixin):
             return dense(X), y
         X = dense(self._checked(X, dtype=(np.float64, np.float32), reset=reset))
         if reset:
-            self.inputs_ = fit_inputs(X, self.preset is not None, self._own_validation is None)
+            if self.preset and incremental and len(X) < FEWEST:
+                raise ValueError(
+                    f"preset={self.preset!r} takes its scales from the first rows given to partial_fit: expected "
+                    f"{FEWEST} or more, got {len(X)}"
+                )
+            self.inputs_ = fit_inputs(X, self.preset is not None, self._own_validation is None and not incremental)
         raw = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
         X, y = super()._validate_input(self.inputs_.encode(X), y, incremental, reset=True)  # pyright: ignore[reportAttributeAccessIssue]
         vars(self).update(raw)

@@ -36,7 +36,9 @@ class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
         `chainrule.tables.preset` in place of all parameters that are left alone; what is given is kept, scikit-learn's
         default values too, but for early_stopping=False.
-        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
+        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them; with
+        `partial_fit` they are those of the first chunk, and stay. Each chunk is trained on with the settings of a table
+        of its size, without early stopping. Shuffle sorted rows first, so that the first chunk is like the others.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
         values in `fit` gets one more input, which says so.

@@ -17,6 +17,7 @@ from chainrule.maths.costs import Cost
 from chainrule.tables import preset
 from chainrule.training.rules import check_gradient_alone
 
+FEWEST = 10  # rows that a preset can go by
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
 
@@ -124,7 +125,7 @@ def check_alone(model: Any) -> None:
         raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
 
 
-def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
+def check_together(model: Any, own_validation: bool) -> None:
     """Settings that are well alone but not together; a ValueError says which, and what to do."""
     if model.solver == "lbfgs":
         defaults = _defaults(model)
@@ -138,8 +139,6 @@ def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
         raise ValueError(f"learning_rate_init is a schedule, and so is learning_rate={model.learning_rate!r}: use one")
     if getattr(model, "calibrate", False) and not (own_validation or model.early_stopping):
         raise ValueError("calibrate=True needs validation rows: early_stopping=True, or X_val and y_val in fit")
-    if model.preset and incremental:
-        raise ValueError(f"preset={model.preset!r} looks at the whole table first: use fit, not partial_fit")
 
 
 def _is_default(value: Any, default: Any) -> bool:
@@ -148,12 +147,16 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 @contextmanager
-def settled(model: Any, X: Any, splits: bool) -> Iterator[None]:
+def settled(model: Any, X: Any, own_validation: bool, incremental: bool) -> Iterator[None]:
     """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs.
 
-    Without one, the plain values of those defaults.
+    Without one, the plain values of those defaults. A chunk of `partial_fit` is trained on whole.
     """
-    settings = _plain_defaults(model) if model.preset is None else tabular_settings(_num_samples(X), splits)
+    if model.preset is None:
+        settings = _plain_defaults(model)
+    else:
+        settings = tabular_settings(_num_samples(X), splits=not (own_validation or incremental))
+        settings["early_stopping"] = not incremental
     before = {name: getattr(model, name) for name in left_alone(model)}
     vars(model).update({name: settings[name] for name in before})
     try:
@@ -184,8 +187,10 @@ def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
 
     The penalty alpha is divided by the rows of a batch there, l2 is not.
     """
-    if splits and n < 10:
-        raise ValueError(f"preset='tabular' holds out a fifth of the rows: expected 10 or more, or X_val; got {n}")
+    if splits and n < FEWEST:
+        raise ValueError(
+            f"preset='tabular' holds out a fifth of the rows: expected {FEWEST} or more, or X_val; got {n}"
+        )
     n_train = preset.training_rows(n) if splits else n
     batch = min(n_train, preset.batch_size(n_train))
     return {
