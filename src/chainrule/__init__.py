@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chainrule.explaining import explain as explain
     from chainrule.explaining import explain_step as explain_step
     from chainrule.explaining.gradcheck import check_gradients as check_gradients
+    from chainrule.interactive import Training as Training
     from chainrule.maths.activations import Activation as Activation
     from chainrule.maths.costs import Cost as Cost
     from chainrule.maths.costs import huber as huber
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from chainrule.onnx import to_onnx as to_onnx
     from chainrule.saving import load as load
     from chainrule.saving import save as save
+    from chainrule.session import Run as Run
+    from chainrule.session import fit_table as fit_table
     from chainrule.training.checkpoints import Resumable as Resumable
     from chainrule.training.goals import CostGoal as CostGoal
     from chainrule.training.goals import MaxSeconds as MaxSeconds
@@ -56,11 +59,13 @@ _ROOMS = {
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "explaining": ["explain", "explain_step"],
     "explaining.gradcheck": ["check_gradients"],
+    "interactive": ["Training"],
     "maths.activations": ["Activation"],
     "maths.costs": ["Cost", "huber", "pinball"],
     "network": ["Backward", "Forward", "Layer", "Network", "backward", "cost", "forward", "initialize"],
     "onnx": ["to_onnx"],
     "saving": ["load", "save"],
+    "session": ["Run", "fit_table"],
     "training.checkpoints": ["Resumable"],
     "training.goals": ["CostGoal", "MaxSeconds", "MinGradient", "NoImprovement", "Unchanged"],
     "training.history": ["History"],

@@ -1,8 +1,7 @@
-r"""Training: forward, cost, backward and update, repeated by one compiled program until a goal is met.
+r"""The one host loop: it dispatches updates to an executor, a fraction of a second at a time, until a goal is met.
 
-JAX compiles whole epochs into a loop, and many epochs into one dispatch; Python looks at the clock and at the
-keyboard in between. The program never makes the order of the data, it takes it: `order_of` is a function of
-the seed and the epoch alone.
+Python looks at the clock and at the keyboard in between. An executor has its rows in memory, in files, or over devices
+and processes; the order of the rows is a function of the seed and the epoch alone.
 """
 
 from __future__ import annotations
@@ -11,58 +10,38 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from chainrule.errors import InputError
 from chainrule.maths import shapes
 from chainrule.maths.arrays import Array
 from chainrule.network import Network, Params
-from chainrule.scaling.devices import check_same, data_digest_together, of_first, ready_together
-from chainrule.scaling.processes import is_first, one_fate, told
-from chainrule.scaling.streaming import is_names, train_batches
-from chainrule.training.averaging import check_decay
-from chainrule.training.batches import bucket, checked_table, no_rows, on_device, order_of
-from chainrule.training.checkpoints import Resumable, Safe, as_numpy, data_digest, design_digest, resumed, safe_in
-from chainrule.training.dropout import check_rate, keep
-from chainrule.training.goals import MaxSeconds, NoImprovement, Stop
+from chainrule.scaling.devices import OverDevices, check_same, of_first
+from chainrule.scaling.processes import is_first, one_fate
+from chainrule.scaling.shards import Shards
+from chainrule.scaling.streaming import InShards, is_names, scattered
+from chainrule.training.batches import bucket
+from chainrule.training.checkpoints import Resumable, Safe, as_numpy, newest, resumed, safe_in
+from chainrule.training.dropout import dropped, keep
+from chainrule.training.goals import Stop
 from chainrule.training.history import NO_ROWS, appended
 from chainrule.training.interrupts import Keyboard, interruptible
-from chainrule.training.program import EPOCHS_PER_DISPATCH, RUNNING, State, first_state, program
+from chainrule.training.memory import Executor, InMemory, Looked, Rows, checked_order
+from chainrule.training.program import RUNNING, Moment, Span, State, at_beginning
 from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
-from chainrule.training.rules import Rule, check_gradient_alone
+from chainrule.training.rules import Rule
+from chainrule.training.settings import TrainingSettings, design_digest, settings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from jaxtyping import Float
 
-ORDERS_PER_DISPATCH = 2**20
 SECONDS_PER_DISPATCH = 0.2
 FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
-TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one,
-SHALLOW = 5  # and layers of weights; of more of them XLA takes minutes to make one program
-
-
-class Setting(NamedTuple):
-    """What decides the course of a training, but for when it ends; the parameters of `train`."""
-
-    network: Network
-    params: Params
-    X: Array
-    Y: Array
-    rule: Rule
-    batch_size: int | None = None
-    stop: tuple[Stop, ...] = ()
-    seed: int = 0
-    dtype: str = "float32"
-    weights: Array | None = None
-    validation: tuple[Array, ...] | None = None
-    sample: str = "permutation"
-    order: Callable[[int], np.ndarray] | None = None
-    dropout: float = 0.0
-    average: float = 0.0
-    together: bool = False
 
 
 def train(
@@ -166,268 +145,362 @@ def train(
     >>> fit.stopped_by
     'cost_goal'
     """
-    _check_kinds(rule, stop, validation)
-    if epochs < 1 or int(epochs) != epochs:
-        raise ValueError(f"epochs: expected a whole number, 1 or more; got {epochs}")
-    if is_names(Y):
-        _check_settings(batch_size, sample, dtype, stop, validation)
-        _check_streamable(batch_size, sample, order, checkpoint, together)
-        return train_batches(
-            network,
-            params,
-            X,  # pyright: ignore[reportArgumentType]
-            Y,  # pyright: ignore[reportArgumentType]
-            rule=rule,
-            batch_size=batch_size,  # pyright: ignore[reportArgumentType]
-            epochs=epochs,
-            stop=stop,
-            seed=seed,
-            dtype=dtype,
-            weights=weights,  # pyright: ignore[reportArgumentType]
-            validation=validation,
-            dropout=dropout,
-            average=average,
-            progress=progress,
-            resumable=resumable,
-        )
-    setting = Setting(
+    settings = settings_of(
         network,
-        params,
-        X,  # pyright: ignore[reportArgumentType]
-        Y,  # pyright: ignore[reportArgumentType]
-        rule,
-        batch_size,
-        tuple(stop),
-        seed,
-        dtype,
-        weights,  # pyright: ignore[reportArgumentType]
-        validation,
-        sample,
-        order,
-        dropout,
-        average,
-        together,
+        stop,
+        rule=rule,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        dtype=dtype,
+        dropout=dropout,
+        average=average,
+        sample=sample,
     )
-    import jax
-
-    with jax.enable_x64(dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:
-        ready = ready_for(setting)
-        if together:
-            check_same(f"{design_of(setting)} {epochs}")
-        digests = {} if resumable is None else {"design": design_of(setting), "data": ready.digest()}
-        with ExitStack() as stack:
-            with one_fate() if together else nullcontext():
-                keeps = resumable is not None and (not together or is_first())
-                safe = stack.enter_context(safe_in(resumable, digests)) if keeps else None  # pyright: ignore
-                begun = resumed(safe, ready.state) if safe else (ready.state, NO_ROWS)
-            begun = of_first(*begun) if together and resumable is not None else begun
-            return _drive(ready, begun, epochs, stop, keyboard, progress, checkpoint, keep_every, safe)
+    run = {"progress": progress, "checkpoint": checkpoint, "keep_every": keep_every, "resumable": resumable}
+    _check_validation(validation)
+    settings.check_validated(validation is not None)
+    if is_names(Y):
+        _check_streamable(settings, order, checkpoint, together)
+        with scattered(settings, X, Y, weights, validation) as shards:  # pyright: ignore[reportArgumentType]
+            return train_on(settings, params, InFiles(*shards), **run)
+    return train_on(settings, params, Rows(X, Y, weights, validation), order=order, together=together, **run)
 
 
-def design_of(setting: Setting) -> str:
-    """What tells a training from others, but for its data."""
-    of = setting
-    how = (of.batch_size, of.stop, of.seed, of.dtype, of.sample, of.dropout, of.average)
-    return design_digest(of.network, of.params, of.rule, *how)
+class InFiles(NamedTuple):
+    """The rows to train on, in files, and those that validate."""
+
+    rows: Shards
+    held: Shards | None = None
+
+
+def train_on(
+    settings: TrainingSettings,
+    params: Params,
+    rows: Rows | InFiles,
+    *,
+    order: Callable[[int], np.ndarray] | None = None,
+    together: bool = False,
+    **run: Any,
+) -> Fit:
+    """`train`, for settings that are a record; `run` are the arguments of `Driver.run`."""
+    return Driver(settings, params, rows, order=order, together=together).run(**run)
 
 
 class Before(NamedTuple):
-    """What an update starts from: parameters and rule state, its rows in order, their weights, dropout's masks."""
+    """What an update starts from: parameters and rule state, its rows in order, dropout's masks; updates an epoch."""
 
     params: Params
     rule_state: Any
     rows: np.ndarray
     keep: tuple[Any, ...]
-    updates: int  # in an epoch
+    updates: int
 
 
-def replay(setting: Setting, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> Before:
-    """Train again up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
+class Driver:
+    """A training and where it is: the state, the updates made in this epoch, and the history so far."""
 
-    The same program runs on the same numbers, so what comes out is what was, bit for bit, on the same machine.
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        params: Params,
+        rows: Rows | InFiles,
+        *,
+        order: Callable[[int], np.ndarray] | None = None,
+        together: bool = False,
+    ):
+        shapes.check_params(settings.network.layers, params)
+        self.settings = self._began_as = settings
+        self.given = params
+        with self._precision():
+            self.executor: Executor = (
+                InShards(settings, params, *rows)
+                if isinstance(rows, InFiles)
+                else (OverDevices if together else InMemory)(settings, params, rows, order)
+            )
+            self.at = at_beginning(self.executor.first())
+        self.rows, self.seconds = NO_ROWS, 0.0
+        self._first = self.at.begin
 
-    Raises
-    ------
-    ValueError
-        If there is no such update.
-    """
-    import jax
+    def begin_from(self, state: State) -> None:
+        """Another state before the first epoch, such as that of a checkpoint."""
+        with self._precision():
+            import jax
 
-    with jax.enable_x64(setting.dtype == "float64"):
-        ready = ready_for(setting)
-        n, batch = ready.n, ready.batch
-        updates = 1 if batch is None else -(-n // batch)
-        if epoch < 1 or not 1 <= step <= updates:
-            raise ValueError(f"expected an epoch from 1 and an update from 1 to {updates}; got {epoch} and {step}")
-        state, slots = ready.state, _order_slots(n, batch)
+            self._first = jax.device_put(state)
+            self.at = at_beginning(self._first)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The places of the rows in an epoch, counted from 1; a ValueError where rows are not in memory."""
+        if not isinstance(self.executor, InMemory):
+            raise ValueError("the update cannot be opened: its rows are in files, or over several devices")
+        n = self.executor.rows
+        return np.arange(n) if self.executor.batch is None else checked_order(self.executor.order(epoch), n)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return int(self.at.begin.epoch)
+
+    @property
+    def reason(self) -> int:
+        """Why training ended, RUNNING if it has not: see `State`."""
+        return int(self.at.begin.reason)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates of one epoch."""
+        return 1 if self.executor.batch is None else -(-self.executor.rows // self.executor.batch)
+
+    def advance(self, span: Span, began: float | None = None) -> int:
+        """Make the updates of a span, and return how many epochs ended; `began` is where the seconds count from."""
+        since = time.perf_counter() - self.seconds if began is None else began
+        before = self.epochs
+        state, sums, block = self.executor.run(self.at, span, self.settings)
+        if span.epochs:
+            self.at = at_beginning(state)
+        else:
+            self.at = Moment(self.at.begin, state, sums, span.last)
+        block, ran = np.asarray(block, np.float64), self.epochs - before
+        now = time.perf_counter() - since
+        numbers = np.arange(before + 1, before + ran + 1)
+        times = np.linspace(self.seconds, now, ran + 1)[1:]
+        self.rows = appended(self.rows, np.column_stack([numbers, block[:ran], times])) if ran else self.rows
+        self.seconds = now
+        return ran
+
+    def step(self) -> None:
+        """Make one update, whether or not a goal is met."""
+        with self._precision():
+            self.go_on()
+            done = self.at.updates + 1
+            if done == self.updates_per_epoch:
+                self.advance(Span(1, self.at.updates))
+            else:
+                self.advance(Span(0, self.at.updates, done))
+
+    def epoch(self) -> None:
+        """Make the updates that are left of this epoch, whether or not a goal is met."""
+        with self._precision():
+            self.go_on()
+            self.advance(Span(1, self.at.updates))
+
+    def go_on(self) -> None:
+        """Forget the goal that was met."""
+        if self.reason != RUNNING:
+            state = self.at.begin
+            self.at = at_beginning(state._replace(reason=np.zeros_like(state.reason)))
+
+    def run(
+        self,
+        epochs: int | None = None,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        checkpoint: Callable[[State], None] | None = None,
+        keep_every: int | None = None,
+        resumable: Resumable | str | os.PathLike[str] | None = None,
+    ) -> Fit:
+        """Train until a goal is met, or up to `epochs` epochs in all; the parameters are those of `train`.
+
+        Raises
+        ------
+        DivergedError, InputError, Terminated
+            As `train`.
+        """
+        epochs = self.settings.epochs if epochs is None else epochs
+        with (
+            self._precision(),
+            interruptible(terminable=resumable is not None) as keyboard,
+            ExitStack() as stack,
+        ):
+            safe = None if resumable is None else self._resumed(stack, resumable)
+            kept = Kept(self, checkpoint, keep_every, safe)
+            self._drive(epochs, keyboard, kept, progress)
+            if keyboard.terminated and self.epochs < epochs and self.reason == RUNNING:
+                raise Terminated(safe.epoch if safe else 0)
+            pressed = keyboard.pressed and self.epochs < epochs
+            return checked(self.fit(pressed))
+
+    def fit(self, interrupted: bool = False) -> Fit:
+        """What was trained so far; of an unfinished epoch nothing."""
+        out_of_time = self.seconds >= self.settings.seconds
+        stopped_by = reason_name(self.reason, self.settings.stop, out_of_time, interrupted)
+        return finished(self.at.begin, self.rows, stopped_by, self.settings.network, self.executor.batch)
+
+    def _drive(self, epochs: int, keyboard: Keyboard, kept: Kept, progress: Callable[[Progress], None] | None) -> None:
+        """Dispatch epochs until the program or the clock says stop."""
+        work = self.executor.rows * self.settings.network.n_weights
+        limit, began = self.settings.seconds, time.perf_counter() - self.seconds
+        kept.before()
+
+        def look(k: int) -> Looked:
+            k = min(k, kept.epochs_left(self.epochs))
+            looked = Looked(k, self.seconds, kept.is_due(self.epochs), keyboard.pressed, keyboard.terminated)
+            return self.executor.agreed(looked)
+
+        looked = look(max(1, int(FIRST_DISPATCH / (3 * work))) if limit == np.inf else 1)
+        while self.epochs < epochs and self.reason == RUNNING and not looked.pressed and self.seconds < limit:
+            k = min(looked.epochs, self.executor.room, epochs - self.epochs, kept.epochs_to_checkpoint(self.epochs))
+            started = time.perf_counter()
+            ran = self.advance(Span(k, self.at.updates), began)
+            spent = time.perf_counter() - started
+            kept.after(ran)
+            if progress and ran:
+                _, cost, held_cost = self.rows[-1, :3]
+                progress(Progress(self.epochs, epochs, cost, held_cost, self.seconds))
+            looked = look(_next_count(k, spent, limit - self.seconds))
+            self.seconds = looked.seconds
+            if looked.is_due:
+                kept.keep()
+        kept.last()
+
+    def change_rule(self, rule: Rule) -> None:
+        """Another learning rate, from the next update on.
+
+        Raises
+        ------
+        ValueError
+            If the rule would need another state than the one that it has.
+        """
+        import jax
+
+        with self._precision():
+            state, params = self.at.now.rule_state, self.at.begin.params
+            if jax.tree.structure(jax.eval_shape(rule.init, params)) != jax.tree.structure(state):
+                raise ValueError("learning_rate: a number cannot take the place of a schedule of this rule, or back")
+        self.settings = replace(self.settings, rule=rule)
+
+    def save(self, folder: Path) -> None:
+        """Keep the state in a folder; a ValueError in the middle of an epoch."""
+        if self.at.updates:
+            raise ValueError(
+                f"update {self.at.updates} of {self.updates_per_epoch} of an epoch: a state is kept between epochs; "
+                "call epoch() first"
+            )
+        with self._precision(), safe_in(folder, self._digests()) as safe:
+            newest(safe, self._first)  # refuses the states of another training
+            safe.keep(as_numpy(self.at.begin), self.rows)
+            if safe.trouble:
+                raise InputError(safe.trouble)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the newest state in a folder; an InputError if there is none of this training."""
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected a folder with the states of a training; there is none")
+        with self._precision(), safe_in(folder, self._digests()) as safe:
+            saved, _ = newest(safe, self._first)
+            if saved is None:
+                raise InputError(f"{folder}: holds no state of a training")
+            self._go_on_from(saved.state, saved.rows)
+
+    def _go_on_from(self, state: State, rows: np.ndarray) -> None:
+        self.at, self.rows = at_beginning(state), rows
+        self.seconds = rows[-1, -1] if len(rows) else 0.0
+
+    def _digests(self) -> dict[str, str]:
+        """What tells this training from others."""
+        return {"design": design_digest(self._began_as, self.given), "data": self.executor.digest()}
+
+    def _resumed(self, stack: ExitStack, resumable: Resumable | str | os.PathLike[str]) -> Safe | None:
+        """The folder of states, held until the stack ends; from here on the newest of them is where training is."""
+        together, first = self.executor.together, self.at.begin
+        if together:
+            check_same(f"{design_digest(self.settings, self.given)} {self.settings.epochs}")
+        digests = self._digests()
+        with one_fate() if together else nullcontext():
+            safe = stack.enter_context(safe_in(resumable, digests)) if not together or is_first() else None
+            state, rows = resumed(safe, first) if safe else (first, NO_ROWS)
+        if together:
+            state, rows = of_first(state, rows)
+        self._go_on_from(state, rows)
+        return safe
+
+    def go_to(self, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> None:
+        """Train anew up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
+
+        The same program makes the same updates, so that they are those that were, bit for bit, on the same machine.
+
+        Raises
+        ------
+        ValueError
+            If there is no such update.
+        """
+        if epoch < 1 or not 1 <= step <= self.updates_per_epoch:
+            raise ValueError(
+                f"expected an epoch from 1 and an update from 1 to {self.updates_per_epoch}; got {epoch} and {step}"
+            )
         start = max((c for c in checkpoints if int(c.epoch) < epoch), key=lambda c: int(c.epoch), default=None)
-        state = state if start is None else jax.tree.map(jax.numpy.asarray, start)
-        while int(state.epoch) < epoch - 1:
-            k = min(len(slots), epoch - 1 - int(state.epoch))
-            for i in range(k if batch else 0):
-                slots[i, :n] = _checked_order(ready.order(int(state.epoch) + i + 1), n)
-            before = int(state.epoch)
-            state, _ = ready.run(state, slots=slots, n_rows=n, n_epochs=k)
-            if int(state.epoch) == before or int(state.reason):
-                raise ValueError(f"epoch {epoch} was never trained: training ended after epoch {int(state.epoch)}")
-        rows = np.arange(n) if batch is None else np.array(ready.order(epoch))
-        if step > 1 and batch is not None:
-            slots[0, :n] = rows
-            state, _ = ready.run(state, slots=slots, n_rows=(step - 1) * batch, n_epochs=1)
-        masks = keep(setting.network, setting.dropout, state.seed, epoch, step - 1, batch or bucket(n), setting.dtype)
-        some = rows if batch is None else rows[(step - 1) * batch : step * batch]
-        masks = tuple(None if k is None else np.asarray(k)[: len(some)] for k in masks)
-        params, rule_state = jax.tree.map(np.array, (state.params, state.rule_state))
-        return Before(params, rule_state, some, masks, updates)
+        with self._precision():
+            self.at = at_beginning(self._first if start is None else start)
+            while self.epochs < epoch - 1:
+                if not self.advance(Span(min(self.executor.room, epoch - 1 - self.epochs))) or self.reason:
+                    raise ValueError(f"epoch {epoch} was never trained: training ended after epoch {self.epochs}")
+            if step > 1:
+                self.advance(Span(0, 0, step - 1))
+
+    def next_update(self) -> Before:
+        """What the update that comes next starts from; a ValueError where rows are not in memory."""
+        import jax
+
+        executor, settings, epoch, step = self.executor, self.settings, self.epochs + 1, self.at.updates
+        n, batch, rows = executor.rows, executor.batch, self.order(epoch)
+        rows = rows if batch is None else rows[step * batch : (step + 1) * batch]
+        with self._precision():
+            drops, size = dropped(settings.dropout), batch or bucket(n)
+            masks = keep(settings.network, drops, self.at.begin.seed, epoch, step, size, settings.dtype)
+        masks = tuple(None if k is None else np.asarray(k)[: len(rows)] for k in masks)
+        params, rule_state = jax.tree.map(np.array, (self.at.now.params, self.at.now.rule_state))
+        return Before(params, rule_state, rows, masks, self.updates_per_epoch)
+
+    def _precision(self) -> Any:
+        import jax
+
+        return jax.enable_x64(self.settings.dtype == "float64")
 
 
-class Ready(NamedTuple):
-    """The compiled program with its data, and the state before the first epoch."""
+class Kept:
+    """What is kept of a training while it runs: checkpoints for replay, and states to resume from."""
 
-    run: Any
-    state: State
-    network: Network
-    n: int
-    batch: int | None
-    order: Callable[[int], np.ndarray]
-    digest: Callable[[], str]  # of the data
-    agreed: Callable[[Looked], Looked]
+    def __init__(
+        self, driver: Driver, checkpoint: Callable[[State], None] | None, keep_every: int | None, safe: Safe | None
+    ):
+        self.driver, self.checkpoint, self.keep_every, self.safe = driver, checkpoint, keep_every, safe
+        self.epoch = driver.epochs  # of the last checkpoint
 
+    def epochs_left(self, done: int) -> int:
+        """Epochs until the next state is due, as far as epochs decide it."""
+        return self.safe.epochs_left(done) if self.safe else 2**31
 
-class Looked(NamedTuple):
-    """What Python sees and decides between two dispatches; of several processes, all the same."""
+    def is_due(self, done: int) -> bool:
+        return self.safe is not None and self.safe.is_due(done)
 
-    epochs: int  # to dispatch next
-    seconds: float
-    is_due: bool  # the state is to be kept
-    pressed: bool
-    terminated: bool
+    def epochs_to_checkpoint(self, done: int) -> int:
+        return _next_kept(done, self.keep_every) - done if self.checkpoint else 2**31
 
+    def before(self) -> None:
+        if self.checkpoint and not self.driver.epochs:
+            self._checkpoint(self.checkpoint)
 
-def ready_for(setting: Setting) -> Ready:
-    """Check the setting and bring it to where it is computed; within `jax.enable_x64`."""
-    network, rule, batch_size, stop, of = setting.network, setting.rule, setting.batch_size, setting.stop, setting
-    _check_settings(batch_size, of.sample, of.dtype, stop, of.validation)
-    check_rate(of.dropout)
-    check_decay(of.average)
-    shapes.check_params(network.layers, of.params)
-    if setting.together:
-        return _ready_together(setting)
-    table = checked_table(network, of.X, of.Y, of.weights, of.dtype, "training")
-    held = None if of.validation is None else checked_table(network, *_three(of.validation), of.dtype, "validation")
-    n = len(table.X)
-    batch = None if batch_size is None else min(int(batch_size), n)
-    data, validating = (None if t is None else on_device(t) for t in (table, held))
-    whole, seed = data if batch is None else None, np.uint32(of.seed % 2**32)
-    state = first_state(network, rule, of.params, whole, held is not None, seed, of.dropout, of.average)
-    tiny = (batch or n) * network.n_weights <= TINY and len(of.params) <= SHALLOW
-    run = program(network, rule, tuple(stop), batch, of.dropout, of.average, tiny)
-    run = partial(run, data=data, held=validating)
-    order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(_data_of, setting)
-    return Ready(run, state, network, n, batch, order, digest, _alone)
+    def after(self, ran: int) -> None:
+        """After a dispatch of so many epochs."""
+        done = self.driver.epochs
+        if self.checkpoint and ran and done == _next_kept(done - 1, self.keep_every):
+            self._checkpoint(self.checkpoint)
 
+    def keep(self) -> None:
+        if self.safe:
+            self.safe.keep(as_numpy(self.driver.at.begin), self.driver.rows)
 
-def _data_of(setting: Setting) -> str:
-    return data_digest((setting.X, setting.Y, setting.weights, *(setting.validation or ())))
+    def last(self) -> None:
+        done = self.driver.epochs
+        if self.checkpoint and self.epoch < done:
+            self._checkpoint(self.checkpoint)
+        if self.safe and self.safe.epoch < done:
+            self.keep()
 
-
-def _alone(looked: Looked) -> Looked:
-    return looked
-
-
-def _ready_together(setting: Setting) -> Ready:
-    """The same, of what all processes have."""
-    of, network = setting, setting.network
-    with one_fate():
-        table = checked_table(network, of.X, of.Y, of.weights, of.dtype, "training")
-        held = None
-        if of.validation is not None:
-            X, Y, w = _three(of.validation)
-            some = len(X) > 0  # this process may have none
-            held = checked_table(network, X, Y, w, of.dtype, "validation") if some else no_rows(network, of.dtype)
-    how = (of.batch_size, of.stop, of.seed, of.dropout, of.average)
-    run, state, n, batch = ready_together(network, of.rule, of.params, table, held, *how)
-    order, digest = of.order or partial(_order, of.seed, n, of.sample), partial(data_digest_together, (table, held))
-    return Ready(run, state, network, n, batch, order, digest, _agreed)
-
-
-def _agreed(looked: Looked) -> Looked:
-    """The first process says how long, anyone says that it was interrupted."""
-    everyones = told(np.array(looked, np.float64))
-    epochs, seconds, is_due, _, _ = everyones[0].tolist()
-    pressed, terminated = (bool(column.any()) for column in everyones.T[-2:])
-    return Looked(int(epochs), seconds, bool(is_due), pressed, terminated)
-
-
-def _order(seed: int, n: int, sample: str, epoch: int) -> np.ndarray:
-    return order_of(seed, epoch, n, sample)
-
-
-def _drive(
-    ready: Ready,
-    begun: tuple[State, np.ndarray],
-    epochs: int,
-    stop: Sequence[Stop],
-    keyboard: Keyboard,
-    progress: Callable[[Progress], None] | None,
-    checkpoint: Callable[[State], None] | None,
-    keep_every: int | None,
-    safe: Safe | None,
-) -> Fit:
-    """Dispatch the compiled program, a fraction of a second of epochs at a time, until it or the clock says stop."""
-    run, _, network, n, batch, order, _, agreed = ready
-    state, rows = begun
-    done, reason, seconds = int(state.epoch), int(state.reason), rows[-1, -1] if len(rows) else 0.0
-    if checkpoint and not done:
-        checkpoint(as_numpy(state))
-    began, kept, slots = time.perf_counter() - seconds, done, _order_slots(n, batch)
-    limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    k = max(1, int(FIRST_DISPATCH / (3 * n * network.n_weights))) if limit == np.inf else 1
-
-    def look(k: int, now: float) -> Looked:
-        k = min(k, safe.epochs_left(done)) if safe else k
-        is_due = safe is not None and safe.is_due(done)
-        return agreed(Looked(k, now, is_due, keyboard.pressed, keyboard.terminated))
-
-    looked = look(k, seconds)
-    while done < epochs and reason == RUNNING and not looked.pressed and seconds < limit:
-        k = min(looked.epochs, len(slots), epochs - done)
-        k = min(k, _next_kept(done, keep_every) - done) if checkpoint else k
-        for i in range(k if batch else 0):
-            slots[i, :n] = _checked_order(order(done + i + 1), n)
-        started = time.perf_counter()
-        state, block = run(state, slots=slots, n_rows=n, n_epochs=k)
-        block, reason = np.asarray(block, np.float64), int(state.reason)
-        ran = int(state.epoch) - done
-        spent, now = time.perf_counter() - started, time.perf_counter() - began
-        numbers, times = np.arange(done + 1, done + ran + 1), np.linspace(seconds, now, ran + 1)[1:]
-        rows = appended(rows, np.column_stack([numbers, block[:ran], times]))
-        done, seconds = done + ran, now
-        if checkpoint and ran and done == _next_kept(done - 1, keep_every):
-            checkpoint(as_numpy(state))
-            kept = done
-        if progress and ran:
-            progress(Progress(done, epochs, block[ran - 1, 0], block[ran - 1, 1], seconds))
-        looked = look(_next_count(k, spent, limit - seconds), seconds)
-        seconds = looked.seconds
-        if safe and looked.is_due:
-            safe.keep(as_numpy(state), rows)
-
-    if checkpoint and kept < done:
-        checkpoint(as_numpy(state))
-    if safe and safe.epoch < done:
-        safe.keep(as_numpy(state), rows)
-    if looked.terminated and done < epochs and reason == RUNNING:
-        raise Terminated(safe.epoch if safe else 0)
-    stopped_by = reason_name(reason, stop, seconds >= limit, looked.pressed and done < epochs)
-    fit = finished(state, rows, stopped_by, network, batch)
-    return checked(fit)
-
-
-def _checked_order(order: np.ndarray, n: int) -> np.ndarray:
-    if np.shape(order) != (n,) or np.min(order) < 0 or np.max(order) >= n:
-        raise ValueError(f"order: expected {n} row numbers from 0 to {n - 1}, got an array of shape {np.shape(order)}")
-    return order
+    def _checkpoint(self, checkpoint: Callable[[State], None]) -> None:
+        checkpoint(as_numpy(self.driver.at.begin))
+        self.epoch = self.driver.epochs
 
 
 def _next_count(k: int, spent: float, left: float) -> int:
@@ -442,51 +515,15 @@ def _next_kept(done: int, keep_every: int | None) -> int:
     return min(power, (done // keep_every + 1) * keep_every) if keep_every else power
 
 
-def _order_slots(n: int, batch: int | None) -> np.ndarray:
-    """Room for the orders of the epochs of one dispatch: (epochs, rows), rows padded to whole batches."""
-    if batch is None:
-        return np.zeros((EPOCHS_PER_DISPATCH, 0), np.int32)
-    rows = -(-bucket(n) // batch) * batch
-    return np.zeros((max(1, min(EPOCHS_PER_DISPATCH, ORDERS_PER_DISPATCH // rows)), rows), np.int32)
-
-
-def _three(validation: tuple[Array, ...]) -> tuple[Array, Array, Array | None]:
-    return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]
-
-
-def _check_kinds(rule: Any, stop: Any, validation: Any) -> None:
-    """The likely slips of the hand, which would end deep inside otherwise."""
-    if not (hasattr(rule, "init") and hasattr(rule, "update")):
-        raise TypeError(
-            f'rule: expected gradient_descent(0.1), optax_rule("adam", 1e-3) or an optax transformation; got {rule!r}'
-        )
-    check_gradient_alone(rule)
-    if not isinstance(stop, list | tuple):
-        raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
-    for goal in stop:
-        if not (isinstance(getattr(goal, "name", None), str) and callable(getattr(goal, "reached", None))):
-            raise TypeError(f"stop: expected goals with a name, a str, and reached(record); got {goal!r}")
+def _check_validation(validation: Any) -> None:
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 
 
-def _check_streamable(batch_size: Any, sample: str, order: Any, checkpoint: Any, together: bool) -> None:
-    if batch_size is None:
+def _check_streamable(settings: TrainingSettings, order: Any, checkpoint: Any, together: bool) -> None:
+    if settings.batch_size is None:
         raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
-    given = {"sample": sample != "permutation", "order": order is not None, "checkpoint": checkpoint is not None}
-    given["together"] = together
+    given = {"sample": settings.sample != "permutation", "order": order is not None}
+    given |= {"checkpoint": checkpoint is not None, "together": together}
     for name in (name for name, there in given.items() if there):
         raise ValueError(f"{name}: cannot be given for rows that are streamed")
-
-
-def _check_settings(batch_size: int | None, sample: str, dtype: str, stop: Sequence[Stop], validation: Any) -> None:
-    if batch_size is not None and (batch_size < 1 or int(batch_size) != batch_size):
-        raise ValueError(f"batch_size: expected None (the whole table) or a whole number, 1 or more; got {batch_size}")
-    if sample not in ("permutation", "with_replacement"):
-        raise ValueError(f'sample: expected "permutation" or "with_replacement", got {sample!r}')
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
-    if batch_size is None and sample != "permutation":
-        raise ValueError("sample='with_replacement' draws rows for mini-batches: give a batch_size")
-    if validation is None and any(isinstance(goal, NoImprovement) for goal in stop):
-        raise ValueError("NoImprovement looks at validation rows: pass validation=(X, Y)")

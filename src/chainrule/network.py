@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Network:
     Network([400, 14, 8, 2], ['tanh', 'tanh', 'sigmoid'], 'half_squared_error')
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ("l2",)  # that a compiled program takes as an argument
+
     layers: Sequence[int]
     activations: Any = "sigmoid"
     cost: Any = "half_squared_error"
@@ -95,6 +97,11 @@ class Network:
 
     n_biases = property(lambda self: sum(self.layers[1:]), doc="One for each node that is not an input.")
     n_parameters = property(lambda self: self.n_weights + self.n_biases, doc="Weights and biases.")
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the cost has an L2 penalty; the `l2` of a compiled program may be an argument of unknown value."""
+        return not (isinstance(self.l2, int | float) and self.l2 == 0)
 
     @property
     def fused(self) -> OutputPair | None:
@@ -153,9 +160,9 @@ def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None,
     """
     c, share = costs_and_shares(network, fwd, Y, weights)
     C = network.cost.outer(namespace(c).sum(share * c))
-    if network.l2 and params is None:
+    if network.penalised and params is None:
         raise ValueError("this network has an L2 penalty: call cost(network, fwd, Y, weights, params)")
-    return C + penalty(network, params) if network.l2 and params is not None else C
+    return C + penalty(network, params) if network.penalised and params is not None else C
 
 
 def penalty(network: Network, params: Params) -> Array | float:
@@ -195,7 +202,7 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
             delta.append(network.activations[i].delta(error[-1], fwd.z[i], fwd.a[i + 1]))
         W = masked(params[i].W, network.masks[i])
         dW = masked(transposed_product(masked(fwd.a[i], fwd.keep[i]), delta[-1]), network.masks[i])
-        gradient.append(Layer(dW + network.l2 * W if network.l2 else dW, namespace(W).sum(delta[-1], axis=0)))
+        gradient.append(Layer(dW + network.l2 * W if network.penalised else dW, namespace(W).sum(delta[-1], axis=0)))
         if i:
             error.append(masked(delta[-1] @ W.T, fwd.keep[i]))
     return Backward(tuple(error[::-1]), tuple(delta[::-1]), tuple(gradient[::-1]))

@@ -15,18 +15,7 @@ from chainrule.errors import InputError, UsageError
 from chainrule.maths.activations import LEAK, SELU_ALPHA, SELU_SCALE, Activation, is_activation_of_ours
 from chainrule.network import Network, Params
 from chainrule.storage.files import written_aside
-from chainrule.tables.encoding import (
-    CYCLES,
-    DAYS_PER_YEAR,
-    SECONDS_PER_DAY,
-    Encoding,
-    NumberColumn,
-    TextColumn,
-    TimeColumn,
-)
 from chainrule.tables.fit import TableModel
-from chainrule.tables.kinds import MISSING
-from chainrule.tables.quantiles import Quantiles
 from chainrule.tables.target import Target
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -114,6 +103,9 @@ class _Graph:
 
     def cast(self, x: str, dtype: Any) -> str:
         return self("Cast", x, to=self._type(dtype))
+
+    def zero_if_missing(self, values: str, result: str) -> str:
+        return self("Where", self("IsNaN", values), self.constant(0, np.float64), result)
 
     def model(self) -> Any:
         helper = self.onnx.helper
@@ -231,7 +223,7 @@ def _estimator_inputs(g: _Graph, inputs: Any, X: str, dtype: Any) -> str:
     for i, quantiles in enumerate(inputs.quantiles):
         if quantiles:
             column = g("Gather", raw, g.constant([i], np.int64), axis=1)
-            parts.append(g.cast(_zero_if_missing(g, column, _quantiles(g, quantiles, column)), dtype))
+            parts.append(g.cast(g.zero_if_missing(column, quantiles.to_onnx(g, column)), dtype))
     if len(inputs.indicated):
         some = g("Gather", g.cast(absent, dtype), g.constant(inputs.indicated, np.int64), axis=1)
         parts.append(some)
@@ -251,7 +243,7 @@ def _labels(g: _Graph, name: str, classes: np.ndarray, place: str, *shape: Any) 
 
 def _table(g: _Graph, model: TableModel) -> None:
     dtype = np.asarray(model.params[0].W).dtype
-    X = g("Concat", *_encoded(g, model.encoding, dtype), axis=1)
+    X = g("Concat", *(column.to_onnx(g, dtype) for column in model.encoding.columns), axis=1)
     y_hat = _forward(g, model.network, model.params, X)
     if model.target.task == "regression":
         g.output("prediction", _in_units(g, model.target, y_hat), np.float64, "rows", model.target.n_outputs)
@@ -267,83 +259,3 @@ def _in_units(g: _Graph, target: Target, y_hat: str) -> str:
     if not target.scaled:
         return wide
     return g("Add", g("Mul", wide, g.constant(target.std, np.float64)), g.constant(target.mean, np.float64))
-
-
-def _encoded(g: _Graph, encoding: Encoding, dtype: Any) -> list[str]:
-    """The inputs of each raw column: (rows, its inputs)."""
-    made = []
-    for column in encoding.columns:
-        if isinstance(column, TextColumn):
-            made.append(g.cast(_text(g, column, g.input(column.name, object, "rows", 1)), dtype))
-        else:
-            values = g.input(column.name, np.float64, "rows", 1)
-            parts = _time(g, column, values) if isinstance(column, TimeColumn) else _number(g, column, values)
-            parts += [g.cast(g("IsNaN", values), np.float64)] if column.missing else []
-            made.append(g.cast(g("Concat", *parts, axis=1), dtype))
-    return made
-
-
-def _number(g: _Graph, column: NumberColumn | TimeColumn, values: str) -> list[str]:
-    """The Z-score, and the place among quantiles; a missing one 0."""
-    centred = g("Sub", values, g.constant(column.mean, np.float64))
-    parts = [g("Div", centred, g.constant(column.std, np.float64))]
-    quantiles = getattr(column, "quantiles", None)
-    parts += [_quantiles(g, quantiles, values)] if quantiles else []
-    return [_zero_if_missing(g, values, part) for part in parts]
-
-
-def _quantiles(g: _Graph, quantiles: Quantiles, values: str) -> str:
-    """What `Quantiles.encode` does, of values (rows, 1)."""
-
-    def numbers(x: Any) -> str:
-        return g.constant(x, np.float64)
-
-    knots = np.array(quantiles.knots)
-    come = g("Div", g("Sub", values, numbers(knots[:-1])), numbers(np.diff(knots)))
-    pieces = g("Min", g("Max", come, numbers(0)), numbers(1))
-    if not quantiles.scores:
-        return g("Sub", pieces, numbers(quantiles.means))
-    joined = g("MatMul", pieces, numbers(np.diff(quantiles.scores)[:, None]))
-    return g("Add", joined, numbers(quantiles.scores[0]))
-
-
-def _time(g: _Graph, column: TimeColumn, seconds: str) -> list[str]:
-    """The Z-score on the line (but for times of day), and the place in each cycle: see `encoding.TimeColumn`."""
-
-    def number(x: float) -> str:
-        return g.constant(x, np.float64)
-
-    made = [] if column.kind == "time" else _number(g, column, seconds)
-    days = g("Div", seconds, number(SECONDS_PER_DAY))
-    turns = {
-        "year": lambda: g("Div", days, number(DAYS_PER_YEAR)),
-        "week": lambda: g("Div", g("Add", days, number(3)), number(7)),
-        "day": lambda: days,
-    }
-    for cycle in CYCLES[column.kind]:
-        turn = turns[cycle]()
-        angle = g("Mul", number(2 * np.pi), g("Sub", turn, g("Floor", turn)))
-        made += [_zero_if_missing(g, seconds, g(wave, angle)) for wave in ("Sin", "Cos")]
-    return made
-
-
-def _zero_if_missing(g: _Graph, values: str, result: str) -> str:
-    return g("Where", g("IsNaN", values), g.constant(0, np.float64), result)
-
-
-def _text(g: _Graph, column: TextColumn, values: str) -> str:
-    """One-hot; what has no input of its own gets a place beyond the last, and so only zeros."""
-    n = len(column.inputs)
-    missing = n - 1 if column.missing else n
-    rare = len(column.values) if column.rare else n
-    places = {**dict.fromkeys(MISSING, missing), **{value: i for i, value in enumerate(column.values)}}
-    place = g(
-        "LabelEncoder",
-        values,
-        domain="ai.onnx.ml",
-        keys_strings=list(places),
-        values_int64s=list(places.values()),
-        default_int64=rare,
-    )
-    hot = g("OneHot", place, g.constant([n], np.int64), g.constant([0, 1], np.float32), axis=-1)
-    return g("Reshape", hot, g.constant([-1, n], np.int64))

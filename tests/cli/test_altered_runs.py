@@ -34,18 +34,21 @@ PLANS = {
     "a number for a name": ({"preparing__targets": [7]}, "Expected `str`, got `int`"),
     "text for a size": ({"preparing__test_size": "0.2"}, "got `str`"),
     "no target": ({"preparing__targets": []}, "--target is missing"),
-    "a share of 2": ({"dropout": 2}, "--dropout: expected a share"),
-    "no epochs": ({"epochs": 0}, "--epochs: expected 1 or more"),
-    "a batch of no rows": ({"batch_size": 0}, "--batch-size: expected 1 or more"),
-    "a negative seed": ({"seed": -1}, "--seed: expected 0 or more"),
-    "an unknown rule": ({"rule": {"is": "Exec", "learning_rate": 1}}, "'Exec'"),
-    "an unknown optimiser": ({"rule__name": "os"}, "no optimiser 'os'"),
-    "options that optax cannot use": ({"rule__options": [["b1", "x"]]}, "optax.adam with"),
-    "a rate below 0": ({"rule__learning_rate": -1}, "learning rate: expected a number above 0"),
-    "a schedule for a rule": ({"rule": {"is": "StepDecay", "eta": 1, "factor": 1, "every": 1}}, "a schedule,"),
-    "an endless goal": ({"stop": [{"is": "no_improvement", "checks": 10**15}]}, "checks"),
-    "many goals": ({"stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "two goals of one kind"),
-    "a goal of no kind": ({"stop": [{"is": ["cost_goal"]}]}, "plan.json"),
+    "a share of 2": ({"training__dropout": 2}, "--dropout: expected a share"),
+    "no epochs": ({"training__epochs": 0}, "--epochs: expected 1 or more"),
+    "a batch of no rows": ({"training__batch_size": 0}, "--batch-size: expected 1 or more"),
+    "a negative seed": ({"training__seed": -1}, "--seed: expected 0 or more"),
+    "an unknown rule": ({"training__rule": {"is": "Exec", "learning_rate": 1}}, "'Exec'"),
+    "an unknown optimiser": ({"training__rule__name": "os"}, "no optimiser 'os'"),
+    "options that optax cannot use": ({"training__rule__options": [["b1", "x"]]}, "optax.adam with"),
+    "a rate below 0": ({"training__rule__learning_rate": -1}, "learning rate: expected a number above 0"),
+    "a schedule for a rule": (
+        {"training__rule": {"is": "StepDecay", "eta": 1, "factor": 1, "every": 1}},
+        "a schedule,",
+    ),
+    "an endless goal": ({"training__stop": [{"is": "no_improvement", "checks": 10**15}]}, "checks"),
+    "many goals": ({"training__stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "two goals of one kind"),
+    "a goal of no kind": ({"training__stop": [{"is": ["cost_goal"]}]}, "plan.json"),
 }
 
 
@@ -100,7 +103,7 @@ def test_a_run_that_claims_ages_of_training_is_opened_at_once(chainrule, run):
     altered(run / "metrics.json", epochs=MOST)
     with (run / "history.csv").open("a") as file:
         file.write(f"{MOST}" + ",1" * 6 + "\n")
-    altered(run / "plan.json", epochs=MOST)
+    altered(run / "plan.json", training__epochs=MOST)
     began = time.monotonic()
     assert chainrule("explain", run, "--html", "page.html").code == 0
     assert time.monotonic() - began < 30

@@ -223,7 +223,9 @@ def test_a_damaged_run_is_refused(chainrule, penguins_run, tmp_path, damage):
     first = run / "checkpoints" / "epoch-00000000.safetensors"
     if damage == "plan":
         plan = json.loads((run / "plan.json").read_text())
-        (run / "plan.json").write_text(json.dumps({**plan, "rule": {"is": "__import__"}}))
+        (run / "plan.json").write_text(
+            json.dumps({**plan, "training": {**plan["training"], "rule": {"is": "__import__"}}})
+        )
     elif damage == "checkpoint":
         first.write_bytes(first.read_bytes()[:-7])
     elif damage == "forged checkpoint":
@@ -346,3 +348,14 @@ def test_a_date_of_a_year_beyond_all_calendars(chainrule, table):
     told = chainrule("explain", "run", "--predict", "far.csv")
     assert told.code == 0
     assert "day = 78270" in told.out
+
+
+def test_how_dates_and_times_were_encoded(chainrule, tmp_path):
+    rows = [f"2026-01-{1 + i % 28:02},{i % 24:02}:30:00,{i % 7}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,at,y", *rows]) + "\n")
+    assert chainrule("train", "t.csv", "--target", "y", "--task", "regression", "--epochs", 1, "-o", "run").code == 0
+    told = chainrule("explain", "run", "--epoch", 1).out
+    day, at = re.search(r"day = (\S+), at = (\S+),", told).groups()
+    turn = (3600 * int(at[:2]) + 1800) / 86_400
+    assert re.search(rf"IN1 = \({day} - 2026-01-\S+ \S+\) / [\d.]+ days = ", told)
+    assert f"sin(2 * pi * {turn:.4f} of the day) = " in told

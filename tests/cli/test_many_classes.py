@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.tables.encoding import Encoding, NumberColumn
+from chainrule.tables.columns import Column, NumberColumn
+from chainrule.tables.encoding import Encoding
 from chainrule.tables.fit import TableModel
-from chainrule.tables.kinds import Column
 from chainrule.tables.run_folder import save_table_model
 from chainrule.tables.target import Target
 

@@ -90,12 +90,13 @@ BYTES = (b"", *ONE_BYTE, b"1e999", b"NaN", b"\xf0\x9f\x92\xa5", b"\0" * 64, b"["
 
 
 class Good(NamedTuple):
-    """What to begin with: a finished run, one that was cut off, an estimator's file; a state of the run's training."""
+    """What to begin with: a finished run, one that was cut off, an estimator's file; a state and network of the run."""
 
     run: Path
     cut: Path
     estimator: Path
     like: Any
+    network: Any
 
 
 def good(folder: Path) -> Good:
@@ -103,8 +104,9 @@ def good(folder: Path) -> Good:
     from unittest.mock import patch
 
     import chainrule as cr
-    from chainrule.driver import ready_for
-    from chainrule.tables.plan import read_plan, setting_of
+    from chainrule.driver import Driver
+    from chainrule.tables.fit import rows_of
+    from chainrule.tables.plan import read_plan
     from chainrule.tables.prepare import prepare
     from chainrule.tables.reading import open_table
 
@@ -128,16 +130,19 @@ def good(folder: Path) -> Good:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cr.save(model.fit(X, (X[:, 0] > 0).astype(int)), folder / "estimator.safetensors")
-    plan = read_plan(folder / "run" / "plan.json")
-    prepared = prepare(open_table([str(PENGUINS)]), **vars(plan.preparing))
     from chainrule.network import initialize
     from chainrule.tables.run_folder import load_table_model
 
     network = load_table_model(folder / "run").network
-    state = ready_for(setting_of(plan, prepared, network, initialize(network, seed=0))).state
+    plan = read_plan(folder / "run" / "plan.json", network)
+    prepared = prepare(open_table([str(PENGUINS)]), **vars(plan.preparing))
+    rows = rows_of(prepared, plan.balanced)
+    state = Driver(plan.settings, initialize(network, seed=0), rows).at.begin
     import jax
 
-    return Good(folder / "run", folder / "cut", folder / "estimator.safetensors", jax.tree.map(np.asarray, state))
+    return Good(
+        folder / "run", folder / "cut", folder / "estimator.safetensors", jax.tree.map(np.asarray, state), network
+    )
 
 
 def read_all(of: Good, what: str, path: Path) -> str:
@@ -157,7 +162,7 @@ def read_all(of: Good, what: str, path: Path) -> str:
             run_folder.read_checkpoint(path.parent.parent, 2, of.like)
         else:
             reader = {
-                "plan.json": run_folder.plan_of_run,
+                "plan.json": lambda folder: run_folder.plan_of_run(folder, of.network),
                 "request.json": recorded.read_recorded,
                 "metrics.json": run_folder.read_metrics,
                 "history.csv": run_folder.read_history,

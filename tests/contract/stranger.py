@@ -164,10 +164,16 @@ FOLDERS: dict[str, tuple[str, Change]] = {
     "a thousand processes": ("cut", changed("request.json", "request", "processes", to=1000)),
     "a number for a path": ("cut", changed("request.json", "files", to=[{"path": 3, "bytes": 1, "digest": "x"}])),
     "a null byte in a path": ("cut", changed("request.json", "files", to=[file("OUTSIDE/\0secret.csv")])),
-    "a rule that is a program": ("good", changed("plan.json", "rule", to={"is": "system", "name": "touch OUTSIDE/x"})),
+    "a rule that is a program": (
+        "good",
+        changed("plan.json", "training", "rule", to={"is": "system", "name": "touch OUTSIDE/x"}),
+    ),
     "an optax name that is none": (
         "good",
-        changed("plan.json", "rule", to={"is": "OptaxRule", "name": "__import__", "learning_rate": 1, "options": []}),
+        changed(
+            *("plan.json", "training", "rule"),
+            to={"is": "OptaxRule", "name": "__import__", "learning_rate": 1, "options": []},
+        ),
     ),
     "a target that closes its name": (
         "good",

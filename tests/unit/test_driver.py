@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 import chainrule as cr
 from chainrule import driver
+from chainrule.training import memory
 from chainrule.training.batches import bucket, order_of
 
 NETWORK = cr.Network([2, 3, 1], "tanh")
@@ -163,7 +164,7 @@ def test_the_number_of_epochs_per_dispatch_changes_nothing(cut, batch_size, tabl
     goal = [cr.CostGoal(float(train(table, start, epochs=8, batch_size=batch_size).history.cost[-1]) * 1.0001)]
     whole = train(table, start, epochs=20, stop=goal, batch_size=batch_size)
     for name, value in cut.items():
-        monkeypatch.setattr(driver, name, value)
+        monkeypatch.setattr(driver if name.startswith("SECONDS") else memory, name, value)
     pieces = train(table, start, epochs=20, stop=goal, batch_size=batch_size)
     assert (pieces.epochs, pieces.stopped_by) == (whole.epochs, whole.stopped_by)
     assert_same_bits(pieces.params, whole.params)
@@ -183,6 +184,19 @@ class Counted:
     def __call__(self, z):
         self.calls += 1
         return z.__array_namespace__().tanh(z)
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_learning_rates_penalties_dropout_and_goals_share_a_program(batch_size, start):
+    counted = Counted()
+    table, calls = Table(33), []
+    for number in (0.1, 0.2, 0.4):
+        network = cr.Network([2, 3, 1], counted.activation, l2=number)
+        rule = cr.gradient_descent(cr.step_decay(number, number, int(100 * number)))
+        how = {"stop": [cr.CostGoal(number / 100), cr.MaxSeconds(100 * number)], "dropout": number, "average": number}
+        cr.train(network, start, table.X, table.Y, rule=rule, batch_size=batch_size, epochs=3, **how)
+        calls.append(counted.calls)
+    assert calls[0] == calls[1] == calls[2] > 0
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])
@@ -552,10 +566,10 @@ def test_an_order_of_ones_own_must_name_rows_that_are_there(order, start):
 
 @pytest.mark.parametrize(("hidden", "tiny"), [(1, True), (4, True), (5, False)])
 def test_deep_networks_are_not_made_one_function(hidden, tiny, monkeypatch):
-    from chainrule import driver
+    from chainrule.training import memory
 
-    asked, program = [], driver.program
-    monkeypatch.setattr(driver, "program", lambda *args: asked.append(args[-1]) or program(*args[:-1]))
+    asked, program = [], memory.program
+    monkeypatch.setattr(memory, "program", lambda *args: asked.append(args[-1]) or program(*args[:-1]))
     network = cr.Network([2, *[2] * hidden, 1], "tanh")
     cr.train(network, cr.initialize(network, seed=1), X, Y, rule=RULE, epochs=1)
     assert asked == [tiny]

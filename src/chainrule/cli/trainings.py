@@ -5,34 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.cli.common import answer, confirmed, filter_output
+from chainrule.cli.common import answer, confirmed, filter_output, wrong_use
 from chainrule.cli.together import Among, supervised, train_together
 from chainrule.cli.writing import (
     Begun,
     Shown,
     check_test_file,
     kept_for_replay,
-    now,
-    recipe_of,
     train_and_write,
-    versions,
 )
-from chainrule.errors import UsageError
+from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from chainrule.scaling.supervisor import Told
-    from chainrule.tables.plan import Plan
-    from chainrule.tables.prepare import Prepared
+    from chainrule.session import Ready
     from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Recipe
     from chainrule.tables.recorded import Recorded
     from chainrule.tables.request import Request
-    from chainrule.training.result import Fit
 
 
 FEW_PROCESSES = 8
@@ -128,7 +121,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     from chainrule.explaining import console
     from chainrule.tables.prepare import prepare
     from chainrule.tables.reading import open_table
-    from chainrule.tables.recipe import preparing_of
+    from chainrule.tables.recipe import preparing_of, recipe_for
     from chainrule.tables.streamed import prepare_sample, streams
 
     source = open_table(request.data, request.sql)
@@ -139,14 +132,16 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
             prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
         else:
             prepared = prepare(source, **preparing)
-    recipe = recipe_of(prepared, request)
-    shown.say([*console.preparation_lines(source, prepared), *console.recipe_lines(recipe, request.seed)])
+    with wrong_use():
+        settings = recipe_for(prepared, request).settings
+    shown.say([*console.preparation_lines(source, prepared), *console.settings_lines(settings)])
     encoding = {"encoding": prepared.encoding.to_json(), "target": prepared.target.to_json()}
     answer(encoding, shown.as_json, ["", *console.encoding_lines(prepared.encoding)])
 
 
 def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
     from chainrule.explaining import console
+    from chainrule.session import recorded_of, trained
     from chainrule.tables.run_folder import claimed
     from chainrule.tables.streamed import streams
 
@@ -154,14 +149,16 @@ def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, sh
     with console.reading_line(source, shown.talks):
         _check_rows(wanted, source, test)
         if recorded is None:
-            recorded = _recorded(request, source, test, streamed=streams(request, source))
+            recorded = recorded_of(request, source, test, _typed(), streamed=streams(request, source))
     if recorded.streamed and request.keep_every is not None:
         raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
     path = run_folder(wanted, request)
     with claimed(path, wanted.resume is not None):
         begun = begin(wanted, path, request, recorded, source, test)
-        training = _streamed if recorded.streamed else _in_memory
-        train_and_write(begun, *training(begun, shown), shown)
+        ready = (_streamed if recorded.streamed else _in_memory)(begun, shown)
+        replays = {} if ready.plan is None else {"checkpoint": partial(kept_for_replay, path)}
+        training = partial(trained, ready, keep_every=request.keep_every, resumable=begun.keeping, **replays)
+        train_and_write(begun, ready, training, shown)
 
 
 def _train_with_others(
@@ -182,40 +179,37 @@ def _train_one_of_several(
 ) -> None:
     """What each of the processes does; the first one writes and speaks."""
     from contextlib import ExitStack
-    from dataclasses import asdict
 
     import jax
 
     from chainrule.cli.together import follow, then_parting
     from chainrule.explaining import console
     from chainrule.scaling.processes import is_first, one_fate
-    from chainrule.tables.recipe import preparing_of
+    from chainrule.session import ready_shared, recorded_of, shared_by_all, trained
     from chainrule.tables.run_folder import claimed
-    from chainrule.tables.shared import fit_shared, prepare_shared
 
     path = Path(told.run)
     with ExitStack() as stack:
         with one_fate():
             source, test = _tables(wanted, request, recorded)
-            recorded = recorded or _recorded(request, source, test, shared=True)
+            recorded = recorded or recorded_of(request, source, test, _typed(), shared=True)
             if is_first():
                 _check_rows(wanted, source, test)
                 stack.enter_context(claimed(path, told.goes_on))
             begun = begin(wanted, path, request, recorded, source, test, writes=is_first())
         with console.reading_line(source, is_first() and shown.talks):
-            shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
-        with one_fate():
-            recipe = recipe_of(shared.prepared, request, shared.n_train)
+            shared = shared_by_all(source, request)
+        with one_fate(), wrong_use():
+            ready = ready_shared(shared, request)
             if test and is_first():
                 check_test_file(shared.prepared, test)  # here, so that all processes hear of it
-        how = {"seed": request.seed, "dtype": request.dtype, "resumable": begun.keeping}
-        training = partial(then_parting, partial(fit_shared, shared, recipe, **how))
+        training = partial(then_parting, partial(trained, ready, resumable=begun.keeping))
         if not is_first():
             follow(training)
             return
         lines = console.shared_lines(source, shared, jax.process_count())
-        shown.say([*lines, *console.recipe_lines(recipe, request.seed)])
-        train_and_write(begun, training, shared.prepared, recipe, None, shared.n_train, shown)
+        shown.say([*lines, *console.settings_lines(ready.recipe.settings)])
+        train_and_write(begun, ready, training, shown)
 
 
 def run_folder(wanted: Wanted, request: Request) -> Path:
@@ -270,26 +264,8 @@ def _test_file(request: Request) -> Source | None:
     return None if request.test_file is None else open_table([request.test_file])
 
 
-def _recorded(
-    request: Request, source: Source, test: Source | None, streamed: bool = False, shared: bool = False
-) -> Recorded:
-    """What the folder of a new run records of it."""
-    import platform
-
-    from chainrule.tables.recorded import Recorded, files_of
-
-    return Recorded(
-        request=request,
-        files=files_of(source),
-        test_files=files_of(test),
-        streamed=streamed,
-        shared=shared,
-        folder=os.getcwd(),
-        command=("chainrule", *sys.argv[1:]),
-        began=now(),
-        python=platform.python_version(),
-        versions=versions(),
-    )
+def _typed() -> tuple[str, ...]:
+    return ("chainrule", *sys.argv[1:])
 
 
 def begin(
@@ -318,53 +294,32 @@ def begin(
     return Begun(path, request, recorded, (*recorded.command, *words), source, test, keeping)
 
 
-Training = tuple[Callable[..., "Fit"], "Prepared", "Recipe", "Plan | None", int]
-
-
-def _in_memory(begun: Begun, shown: Shown) -> Training:
+def _in_memory(begun: Begun, shown: Shown) -> Ready:
     """The training of a table that is read as a whole."""
-    from dataclasses import asdict
-
     from chainrule.explaining import console
-    from chainrule.tables.fit import fit_table
-    from chainrule.tables.plan import plan_of
-    from chainrule.tables.prepare import prepare
-    from chainrule.tables.recipe import preparing_of
+    from chainrule.session import prepared_in_memory, ready_in_memory
 
-    request = begun.request
     with console.reading_line(begun.source, shown.talks):
-        prepared = prepare(begun.source, **asdict(preparing_of(request)))
-    recipe = recipe_of(prepared, request)
-    shown.say([*console.preparation_lines(begun.source, prepared), *console.recipe_lines(recipe, request.seed)])
-    training = partial(
-        fit_table,
-        prepared,
-        recipe,
-        seed=request.seed,
-        dtype=request.dtype,
-        balanced=request.balanced,
-        checkpoint=partial(kept_for_replay, begun.path),
-        keep_every=request.keep_every,
-        resumable=begun.keeping,
-    )
-    return training, prepared, recipe, plan_of(recipe, request), len(prepared.split.train)
+        prepared = prepared_in_memory(begun.source, begun.request)
+    with wrong_use():
+        ready = ready_in_memory(prepared, begun.request)
+    lines = console.preparation_lines(begun.source, prepared)
+    shown.say([*lines, *console.settings_lines(ready.recipe.settings)])
+    return ready
 
 
-def _streamed(begun: Begun, shown: Shown) -> Training:
+def _streamed(begun: Begun, shown: Shown) -> Ready:
     """The training of a table whose rows stay on disk."""
-    from dataclasses import asdict
-
     from chainrule.explaining import console
-    from chainrule.tables.recipe import preparing_of
+    from chainrule.session import ready_streamed, streamed_to
     from chainrule.tables.run_folder import ROWS
-    from chainrule.tables.streamed import fit_streamed, kept_query, prepare_sample, prepare_streamed
 
-    request, folder = begun.request, begun.path / ROWS
     with console.reading_line(begun.source, shown.talks):
-        rows = kept_query(begun.source, folder)
-        sample = prepare_sample(rows, balanced=request.balanced, **asdict(preparing_of(request)))
-        streamed = prepare_streamed(sample, folder, balanced=request.balanced, seed=request.seed, dtype=request.dtype)
-    recipe = recipe_of(sample.prepared, request, streamed.rows.n)
-    shown.say([*console.streamed_lines(begun.source, streamed), *console.recipe_lines(recipe, request.seed)])
-    training = partial(fit_streamed, streamed, recipe, seed=request.seed, resumable=begun.keeping)
-    return training, sample.prepared, recipe, None, streamed.rows.n
+        streamed = streamed_to(begun.path / ROWS, begun.source, begun.request)
+    with wrong_use():
+        ready = ready_streamed(streamed, begun.request)
+    if ready.recipe.settings.batch_size is None:
+        raise InputError("--batch-size all: rows that are streamed are learnt in mini-batches; give a number")
+    lines = console.streamed_lines(begun.source, streamed)
+    shown.say([*lines, *console.settings_lines(ready.recipe.settings)])
+    return ready

@@ -8,21 +8,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from chainrule.cli.common import answer, fail, nothing, print_lines, use_compilation_cache, wrong_use
+from chainrule.cli.common import answer, fail, nothing, print_lines, use_compilation_cache
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
-    from chainrule.tables.fit import TableModel
-    from chainrule.tables.metrics import Scores
-    from chainrule.tables.plan import Plan
+    from chainrule.session import Ready
     from chainrule.tables.prepare import Prepared
     from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Recipe
     from chainrule.tables.recorded import Recorded
     from chainrule.tables.request import Request
-    from chainrule.tables.run_folder import Metrics
     from chainrule.training.checkpoints import Resumable
     from chainrule.training.program import State
     from chainrule.training.result import Fit
@@ -57,47 +53,27 @@ class Begun(NamedTuple):
     keeping: Resumable
 
 
-def train_and_write(
-    begun: Begun,
-    training: Callable[..., Fit],
-    prepared: Prepared,
-    recipe: Recipe,
-    plan: Plan | None,
-    n_train: int,
-    shown: Shown,
-) -> None:
+def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], shown: Shown) -> None:
     """Train, score, write the run and its report, and say how it went."""
     from chainrule.explaining import console
-    from chainrule.explaining.report import Reported, report_html
-    from chainrule.explaining.story import Course
-    from chainrule.tables.fit import model_of, score_table
-    from chainrule.tables.importance import importance_of
-    from chainrule.tables.run_folder import finish_run
+    from chainrule.session import scored, write_run
 
-    path, request = begun.path, begun.request
+    path = begun.path
     if begun.test:
         with console.reading_line(begun.test, shown.talks):
-            check_test_file(prepared, begun.test)
+            check_test_file(ready.prepared, begun.test)
     use_compilation_cache()
-    fit, diverged = _trained(training, recipe.epochs, path, shown)
-    about = {"versions": versions(), "seed": request.seed, "dtype": request.dtype, "training_rows": n_train}
-    model = model_of(prepared, recipe, fit, about)
-    which, X, table = _scored_rows(model, prepared, begun.test)
-    scores = score_table(model, X, table)
-    metrics = _metrics(fit, which, scores)
-    course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
-    importance = importance_of(model, X, table, request.seed)
-    made = (begun.command, begun.recorded, now())
-    told = Reported(str(path), model, course, console.fit_line(fit), scores, which, X, table, importance, *made)
+    fit, diverged = _trained(training, ready.recipe.settings.epochs, path, shown)
+    done = scored(ready, fit, begun.test)
     try:
-        finish_run(path, model, fit, metrics, plan, report_html(told))
+        write_run(path, done, ready.plan, begun.recorded, begun.command)
     except InputError as error:
         raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
-    shown.say(["", console.fit_line(fit), "", *console.score_lines(scores, which)])
+    shown.say(["", console.fit_line(fit), "", *console.score_lines(done.scores, done.which)])
     if shown.parameters:
-        shown.say(["", *console.parameter_lines(model.network, model.params)])
+        shown.say(["", *console.parameter_lines(done.model.network, done.model.params)])
     last = [str(path)] if shown.quiet else _next_lines(path)
-    answer({"run": str(path), **metrics.to_json()}, shown.as_json, last)
+    answer({"run": str(path), **done.metrics.to_json()}, shown.as_json, last)
     if diverged:
         raise InputError(f"{diverged}; they are in {path}")
 
@@ -149,50 +125,6 @@ def _next_lines(path: Path) -> list[str]:
         f"run folder: {path} (report.html, model.safetensors, history.csv, metrics.json, ...)",
         f"next: chainrule predict {shlex.quote(str(path))} NEW.csv -o predictions.csv",
     ]
-
-
-def _scored_rows(model: TableModel, prepared: Prepared, test: Source | None) -> tuple[str, Any, Any]:
-    """The held-out rows, or the training rows if none were held out: what they are, X, and their columns."""
-    from chainrule.tables.predict import rows_with_targets
-
-    if test:
-        return "test", *rows_with_targets(model, test)[:2]
-    rows = prepared.split.test if len(prepared.split.test) else prepared.split.train
-    which = "test" if len(prepared.split.test) else "training"
-    return which, prepared.X[rows], prepared.table.take(rows)
-
-
-def _metrics(fit: Fit, which: str, scores: Scores) -> Metrics:
-    from chainrule.tables.run_folder import Metrics
-
-    return Metrics(
-        stopped_by=fit.stopped_by,
-        epochs=fit.epochs,
-        best_epoch=fit.best_epoch,
-        seconds=float(fit.history.seconds[-1]) if fit.epochs else 0.0,
-        history_cost_is=fit.cost_is,
-        history_validation_metric_is=fit.metric,
-        **{f"{which}_scores": scores.to_json()},
-    )
-
-
-def now() -> str:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("chainrule", "jax", "numpy")}
-
-
-def recipe_of(prepared: Prepared, request: Request, n_train: int | None = None) -> Recipe:
-    from chainrule.tables.recipe import recipe_for
-
-    with wrong_use():
-        return recipe_for(prepared, request, n_train)
 
 
 def check_test_file(prepared: Prepared, test: Source) -> None:

@@ -15,7 +15,7 @@ from chainrule.maths.costs import HALF_SQUARED_ERROR
 from chainrule.network import Layer, Network, Params, backward, cost, forward
 from chainrule.training.averaging import averaged
 from chainrule.training.batches import Table
-from chainrule.training.dropout import keep
+from chainrule.training.dropout import dropped, keep
 from chainrule.training.rules import has_own_rate, norm_of, update, with_rate
 
 
@@ -69,7 +69,7 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
         rows = lax.dynamic_slice_in_dim(order, i * batch, batch)
         real = jnp.asarray(i * batch + jnp.arange(batch) < n_rows, table.X.dtype)
         some = Table(table.X[rows], table.Y[rows], table.weights[rows] * real)
-        kept = keep(network, ways.dropout, *keeping, step=i, rows=batch, dtype=table.X.dtype)
+        kept = keep(network, dropped(ways.dropout), *keeping, step=i, rows=batch, dtype=table.X.dtype)
         loss, gradient = penalised(network, params, some, alpha, kept)
         params, rule_state = update(rule, params, gradient, rule_state)
         mean = averaged(mean, params, ways.decay) if mean else mean

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +11,7 @@ from chainrule.explaining.replayed import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.trace import Prediction, Trace, names_of, trace_step
 from chainrule.tables.recorded import Named
-from chainrule.training.rules import check_gradient_alone
+from chainrule.training.rules import check_gradient_alone, rule_words
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -162,17 +161,7 @@ def explain_step(
         raise ValueError(f"row: expected 1 to {len(X)}, got {row}")
     check_gradient_alone(rule)
     called = names_of(network, names, targets)
-    trace = trace_step(network, params, X, Y, rule=rule, weights=weights, names=called, about={"rule": _words(rule)})
-    return Explanation(Story((Opened(trace, {}),)), row - 1)
-
-
-def _words(rule: Rule) -> str:
-    """Gradient descent with momentum, or what the rule's class is called; its learning rate if it is a number."""
-    name = getattr(rule, "name", None) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(rule).__name__).lower()
-    rate = getattr(rule, "learning_rate", None)
-    momentum = getattr(rule, "momentum", 0)
-    return (
-        name
-        + (f", learning rate {rate:g}" if isinstance(rate, float | int) else "")
-        + (f", momentum {momentum:g}" if momentum else "")
+    trace = trace_step(
+        network, params, X, Y, rule=rule, weights=weights, names=called, about={"rule": rule_words(rule)}
     )
+    return Explanation(Story((Opened(trace, {}),)), row - 1)

@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chainrule.explaining.trace import names_of
+from chainrule.training.rules import rule_words
 
 if TYPE_CHECKING:
     from threading import Event
 
     from chainrule.network import Network, Params
-    from chainrule.tables.encoding import Encoding, InputColumn
+    from chainrule.tables.encoding import Encoding
     from chainrule.tables.fit import TableModel
     from chainrule.tables.metrics import Scores
     from chainrule.tables.prepare import Prepared
     from chainrule.tables.reading import Source
-    from chainrule.tables.recipe import Recipe
     from chainrule.tables.shared import Shared
     from chainrule.tables.streamed import Streamed
     from chainrule.training.result import Fit, Progress
+    from chainrule.training.settings import TrainingSettings
 
 MOST_CLASSES_SHOWN = 12
-MOST_INPUTS_SHOWN = 8
 SILENT_FOR = 1.0  # seconds of reading before a progress line appears
 
 SENTENCES = {
@@ -55,8 +55,8 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
 
 def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
     """The same for a table that stays on disk, of which a sample is scored."""
-    held = streamed.held.n if streamed.held else 0
-    rows = f"{streamed.rows.n:,} training rows, {held:,} validation rows"
+    held = streamed.rows.held.n if streamed.rows.held else 0
+    rows = f"{streamed.rows.rows.n:,} training rows, {held:,} validation rows"
     return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", rows))
 
 
@@ -86,42 +86,35 @@ def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
 
 def export_lines(model: TableModel, out: str) -> list[str]:
     """The inputs and outputs of an ONNX file of the model."""
-    numbers = {
-        "number": "a number",
-        "boolean": "0 or 1",
-        "time": "seconds since midnight",
-        "date": "seconds since 1970-01-01",
-        "timestamp": "seconds since 1970-01-01",
-    }
-    takes = {kind: f"float64, {is_}, NaN if missing" for kind, is_ in numbers.items()}
-    takes["text"] = 'text without leading or trailing blanks, "" if missing'
+    from chainrule.tables.columns import KINDS
+
     width = max(len(column.name) for column in model.encoding.columns)
-    columns = [f"  {column.name.ljust(width)}  {takes[column.kind]}" for column in model.encoding.columns]
+    columns = [f"  {column.name.ljust(width)}  {KINDS[column.kind].exported}" for column in model.encoding.columns]
     gives = "prediction" if model.target.task == "regression" else "prediction, probabilities"
     return [f"{out}: one input of shape (rows, 1) per column", *columns, f"outputs: {gives}"]
 
 
-def recipe_lines(recipe: Recipe, seed: int) -> list[str]:
+def settings_lines(settings: TrainingSettings) -> list[str]:
     """The network and how it is trained."""
-    network = recipe.network
+    network = settings.network
     design = "-".join(map(str, network.layers))
     activations = ", ".join(activation.name for activation in network.activations)
-    batches = "the whole table per update" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    batches = "the whole table per update" if settings.batch_size is None else f"batches of {settings.batch_size}"
     penalty = f", l2 {network.l2:g}" if network.l2 else ""
-    most = f"up to {counted(recipe.epochs, 'epoch')}"
-    extras = [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
-    extras += [f"parameters averaged over the updates ({recipe.average:g})"] if recipe.average else []
+    most = f"up to {counted(settings.epochs, 'epoch')}"
+    extras = [f"dropout {settings.dropout:g}"] if settings.dropout else []
+    extras += [f"parameters averaged over the updates ({settings.average:g})"] if settings.average else []
     return [
         _field("network", f"{design}, {activations}: {counted(network.n_parameters, 'parameter')}"),
         _field("cost", f"{network.cost.name} ({network.reduction}{penalty})"),
-        _field("training", ", ".join([recipe.rule_is, batches, most, f"seed {seed}"])),
+        _field("training", ", ".join([rule_words(settings.rule), batches, most, f"seed {settings.seed}"])),
         *([_field("", ", ".join(extras))] if extras else []),
     ]
 
 
 def encoding_lines(encoding: Encoding) -> list[str]:
     """How each column enters the network."""
-    rows = [[column.name, column.kind, _how(column)] for column in encoding.columns]
+    rows = [[column.name, column.kind, column.how()] for column in encoding.columns]
     rows += [[name, "dropped", why] for name, why in encoding.dropped]
     return table_lines(["column", "kind", "inputs"], rows, left=3)
 
@@ -314,23 +307,6 @@ def _target_words(prepared: Prepared) -> str:
     shown = ", ".join(f"{label} {share:.0%}" for share, label in shares[:MOST_CLASSES_SHOWN])
     more = ", ..." if len(shares) > MOST_CLASSES_SHOWN else ""
     return f"{target.names[0]}: {len(target.classes)} classes ({shown}{more})"
-
-
-def _how(column: InputColumn) -> str:
-    if column.kind == "text":
-        shown = [name.removeprefix(f"{column.name}=") for name in column.inputs]
-        more = f", ... ({len(shown)} in all)" if len(shown) > MOST_INPUTS_SHOWN else ""
-        return "one-hot: " + ", ".join(shown[:MOST_INPUTS_SHOWN]) + more
-    words = []
-    if column.kind != "time":
-        words.append(f"(x - {column.mean:g}) / {column.std:g}")  # pyright: ignore[reportAttributeAccessIssue]
-    rest = [name.removeprefix(f"{column.name} ") for name in column.inputs[len(words) :]]
-    quantiles = getattr(column, "quantiles", None)
-    if quantiles and not quantiles.scores:
-        n = quantiles.n_inputs
-        rest = [f"{n} pieces: {rest[0]}, ..., {rest[n - 1]}", *rest[n:]]
-    words += rest
-    return ", ".join(words)
 
 
 def _layer_name(network: Network, i: int) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from chainrule.driver import Setting, ready_for, replay
-from chainrule.errors import InputError, UsageError, in_one_line, nearest
-from chainrule.explaining.story import Course, Opened, Scale, Story
+from chainrule.driver import Driver
+from chainrule.errors import InputError, UsageError, nearest
+from chainrule.explaining.story import Course, Opened, Story, Working
 from chainrule.explaining.trace import Names, names_of, trace_prediction, trace_step
 from chainrule.network import forward
-from chainrule.tables.encoding import NumberColumn
-from chainrule.tables.fit import TableModel
+from chainrule.tables.columns import KINDS, NUMBER, TEXT
+from chainrule.tables.fit import TableModel, rows_of
 from chainrule.tables.kinds import value_sql
-from chainrule.tables.plan import Plan, setting_of
+from chainrule.tables.plan import Plan
 from chainrule.tables.predict import check_source
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import fetch, open_table
@@ -33,7 +32,9 @@ from chainrule.tables.run_folder import (
     read_metrics,
 )
 from chainrule.tables.target import decode
+from chainrule.training.memory import Rows
 from chainrule.training.program import State
+from chainrule.training.rules import rule_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,15 +45,14 @@ MOST_FRAMES = 8  # that a story tells, beside the one that is asked for
 MOST_ROWS = 4096  # of an update; with more, a story tells that update alone
 
 
-class Training(NamedTuple):
+class Replayed(NamedTuple):
     """A run's training, ready to be replayed."""
 
     run: str
     model: TableModel
-    plan: Plan
     prepared: Prepared
-    setting: Setting
-    first: State  # before the first epoch
+    driver: Driver
+    rows: Rows
     last: int  # epoch
 
     @property
@@ -84,7 +84,7 @@ def open_step(
     InputError
         If the table is gone or another one now, or if there is no such epoch, batch or row.
     """
-    return _step(_training(run, named), epoch, batch, row)
+    return _step(_replayed(run, named), epoch, batch, row)
 
 
 def open_story(
@@ -95,13 +95,13 @@ def open_story(
     named: Named = HERE,
 ) -> Story:
     """The update, one after each checkpoint that is kept, with the same row in it, and the course of the costs."""
-    training = _training(run, named)
-    asked = _step(training, epoch, batch, row)
+    replayed = _replayed(run, named)
+    asked = _step(replayed, epoch, batch, row)
     told = asked.trace.rows[0] if row is None else row
     wide = len(asked.trace.rows) > MOST_ROWS
-    others = [] if wide else [e + 1 for e in checkpoint_epochs(run) if e + 1 != epoch and e < training.last]
+    others = [] if wide else [e + 1 for e in checkpoint_epochs(run) if e + 1 != epoch and e < replayed.last]
     spread = np.unique(np.linspace(0, len(others) - 1, min(MOST_FRAMES, len(others))).round().astype(int))
-    frames = {others[i]: _step(training, others[i], None, told) for i in spread} | {epoch: asked}
+    frames = {others[i]: _step(replayed, others[i], None, told) for i in spread} | {epoch: asked}
     epochs = sorted(frames)
     return Story(tuple(frames[e] for e in epochs), epochs.index(epoch), course_of(run))
 
@@ -121,62 +121,66 @@ def course_of(run: str | os.PathLike[str]) -> Course:
     )
 
 
-def _training(run: str | os.PathLike[str], named: Named) -> Training:
-    import jax
-
-    model, plan = load_table_model(run), plan_of_run(run)
+def _replayed(run: str | os.PathLike[str], named: Named) -> Replayed:
+    model = load_table_model(run)
+    plan = plan_of_run(run, model.network)
     hidden = len(model.network.layers) - 2
     if hidden > MOST_LAYERS:
         raise InputError(f"{run}: {hidden:,} hidden layers, and a run of chainrule train has {MOST_LAYERS} at most")
     prepared = _prepared_again(run, plan, model, named)
-    setting, last = setting_of(plan, prepared, model.network, model.params), read_metrics(run).epochs
+    rows, last = rows_of(prepared, plan.balanced), read_metrics(run).epochs
     try:
-        with jax.enable_x64(plan.dtype == "float64"):
-            first = read_checkpoint(run, 0, ready_for(setting).state)
+        driver = Driver(plan.settings, model.params, rows)
+        driver.begin_from(read_checkpoint(run, 0, driver.at.begin))
     except InputError:
         raise
     except (ValueError, TypeError) as error:
         raise InputError(f"{run}: its plan is of no training that there can be: {error}") from error
-    return Training(str(run), model, plan, prepared, setting._replace(params=first.params), first, last)
+    return Replayed(str(run), model, prepared, driver, rows, last)
 
 
-def _step(training: Training, epoch: int, batch: int | None, row: int | None) -> Opened:
-    run, model, plan, prepared, setting, first, last = training
-    numbers = training.numbers
+def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) -> Opened:
+    run, model, prepared, driver, rows, last = replayed
+    numbers, size = replayed.numbers, driver.executor.batch or driver.executor.rows
     if epoch > last:
         raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
     if row is not None and row not in numbers:
         raise InputError(
             f"--row {row}: not among the {len(numbers):,} rows that the run was trained on{_other(prepared, row)}"
         )
-    size = len(numbers) if plan.batch_size is None else min(plan.batch_size, len(numbers))
     try:
         if batch is None and row is not None:
-            batch = int(np.flatnonzero(numbers[_order(setting, epoch)] == row)[0]) // size + 1
+            batch = int(np.flatnonzero(numbers[driver.order(epoch)] == row)[0]) // size + 1
         batch = 1 if batch is None else batch
-        before = replay(setting, epoch, batch, _nearest_checkpoint(run, epoch, first))
+        driver.go_to(epoch, batch, _nearest_checkpoint(run, epoch, driver.at.begin))
+        before = driver.next_update()
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
-    shown = numbers[before.rows]
+    shown, rule = numbers[before.rows], driver.settings.rule
     if row is not None and row not in shown:
         raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; leave --batch out to find it")
-    weights = None if setting.weights is None else np.asarray(setting.weights)[before.rows]
     trace = trace_step(
         model.network,
         before.params,
-        np.asarray(setting.X)[before.rows],
-        np.asarray(setting.Y)[before.rows],
-        rule=plan.rule,
+        rows.X[before.rows],
+        rows.Y[before.rows],
+        rule=rule,
         rule_state=before.rule_state,
-        weights=weights,
+        weights=rows.weights[before.rows],
         keep=before.keep,
         rows=[int(number) for number in shown],
         names=_names(model),
-        about={"epoch": epoch, "batch": batch, "batches": before.updates, "rule": plan.rule_is, "run": run},
+        about={
+            "epoch": epoch,
+            "batch": batch,
+            "batches": before.updates,
+            "rule": rule_words(rule),
+            "run": run,
+        },
     )
     table = prepared.table.take(prepared.split.train[before.rows])
     targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
-    return Opened(trace, {**_raw(table, model), **targets}, _scales(model))
+    return Opened(trace, {**_raw(table, model), **targets}, _workings(table, model))
 
 
 def open_prediction(
@@ -207,7 +211,7 @@ def open_prediction(
     place = _place_of_output(model, names, output, int(told[0]) if model.target.task == "multiclass" else 0)
     about = {"run": str(run), "file": source.name}
     trace = trace_prediction(model.network, model.params, X, output=place, rows=[row], names=names, about=about)
-    return Opened(trace, _raw(one, model), _scales(model), tuple(_answer(model, last[0], answers[0])))
+    return Opened(trace, _raw(one, model), _workings(one, model), tuple(_answer(model, last[0], answers[0])))
 
 
 def _place_of_output(model: TableModel, names: Names, name: str | None, otherwise: int) -> int:
@@ -234,13 +238,13 @@ def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[st
     return [f"predicted: {n} = {mean:.6g} + {std:.6g} * {a:.4g} = {value:.6g}" for n, mean, std, a, value in told]
 
 
-def _scales(model: TableModel) -> dict[str, Scale]:
-    """The inputs that are Z-scores of a number, and their scales."""
-    return {
-        column.name: Scale(column.name, column.mean, column.std)
-        for column in model.encoding.columns
-        if isinstance(column, NumberColumn) and (column.mean, column.std) != (0.0, 1.0)
-    }
+def _workings(table: pa.Table, model: TableModel) -> dict[str, Working]:
+    """How the inputs are worked out of the columns of the rows."""
+    workings = {}
+    for column in model.encoding.columns:
+        values, inputs = table.column(column.name).to_pylist(), column.inputs
+        workings |= {inputs[place]: Working(column, place, values) for place in column.worked_out}
+    return workings
 
 
 def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
@@ -255,13 +259,6 @@ def _nearest_checkpoint(run: str, epoch: int, like: State) -> list[State]:
     """The last one kept before an epoch."""
     known = [e for e in checkpoint_epochs(run) if e < epoch]
     return [read_checkpoint(run, known[-1], like)] if known else []
-
-
-def _order(setting: Setting, epoch: int) -> np.ndarray:
-    from chainrule.training.batches import order_of
-
-    n = len(setting.X)
-    return np.arange(n) if setting.batch_size is None else order_of(setting.seed, epoch, n, setting.sample)
 
 
 def _names(model: TableModel) -> Names:
@@ -284,26 +281,7 @@ def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
     }
 
 
-def _moment(seconds: float, kind: str) -> str:
-    """A date, or a date with its time; of a year that Python does not count to, the seconds since 1970."""
-    try:
-        at = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.0f} s"
-    return f"{at:%Y-%m-%d}" if kind == "date" else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
 def _text(value: Any, kind: str) -> str:
-    if value is None or value != value:
-        return "missing"
-    if kind == "text":
-        return in_one_line(str(value))
-    if isinstance(value, str):
-        return in_one_line(value)
-    if kind == "boolean" or isinstance(value, bool):
-        return "true" if value else "false"
-    if kind in ("date", "timestamp"):
-        return _moment(value, kind)
-    if kind == "time":
-        return f"{int(value) // 3600:02}:{int(value) // 60 % 60:02}:{int(value) % 60:02}"
-    return f"{value:.6g}"
+    """A raw value as people write it; a target's without a kind, by its type."""
+    read_as = kind or (TEXT if isinstance(value, str) else NUMBER).name
+    return KINDS[read_as].shown(value)

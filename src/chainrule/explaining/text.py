@@ -132,17 +132,15 @@ def _design(opened: Opened, view: View) -> list[str]:
 
 
 def scale_lines(opened: Opened, view: View, inputs: Sequence[int]) -> list[str]:
-    """How numbers became inputs: (value - mean) / deviation."""
+    """How values became inputs, such as (value - mean) / deviation."""
     names, nodes, lines = opened.trace.names.inputs, opened.trace.names.nodes[0], []
     for i in inputs:
-        scale, node = opened.scales.get(names[i]), term(nodes[i], nodes[i])
-        if scale is None:
+        working, node = opened.workings.get(names[i]), term(nodes[i], nodes[i])
+        if working is None:
             continue
-        raw, x = opened.raw[scale.column][view.row], term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
-        if raw == "missing":
-            lines.append(f"  {node} is 0, the mean: {scale.column} is missing")
-        else:
-            lines.append(f"  {node} = ({raw} - {_b(scale.mean, 4)}) / {scale.std:.6g} = {x}")
+        formula = working.formula(view.row, lambda x: _b(x, 4))
+        x = term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
+        lines.append(f"  {node} = {formula} = {x}" if formula else f"  {node} is {working.if_missing}")
     return lines
 
 
@@ -368,23 +366,10 @@ def _sum(xs: Any, ws: Any, names: Sequence[tuple[str, str]], d: int, written: tu
 def _cost_formula(trace: Trace, i: int, d: int) -> str:
     told = zip(trace.forward.a[-1][i], trace.Y[i], trace.names.nodes[-1], strict=True)
     pairs = [(term(number(a, d), node), _y(y, d), y) for a, y, node in told]
-    match trace.network.cost.name:
-        case "half_squared_error":
-            return " + ".join(f"1/2 * ({a} - {y})^2" for a, y, _ in pairs)
-        case "squared_error":
-            return " + ".join(f"({a} - {y})^2" for a, y, _ in pairs)
-        case "absolute_error":
-            return " + ".join(f"|{a} - {y}|" for a, y, _ in pairs)
-        case "binary_cross_entropy":
-            each = [
-                f"-ln({a})" if y == 1 else f"-ln(1 - {a})" if y == 0 else f"cross-entropy({a}, {y})"
-                for a, _, y in pairs
-            ]
-            return " + ".join(each)
-        case "categorical_cross_entropy":
-            return " + ".join(f"-{'' if y == 1 else f'{y:g} '}ln({a})" for a, _, y in pairs if y)
-        case name:
-            return f"{name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
+    cost = trace.network.cost
+    if cost.worked is None:
+        return f"{cost.name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
+    return " + ".join(filter(None, (cost.worked(a, y, float(value)) for a, y, value in pairs)))
 
 
 def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:

@@ -52,6 +52,10 @@ class Cost:
         What the targets may be.
     of : "numbers" or "classes", optional
         What the targets are, where the cost makes sense for one of them alone.
+    metric : "rmse" or "accuracy"
+        What is measured on validation rows beside the cost.
+    worked : callable, optional
+        (y_hat, y, y as a number) -> the cost of one output, written out for people; "" where it is 0 whatever y_hat.
 
     Examples
     --------
@@ -69,6 +73,8 @@ class Cost:
     output: Any = "identity"
     domain: tuple[float, float] = (-inf, inf)
     of: Literal["numbers", "classes"] | None = None
+    metric: Literal["rmse", "accuracy"] = "rmse"
+    worked: Callable[[str, str, float], str] | None = None
 
     @property
     def is_bounded(self) -> bool:
@@ -117,12 +123,20 @@ def _half_squared_derivative(y_hat: Array, y: Array) -> Array:
     return y_hat - y
 
 
+def _half_squared_worked(y_hat: str, y: str, _: float) -> str:
+    return f"1/2 * ({y_hat} - {y})^2"
+
+
 def _squared(y_hat: Array, y: Array) -> Array:
     return (y_hat - y) ** 2
 
 
 def _squared_derivative(y_hat: Array, y: Array) -> Array:
     return 2 * (y_hat - y)
+
+
+def _squared_worked(y_hat: str, y: str, _: float) -> str:
+    return f"({y_hat} - {y})^2"
 
 
 def _root(mean: Array) -> Array:
@@ -140,6 +154,10 @@ def _absolute(y_hat: Array, y: Array) -> Array:
 
 def _absolute_derivative(y_hat: Array, y: Array) -> Array:
     return namespace(y_hat).sign(y_hat - y)
+
+
+def _absolute_worked(y_hat: str, y: str, _: float) -> str:
+    return f"|{y_hat} - {y}|"
 
 
 def _poisson(y_hat: Array, y: Array) -> Array:
@@ -162,12 +180,22 @@ def _binary_derivative(y_hat: Array, y: Array) -> Array:
     return _no_slope_outside(y_hat, (1 - y) / (1 - chance) - y / chance, at_most_one=True)
 
 
+def _binary_worked(y_hat: str, y: str, value: float) -> str:
+    if value in (0, 1):
+        return f"-ln({y_hat})" if value else f"-ln(1 - {y_hat})"
+    return f"cross-entropy({y_hat}, {y})"
+
+
 def _categorical(y_hat: Array, y: Array) -> Array:
     return -(y * namespace(y_hat).log(_in_domain(y_hat, at_most_one=True)))
 
 
 def _categorical_derivative(y_hat: Array, y: Array) -> Array:
     return _no_slope_outside(y_hat, -(y / _in_domain(y_hat, at_most_one=True)), at_most_one=True)
+
+
+def _categorical_worked(y_hat: str, y: str, value: float) -> str:
+    return f"-{'' if value == 1 else f'{value:g} '}ln({y_hat})" if value else ""
 
 
 def _in_domain(x: Array, at_most_one: bool = False) -> Array:
@@ -236,17 +264,33 @@ def _with_number(name: str, kind: type[_Huber] | type[_Pinball], number: float) 
     return Cost(f"{name}:{number}", f, f.derivative, of="numbers" if kind is _Pinball else None)
 
 
-HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative)
-SQUARED_ERROR = Cost("squared_error", _squared, _squared_derivative)
+HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative, worked=_half_squared_worked)
+SQUARED_ERROR = Cost("squared_error", _squared, _squared_derivative, worked=_squared_worked)
+ABSOLUTE_ERROR = Cost("absolute_error", _absolute, _absolute_derivative, worked=_absolute_worked)
 RMSE = Cost("rmse", _squared, _squared_derivative, _root, _root_derivative)
 POISSON = Cost("poisson", _poisson, _poisson_derivative, output="softplus", domain=(0, inf), of="numbers")
-BINARY_CROSS_ENTROPY = Cost("binary_cross_entropy", _binary, _binary_derivative, output="sigmoid", domain=(0, 1))
-CATEGORICAL_CROSS_ENTROPY = Cost("categorical_cross_entropy", _categorical, _categorical_derivative, of="classes")
+BINARY_CROSS_ENTROPY = Cost(
+    "binary_cross_entropy",
+    _binary,
+    _binary_derivative,
+    output="sigmoid",
+    domain=(0, 1),
+    metric="accuracy",
+    worked=_binary_worked,
+)
+CATEGORICAL_CROSS_ENTROPY = Cost(
+    "categorical_cross_entropy",
+    _categorical,
+    _categorical_derivative,
+    of="classes",
+    metric="accuracy",
+    worked=_categorical_worked,
+)
 
 COSTS: Mapping[str, Cost | Callable[..., Cost]] = {
     "half_squared_error": HALF_SQUARED_ERROR,
     "squared_error": SQUARED_ERROR,
-    "absolute_error": Cost("absolute_error", _absolute, _absolute_derivative),
+    "absolute_error": ABSOLUTE_ERROR,
     "rmse": RMSE,
     "huber": huber,
     "pinball": pinball,

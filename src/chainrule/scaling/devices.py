@@ -23,25 +23,27 @@ from chainrule.errors import InputError
 from chainrule.maths.arrays import Array
 from chainrule.maths.costs import rows_alone
 from chainrule.network import Layer, Network, Params, backward, cost, costs_and_shares, forward, masked, penalty
-from chainrule.scaling.processes import AXIS, all_tell, first_tells, is_first, mesh, told
+from chainrule.scaling.processes import AXIS, all_tell, first_tells, is_first, mesh, one_fate, told
 from chainrule.scaling.shards import mixed
-from chainrule.training.batches import Table, bucket
+from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
+from chainrule.training.batches import Table, bucket, checked_table, no_rows, order_of
 from chainrule.training.dropout import keep
-from chainrule.training.goals import Stop
+from chainrule.training.memory import Looked, Rows, fill_orders, order_slots, three
 from chainrule.training.program import (
     EPOCHS_PER_DISPATCH,
     Batches,
     Evaluated,
+    Moment,
+    Span,
     State,
+    Sums,
     first_state,
-    looped,
-    measures_gradients,
-    metric_name,
-    mini_batch_epoch,
+    looped_over_batches,
+    looped_over_table,
+    metric_of_mean,
     per_row_metric,
-    whole_table_epoch,
 )
-from chainrule.training.rules import Rule
+from chainrule.training.settings import TrainingSettings
 
 SPARE = 4  # standard deviations that a device has room for beyond its mean share of a batch
 
@@ -73,43 +75,80 @@ def _even(n: int, parts: int) -> np.ndarray:
     return np.diff(np.arange(parts + 1) * n // parts)
 
 
-class Together(NamedTuple):
-    """What is trained together: the compiled program with its data, the first state; all rows, those of a batch."""
+class OverDevices:
+    """The executor of rows over the devices of all processes. See `chainrule.training.memory.Executor`."""
 
-    run: Callable[..., tuple[State, Array]]
-    state: State
-    n: int
-    batch: int | None
+    together = True
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        params: Params,
+        rows: Rows,
+        order: Callable[[int], np.ndarray] | None = None,
+    ):
+        network, dtype = settings.network, settings.dtype
+        with one_fate():
+            table = checked_table(network, rows.X, rows.Y, rows.weights, dtype, "training")
+            held = None if rows.validation is None else _held_rows(network, rows.validation, dtype)
+        self.shares, held_shares = shares_of(len(table.X)), None if held is None else shares_of(len(held.X))
+        self.settings, self.params, self.tables = settings, params, (table, held)
+        self.rows = n = self.shares.n
+        self.batch = settings.batch_of(n)
+        self.data = _over_devices(table, self.shares)
+        self.held = None if held is None or held_shares is None else _over_devices(held, held_shares)
+        self.order = order or partial(order_of, settings.seed, n=n, sample=settings.sample)
+        self.slots = order_slots(n, self.batch)
+        self.room, self._share = len(self.slots), _Room(self.batch, self.shares)
+
+    def first(self) -> State:
+        state = on_all(first_state(self.settings, self.params, self.held is not None))
+        if self.batch is not None:
+            return state
+        shape, arguments = shape_of_settings(self.settings), arguments_of(self.settings)
+        evaluated = _first_of_whole_table(shape, bucket(self.rows))
+        return state._replace(here=evaluated(state, self.data, None, _first_rows(self.shares), arguments))
+
+    def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
+        """The updates of a span, of which each device is told its own rows."""
+        shape, arguments = shape_of_settings(settings), arguments_of(settings)
+        counts = Span(*map(np.int32, span))
+        if self.batch is None:
+            whole = whole_program(shape, bucket(self.rows))
+            return whole(at.begin, self.data, self.held, _first_rows(self.shares), counts, arguments)
+        fill_orders(self.slots, self.order, self.batch, self.rows, at, span)
+        program = batch_program(shape, self.batch)
+        mine = map(_on_each, self._own_rows(max(1, span.epochs), self.batch))
+        return program(at.begin, self.data, self.held, *mine, at.now, at.sums, counts, arguments)
+
+    def _own_rows(self, n_epochs: int, batch: int) -> list[np.ndarray]:
+        """Of each device of this process: its rows of every batch, and their places there (-1: none)."""
+        shares, n = self.shares, self.rows
+        devices, steps = range(shares.mine.start, shares.mine.stop), -(-n // batch)
+        picked = [[_picked(order[:n], shares, k, batch, steps) for order in self.slots[:n_epochs]] for k in devices]
+        room = self._share.enough_for(max((p.most for device in picked for p in device), default=0))
+        filled = [np.zeros((len(devices), len(self.slots), steps, room), np.int32) for _ in range(2)]
+        filled[1] -= 1
+        for i, device in enumerate(picked):
+            for j, p in enumerate(device):
+                filled[0][i, j, p.step, p.slot], filled[1][i, j, p.step, p.slot] = p.row, p.place
+        return filled
+
+    def digest(self) -> str:
+        return data_digest_together(self.tables)
+
+    def agreed(self, looked: Looked) -> Looked:
+        """The first process says how long, any of them that it was interrupted."""
+        everyones = told(np.array(looked, np.float64))
+        epochs, seconds, is_due, _, _ = everyones[0].tolist()
+        pressed, terminated = (bool(column.any()) for column in everyones.T[-2:])
+        return Looked(int(epochs), seconds, bool(is_due), pressed, terminated)
 
 
-def ready_together(
-    network: Network,
-    rule: Rule,
-    params: Params,
-    table: Table,
-    held: Table | None,
-    batch_size: int | None,
-    stops: tuple[Stop, ...],
-    seed: int,
-    dropout: float,
-    average: float,
-) -> Together:
-    """The same as one device would do, from what each process has: its rows of the table and of the held-out ones."""
-    shares, held_shares = shares_of(len(table.X)), None if held is None else shares_of(len(held.X))
-    batch = None if batch_size is None else min(int(batch_size), shares.n)
-    data = _over_devices(table, shares)
-    validating = None if held is None or held_shares is None else _over_devices(held, held_shares)
-    state = first_state(network, rule, params, None, held is not None, np.uint32(seed % 2**32), 0.0, average)
-    state = on_all(state)
-    if batch is None:
-        rows = bucket(shares.n)
-        evaluated = _first_of_whole_table(network, dropout, rows)
-        state = state._replace(here=evaluated(state, data, None, _first_rows(shares)))
-        program = whole_program(network, rule, stops, rows, dropout, average)
-    else:
-        program = batch_program(network, rule, stops, batch, dropout, average)
-    run = partial(_run, program, data, validating, shares, batch, _Room(batch, shares))
-    return Together(run, state, shares.n, batch)
+def _held_rows(network: Network, validation: tuple[Any, ...], dtype: str) -> Table:
+    """The validation rows of this process, which may have none."""
+    some = len(validation[0]) > 0
+    return checked_table(network, *three(validation), dtype, "validation") if some else no_rows(network, dtype)
 
 
 def on_all(tree: Any) -> Any:
@@ -157,33 +196,6 @@ class _Room:
         return self.rows
 
 
-def _run(
-    program: Callable[..., tuple[State, Array]],
-    data: Table,
-    held: Table | None,
-    shares: Shares,
-    batch: int | None,
-    room: _Room,
-    state: State,
-    slots: np.ndarray,
-    n_rows: int,
-    n_epochs: int,
-) -> tuple[State, Array]:
-    """The program on the orders in `slots`, of which each device is told its own rows."""
-    if batch is None:
-        return program(state, data, held, _first_rows(shares), np.int32(n_epochs))
-    devices = range(shares.mine.start, shares.mine.stop)
-    steps = -(-n_rows // batch)
-    picked = [[_picked(order[:n_rows], shares, k, batch, steps) for order in slots[:n_epochs]] for k in devices]
-    rows = room.enough_for(max((p.most for device in picked for p in device), default=0))
-    filled = [np.zeros((len(devices), len(slots), steps, rows), np.int32) for _ in range(2)]
-    filled[1] -= 1
-    for i, device in enumerate(picked):
-        for j, p in enumerate(device):
-            filled[0][i, j, p.step, p.slot], filled[1][i, j, p.step, p.slot] = p.row, p.place
-    return program(state, data, held, *map(_on_each, filled), np.int32(n_epochs))
-
-
 class _Picked(NamedTuple):
     """A device's rows of an epoch: their batch, its slot for them, their number on the device, place in the batch."""
 
@@ -204,70 +216,75 @@ def _picked(order: np.ndarray, shares: Shares, device: int, batch: int, steps: i
 
 
 @lru_cache(maxsize=128)
-def batch_program(
-    network: Network, rule: Rule, stops: tuple[Stop, ...], batch: int, dropout: float, average: float
-) -> Any:
-    """Epochs of mini-batches: (state, data, held, rows, places, n_epochs) -> state, history."""
-    measures = measures_gradients(stops)
+def batch_program(shape: TrainingSettings, batch: int) -> Any:
+    """Mini-batches: (begin, data, held, rows, places, now, sums, span, arguments) -> state, sums, history."""
 
     def run(
-        state: State, data: Table, held: Table | None, rows: Array, places: Array, n_epochs: Array
-    ) -> tuple[State, Array]:
+        begin: State,
+        data: Table,
+        held: Table | None,
+        rows: Array,
+        places: Array,
+        now: State,
+        sums: Sums,
+        span: Span,
+        arguments: tuple[Any, ...],
+    ) -> tuple[State, Sums, Array]:
         import jax.numpy as jnp
 
-        data, rows, places = _own(data), rows[0], places[0]
+        how, data, rows, places = filled_settings(shape, arguments), _own(data), rows[0], places[0]
         steps = jnp.int32(rows.shape[1])
         there = data.weights[rows] * (places >= 0)  # (epochs, steps, room)
         totals = _added_up(jnp.sum(there, axis=(1, 2)))
 
-        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
+        def batches_of(old: State, i: Array) -> Batches:
             def evaluated(k: Array, params: Params) -> tuple[Evaluated, Array]:
                 some = rows[i, k]
-                kept = keep(network, dropout, old.seed, old.epoch + 1, k, batch, data.X.dtype)
+                kept = keep(how.network, how.dropout, old.seed, old.epoch + 1, k, batch, data.X.dtype)
                 table = Table(data.X[some], data.Y[some], there[i, k])
-                return evaluated_together(network, params, table, _of_places(kept, places[i, k]))
+                return evaluated_together(how.network, params, table, _of_places(kept, places[i, k]))
 
-            return mini_batch_epoch(network, rule, average, measures, Batches(evaluated, totals[i]), steps, old)
+            return Batches(evaluated, totals[i], steps)
 
         total = _added_up(jnp.sum(data.weights))
-        validated = partial(_validated, network, held=_own(held) if held else None)
-        return looped(network, rule, stops, one_epoch, validated, state, total, len(rows), n_epochs)
+        validated = partial(_validated, how.network, held=_own(held) if held else None)
+        return looped_over_batches(how, batches_of, validated, Moment(begin, now, sums, 0), total, len(rows), span)
 
-    return _over_mesh(run, n_apart=2)
+    return _over_mesh(run, n_apart=2, n_same=4)
 
 
 @lru_cache(maxsize=128)
-def whole_program(
-    network: Network, rule: Rule, stops: tuple[Stop, ...], n_rows: int, dropout: float, average: float
-) -> Any:
-    """Epochs of one update with all rows: (state, data, held, first rows of the devices, n_epochs) -> the same."""
+def whole_program(shape: TrainingSettings, n_rows: int) -> Any:
+    """One update an epoch: (state, data, held, first rows of the devices, span, arguments) -> as above."""
 
-    def run(state: State, data: Table, held: Table | None, first: Array, n_epochs: Array) -> tuple[State, Array]:
+    def run(
+        state: State, data: Table, held: Table | None, first: Array, span: Span, arguments: tuple[Any, ...]
+    ) -> tuple[State, Sums, Array]:
         import jax.numpy as jnp
 
-        def evaluate(params: Params, epoch: Array) -> Evaluated:
-            return _evaluated_whole(network, dropout, n_rows, params, _own(data), first[0], state.seed, epoch)
+        how = filled_settings(shape, arguments)
 
-        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
-            return whole_table_epoch(network, rule, average, evaluate, old)
+        def evaluate(params: Params, epoch: Array) -> Evaluated:
+            return _evaluated_whole(how, n_rows, params, _own(data), first[0], state.seed, epoch)
 
         total = _added_up(jnp.sum(data.weights))
-        validated = partial(_validated, network, held=_own(held) if held else None)
-        return looped(network, rule, stops, one_epoch, validated, state, total, EPOCHS_PER_DISPATCH, n_epochs)
+        validated = partial(_validated, how.network, held=_own(held) if held else None)
+        return looped_over_table(how, evaluate, validated, state, total, EPOCHS_PER_DISPATCH, span)
 
-    return _over_mesh(run, n_apart=1)
-
-
-def _first_of_whole_table(network: Network, dropout: float, n_rows: int) -> Any:
-    """Cost and gradient at the first parameters: (state, data, held, first rows of the devices) -> evaluated."""
-
-    def run(state: State, data: Table, held: Table | None, first: Array) -> Evaluated:
-        return _evaluated_whole(network, dropout, n_rows, state.params, _own(data), first[0], state.seed, 1)
-
-    return _over_mesh(run, n_apart=1, n_same=0)
+    return _over_mesh(run, n_apart=1, n_same=2)
 
 
-def _over_mesh(run: Callable[..., Any], n_apart: int, n_same: int = 1) -> Any:
+def _first_of_whole_table(shape: TrainingSettings, n_rows: int) -> Any:
+    """Cost and gradient at the first parameters: (state, data, held, first rows of the devices, arguments)."""
+
+    def run(state: State, data: Table, held: Table | None, first: Array, arguments: tuple[Any, ...]) -> Evaluated:
+        how = filled_settings(shape, arguments)
+        return _evaluated_whole(how, n_rows, state.params, _own(data), first[0], state.seed, 1)
+
+    return _over_mesh(run, n_apart=1, n_same=1)
+
+
+def _over_mesh(run: Callable[..., Any], n_apart: int, n_same: int) -> Any:
     """Compiled: state the same on all devices, data, held and `n_apart` more apart, `n_same` more the same."""
     import jax
 
@@ -306,21 +323,22 @@ def evaluated_together(network: Network, params: Params, rows: Table, kept: Any)
     divisor = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny) if network.reduction == "mean" else 1
     scale = network.cost.outer_derivative(S / divisor) / divisor
     gradient = jax.tree.map(lambda g: scale * g, gradient)
-    if network.l2:
+    if network.penalised:
         decayed = zip(gradient, params, network.masks, strict=True)
         gradient = tuple(Layer(g.W + network.l2 * masked(p.W, mask), g.b) for g, p, mask in decayed)
     return Evaluated(network.cost.outer(S / divisor), gradient), weight
 
 
 def _evaluated_whole(
-    network: Network, dropout: float, n_rows: int, params: Params, data: Table, first: Array, seed: Array, epoch: Any
+    how: TrainingSettings, n_rows: int, params: Params, data: Table, first: Array, seed: Array, epoch: Any
 ) -> Evaluated:
     import jax.numpy as jnp
 
-    kept = keep(network, dropout, seed, epoch, 0, n_rows, data.X.dtype)
+    network = how.network
+    kept = keep(network, how.dropout, seed, epoch, 0, n_rows, data.X.dtype)
     places = jnp.minimum(first + jnp.arange(len(data.X)), n_rows - 1)  # beyond the last row there is padding
     here, _ = evaluated_together(network, params, data, _of_places(kept, places))
-    return here._replace(cost=here.cost + penalty(network, params)) if network.l2 else here
+    return here._replace(cost=here.cost + penalty(network, params)) if network.penalised else here
 
 
 def _validated(network: Network, params: Params, held: Table | None) -> Sequence[Array]:
@@ -334,7 +352,7 @@ def _validated(network: Network, params: Params, held: Table | None) -> Sequence
     sums = [jnp.sum(held.weights * x) for x in (c, per_row_metric(network, fwd.a[-1], held.Y))]
     costs, metric, weight = _added_up((*sums, jnp.sum(held.weights)))
     C = network.cost.outer(costs / weight if network.reduction == "mean" else costs)
-    return C, jnp.sqrt(metric / weight) if metric_name(network) == "rmse" else metric / weight
+    return C, metric_of_mean(network, metric / weight)
 
 
 def of_first(state: State, rows: np.ndarray) -> tuple[State, np.ndarray]:

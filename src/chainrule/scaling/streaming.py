@@ -6,10 +6,10 @@ from one block, a thread reads the next ones.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
-from functools import lru_cache, partial
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from queue import Queue
 from tempfile import TemporaryDirectory
@@ -18,34 +18,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.maths import shapes
 from chainrule.maths.arrays import Array
 from chainrule.network import Network, Params, costs_and_shares, forward
 from chainrule.scaling.shards import Shards, ShardWriter, plain_blocks, scatter, shuffled_blocks
-from chainrule.training.averaging import check_decay
+from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
 from chainrule.training.batches import Table, checked_table, no_rows
-from chainrule.training.checkpoints import Resumable, Safe, design_digest, resumed, safe_in
-from chainrule.training.dropout import check_rate, keep
-from chainrule.training.goals import MaxSeconds, Stop
-from chainrule.training.history import NO_ROWS, appended
-from chainrule.training.interrupts import Keyboard, interruptible
+from chainrule.training.dropout import keep
+from chainrule.training.memory import Looked, three
 from chainrule.training.program import (
-    DIVERGED,
-    RUNNING,
-    Learning,
+    Evaluated,
+    Moment,
+    Span,
     State,
-    about_to_learn,
+    Sums,
     ended_epoch,
     evaluated_batch,
     first_state,
     judged,
-    learnt,
-    measures_gradients,
-    metric_name,
+    metric_of_mean,
     per_row_metric,
+    updated,
 )
-from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
-from chainrule.training.rules import Rule
+from chainrule.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,23 +54,19 @@ def is_names(Y: Any) -> bool:
     return isinstance(Y, str) or (isinstance(Y, list | tuple) and len(Y) > 0 and all(isinstance(y, str) for y in Y))
 
 
-def train_batches(
-    network: Network,
-    params: Params,
+@contextmanager
+def scattered(
+    settings: TrainingSettings,
     batches: Iterable[pa.RecordBatch],
     targets: str | Sequence[str],
-    *,
-    seed: int = 0,
-    dtype: str = "float32",
-    weights: str | None = None,
-    validation: tuple[Array, ...] | None = None,
-    **settings: Any,
-) -> Fit:
-    """Train on Arrow record batches, whose rows go to a temporary folder first (of `TMPDIR`).
+    weights: str | None,
+    validation: tuple[Array, ...] | None,
+) -> Iterator[tuple[Shards, Shards | None]]:
+    """The rows of Arrow record batches in a temporary folder (of `TMPDIR`), and the validation rows.
 
-    `targets` and `weights` are names of columns; the others are the inputs, in their order. Further settings are
-    those of `train_shards`.
+    `targets` and `weights` are names of columns; the others are the inputs, in their order.
     """
+    network, dtype, seed = settings.network, settings.dtype, settings.seed
     targets = [targets] if isinstance(targets, str) else list(targets)
     with TemporaryDirectory(prefix="chainrule-") as folder:
         tables = _tables(network, batches, targets, weights, dtype)
@@ -86,10 +76,9 @@ def train_batches(
             raise ValueError("expected record batches with one row or more, got none")
         held = None
         if validation is not None:
-            X, Y, *w = validation
-            table = checked_table(network, X, Y, w[0] if w else None, dtype, "validation")
+            table = checked_table(network, *three(validation), dtype, "validation")
             held = scatter([table], ShardWriter(Path(folder, "held"), 1, seed, *shape))
-        return train_shards(network, params, rows, seed=seed, validation=held, **settings)
+        yield rows, held
 
 
 def _tables(
@@ -138,139 +127,128 @@ def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
         ) from None
 
 
-def train_shards(
-    network: Network,
-    params: Params,
-    rows: Shards,
-    *,
-    rule: Rule,
-    batch_size: int,
-    epochs: int = 100,
-    stop: Sequence[Stop] = (),
-    seed: int = 0,
-    validation: Shards | None = None,
-    dropout: float = 0.0,
-    average: float = 0.0,
-    progress: Callable[[Progress], None] | None = None,
-    resumable: Resumable | str | None = None,
-) -> Fit:
-    """Train as `train` does, on rows in files.
+class InShards:
+    """The executor of rows in files: one epoch to a dispatch, a block of batches at a time. See `Executor`.
 
-    Parameters are those of `train`; rows and updates are the same in number, their order is that of
-    `shards.shuffled_blocks`.
-
-    Raises
-    ------
-    DivergedError, InputError, ValueError
-        As `train`.
+    The order of the rows is that of `shards.shuffled_blocks`.
     """
-    import jax
 
-    check_rate(dropout)
-    check_decay(average)
-    shapes.check_params(network.layers, params)
-    if (rows.n_in, rows.n_out) != (network.layers[0], network.layers[-1]):
-        raise ValueError(
-            f"expected rows of {network.layers[0]} inputs and {network.layers[-1]} targets, got {rows.n_in} and "
-            f"{rows.n_out}"
-        )
-    how = (batch_size, tuple(stop), seed, rows.dtype, dropout, average)
-    digests = {
-        "design": design_digest(network, params, rule, *how),
-        "data": rows.digest + (validation.digest if validation else ""),
-    }
-    goals, batch = tuple(stop), min(batch_size, rows.n)
-    with jax.enable_x64(rows.dtype == "float64"), interruptible(terminable=resumable is not None) as keyboard:
-        first = first_state(network, rule, params, None, validation is not None, np.uint32(seed % 2**32), 0.0, average)
-        learn = block_program(network, rule, batch, dropout, average, measures_gradients(goals))
-        end = epoch_end(network, rule, goals)
-        with nullcontext() if resumable is None else safe_in(resumable, digests) as safe:
-            state, history = resumed(safe, first) if safe else (first, NO_ROWS)
-            one_pass = partial(_pass, network, rows, validation, batch, seed, learn, end)
-            state, history, stopped_by = _drive(one_pass, state, history, epochs, goals, keyboard, progress, safe)
-    return checked(finished(state, history, stopped_by, network, batch))
+    together, room = False, 1
 
+    def __init__(self, settings: TrainingSettings, params: Params, rows: Shards, held: Shards | None = None):
+        layers = settings.network.layers
+        if settings.batch_size is None:
+            raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+        if (rows.n_in, rows.n_out) != (layers[0], layers[-1]):
+            raise ValueError(
+                f"expected rows of {layers[0]} inputs and {layers[-1]} targets, got {rows.n_in} and {rows.n_out}"
+            )
+        self.settings, self.params, self.shards, self.held = settings, params, rows, held
+        self.rows = rows.n
+        self.batch = min(int(settings.batch_size), rows.n)
+        blocks = min(max(1, BLOCK_NUMBERS // (rows.width * self.batch)), -(-rows.n // self.batch))
+        self.block_rows = blocks * self.batch
 
-def _pass(
-    network: Network,
-    rows: Shards,
-    held: Shards | None,
-    batch: int,
-    seed: int,
-    learn: Callable[..., Learning],
-    end: Callable[..., Any],
-    state: State,
-) -> tuple[State, Array]:
-    """One pass over the rows: the state after it, and its row of the history."""
-    import jax
+    def first(self) -> State:
+        return first_state(self.settings, self.params, self.held is not None)
 
-    epoch, size = int(state.epoch) + 1, _block_rows(rows, batch)
-    now, done, total = about_to_learn(state), 0, 0.0
-    with closing(read_ahead(shuffled_blocks(rows, size, seed, epoch))) as blocks:
-        for block, there in blocks:
-            total += float(block[:, -1].sum(dtype=np.float64))
-            before, now = now, learn(now, state.seed, np.int32(epoch), np.int32(done // batch), block, np.int32(there))
-            jax.block_until_ready(before)  # so that no more than two blocks wait for the device
-            done += there
-    validated = held_cost(network, state_params(now), held, size) if held else (np.nan, np.nan)
-    numbers = (np.asarray(x, rows.dtype) for x in (total, *validated))
-    return end(state, now, np.int32(-(-rows.n // batch)), *numbers)
+    def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
+        """One pass over the rows, or a part of it."""
+        import jax
 
+        shape, arguments = shape_of_settings(settings), arguments_of(settings)
+        learn = block_program(shape, self.batch)
+        epoch, steps = int(at.begin.epoch) + 1, -(-self.rows // self.batch)
+        last = steps if span.epochs else span.last
+        now, sums, done, total = at.now, at.sums, 0, 0.0
+        with closing(read_ahead(shuffled_blocks(self.shards, self.block_rows, settings.seed, epoch))) as blocks:
+            for block, there in blocks:
+                total += float(block[:, -1].sum(dtype=np.float64))
+                first, end = (min(max(x - done, 0), -(-there // self.batch)) for x in (span.first, last))
+                before = sums
+                now, sums = learn(now, sums, np.int32(epoch), block, *map(np.int32, (done, first, end)), arguments)
+                jax.block_until_ready(before)  # so that no more than two blocks wait for the device
+                done += -(-there // self.batch)
+        if not span.epochs:
+            return now, sums, np.empty((0, 5))
+        validated = self._validated(now.answering) if self.held else (np.nan, np.nan)
+        numbers = (np.asarray(x, self.shards.dtype) for x in (total, *validated))
+        state, row = epoch_end(shape)(at.begin, now, sums, np.int32(steps), *numbers, arguments)
+        return state, sums, row[None]
 
-def _block_rows(rows: Shards, batch: int) -> int:
-    """How many rows go to the device together: whole batches, and no more than there are."""
-    return min(max(1, BLOCK_NUMBERS // (rows.width * batch)), -(-rows.n // batch)) * batch
+    def _validated(self, params: Params) -> tuple[float, float]:
+        """The cost of the validation rows and their metric, a block at a time."""
+        assert self.held is not None
+        network, sums, total = replace(self.settings.network, l2=0.0), np.zeros(2), 0.0
+        with closing(read_ahead(plain_blocks(self.held, self.block_rows))) as blocks:
+            for block, _ in blocks:
+                sums += np.asarray(_held_sums(network)(params, block), np.float64)
+                total += float(block[:, -1].sum(dtype=np.float64))
+        costs, metric = sums
+        C = network.cost.outer(np.float64(costs / total if network.reduction == "mean" else costs))
+        return float(C), float(metric_of_mean(network, np.float64(metric / total)))
 
+    def digest(self) -> str:
+        return self.shards.digest + (self.held.digest if self.held else "")
 
-def state_params(now: Learning) -> Params:
-    """The parameters that are validated."""
-    return now.average.params if now.average else now.params
+    def agreed(self, looked: Looked) -> Looked:
+        return looked
 
 
 @lru_cache(maxsize=128)
-def block_program(
-    network: Network, rule: Rule, batch: int, dropout: float, average: float, measures: bool
-) -> Callable[..., Learning]:
-    """The compiled updates of one block: (learning, seed, epoch, updates before, block, rows in it) -> learning."""
+def block_program(shape: TrainingSettings, batch: int) -> Callable[..., tuple[State, Sums]]:
+    """The compiled updates of one block: (now, sums, epoch, block, updates before, first, last, arguments) -> the same.
+
+    `first` and `last` count the block's updates.
+    """
     import jax
     from jax import lax
 
-    n_in = network.layers[0]
+    n_in = shape.network.layers[0]
 
-    def run(now: Learning, seed: Array, epoch: Array, before: Array, block: Array, there: Array) -> Learning:
-        def step(i: Array, now: Learning) -> Learning:
+    def run(
+        now: State,
+        sums: Sums,
+        epoch: Array,
+        block: Array,
+        before: Array,
+        first: Array,
+        last: Array,
+        arguments: tuple[Any, ...],
+    ) -> tuple[State, Sums]:
+        how = filled_settings(shape, arguments)
+
+        def evaluated(i: Array, params: Params) -> tuple[Evaluated, Array]:
             packed = lax.dynamic_slice_in_dim(block, i * batch, batch)
             some = Table(packed[:, :n_in], packed[:, n_in:-1], packed[:, -1])
-            kept = keep(network, dropout, seed, epoch, before + i, batch, block.dtype)
-            return learnt(network, rule, average, measures, now, *evaluated_batch(network, now.params, some, kept))
+            kept = keep(how.network, how.dropout, now.seed, epoch, before + i, batch, block.dtype)
+            return evaluated_batch(how.network, params, some, kept)
 
-        return lax.fori_loop(0, (there + batch - 1) // batch, step, now)
+        return updated(how, evaluated, now, sums, first, last)
 
     return jax.jit(run)
 
 
 @lru_cache(maxsize=128)
-def epoch_end(network: Network, rule: Rule, stops: tuple[Stop, ...]) -> Callable[..., Any]:
+def epoch_end(shape: TrainingSettings) -> Callable[..., Any]:
     """The compiled look at an epoch that has ended: the state after it, and its row of the history."""
     import jax
 
-    def run(old: State, now: Learning, steps: Array, total: Array, held: Array, metric: Array) -> tuple[State, Array]:
-        new, C, norm = ended_epoch(network, old, now, total, steps)
-        return judged(network, rule, stops, old, new, C, norm, total, held, metric)
+    def run(
+        begin: State,
+        now: State,
+        sums: Sums,
+        steps: Array,
+        total: Array,
+        held: Array,
+        metric: Array,
+        arguments: tuple[Any, ...],
+    ) -> tuple[State, Array]:
+        how = filled_settings(shape, arguments)
+        C, norm = ended_epoch(how, now, sums, total, steps)
+        return judged(how, begin, now, C, norm, total, held, metric)
 
     return jax.jit(run)
-
-
-def held_cost(network: Network, params: Params, held: Shards, block_rows: int) -> tuple[float, float]:
-    """The cost of the validation rows and their metric, a block at a time."""
-    sums, total = np.zeros(2), 0.0
-    with closing(read_ahead(plain_blocks(held, block_rows))) as blocks:
-        for block, _ in blocks:
-            sums += np.asarray(_held_sums(network)(params, block), np.float64)
-            total += float(block[:, -1].sum(dtype=np.float64))
-    costs, metric = sums
-    C = network.cost.outer(np.float64(costs / total if network.reduction == "mean" else costs))
-    return float(C), float(np.sqrt(metric / total) if metric_name(network) == "rmse" else metric / total)
 
 
 @lru_cache(maxsize=128)
@@ -318,34 +296,3 @@ def read_ahead(blocks: Iterator[Any]) -> Generator[Any]:
             if not ready.empty():
                 ready.get()
             thread.join(0.01)
-
-
-def _drive(
-    one_pass: Callable[[State], tuple[State, Array]],
-    state: State,
-    rows: np.ndarray,
-    epochs: int,
-    stop: Sequence[Stop],
-    keyboard: Keyboard,
-    progress: Callable[[Progress], None] | None,
-    safe: Safe | None,
-) -> tuple[State, np.ndarray, str]:
-    """Pass after pass, until a goal, the clock or the keyboard says stop."""
-    done, reason, seconds = int(state.epoch), int(state.reason), rows[-1, -1] if len(rows) else 0.0
-    limit = min((goal.seconds for goal in stop if isinstance(goal, MaxSeconds)), default=np.inf)
-    began = time.perf_counter() - seconds
-    while done < epochs and reason == RUNNING and not keyboard.pressed and seconds < limit:
-        state, row = one_pass(state)
-        reason, seconds = int(state.reason), time.perf_counter() - began
-        if reason != DIVERGED:
-            done += 1
-            rows = appended(rows, np.array([[done, *np.asarray(row, np.float64), seconds]]))
-            if progress:
-                progress(Progress(done, epochs, rows[-1, 1], rows[-1, 2], seconds))
-        if safe and safe.is_due(done):
-            safe.keep(state, rows)
-    if safe and safe.epoch < done:
-        safe.keep(state, rows)
-    if keyboard.terminated and done < epochs and reason == RUNNING:
-        raise Terminated(safe.epoch if safe else 0)
-    return state, rows, reason_name(reason, stop, seconds >= limit, keyboard.pressed and done < epochs)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.driver import train
 from chainrule.errors import UsageError
 from chainrule.network import Network, Params, forward
 from chainrule.tables.encoding import Encoding
 from chainrule.tables.memory import rows_at_once
 from chainrule.tables.metrics import ClassScores, NumberScores, Scores, scorer
 from chainrule.tables.prepare import Prepared
-from chainrule.tables.recipe import Recipe
 from chainrule.tables.target import Target, class_places, decode, truth_of
-from chainrule.training.checkpoints import Resumable
-from chainrule.training.program import State
-from chainrule.training.result import Fit, Progress
+from chainrule.training.memory import Rows
+from chainrule.training.result import Fit
 
 
 class TableModel(NamedTuple):
@@ -32,51 +29,12 @@ class TableModel(NamedTuple):
     about: dict[str, Any]  # versions, seed: for people
 
 
-def fit_table(
-    prepared: Prepared,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    dtype: str = "float32",
-    balanced: bool = False,
-    progress: Callable[[Progress], None] | None = None,
-    checkpoint: Callable[[State], None] | None = None,
-    keep_every: int | None = None,
-    resumable: Resumable | None = None,
-) -> Fit:
-    """Train the recipe's network on the training rows, watching the validation rows if there are any.
-
-    With `balanced`, every class has the same total weight in the cost.
-
-    Raises
-    ------
-    DivergedError
-        If the cost turns NaN or infinite; its `fit` has the last good parameters.
-    """
-    X, Y, weights, validation = rows_of(prepared, balanced)
-    return train(
-        recipe.network,
-        recipe.params,
-        X,
-        Y,
-        **recipe.settings,
-        seed=seed,
-        dtype=dtype,
-        weights=weights,
-        validation=validation,
-        progress=progress,
-        checkpoint=checkpoint,
-        keep_every=keep_every,
-        resumable=resumable,
-    )
-
-
-def rows_of(prepared: Prepared, balanced: bool) -> tuple[Any, Any, Any, Any]:
-    """X, Y and weights of the training rows, and the same of the validation rows together, or None."""
+def rows_of(prepared: Prepared, balanced: bool) -> Rows:
+    """The training rows, and the validation rows if there are any; with `balanced` all classes weigh the same."""
     weights = _balancing(prepared) if balanced else np.ones(len(prepared.X))
     parts = (prepared.split.train, prepared.split.validation)
     training, held = ((prepared.X[rows], prepared.Y[rows], weights[rows]) for rows in parts)
-    return (*training, held if len(held[0]) else None)
+    return Rows(*training, held if len(held[0]) else None)
 
 
 def _balancing(prepared: Prepared) -> np.ndarray:
@@ -86,11 +44,11 @@ def _balancing(prepared: Prepared) -> np.ndarray:
     return prepared.class_weights[class_places(prepared.target, prepared.table)]
 
 
-def model_of(prepared: Prepared, recipe: Recipe, fit: Fit, about: dict[str, Any]) -> TableModel:
+def model_of(prepared: Prepared, network: Network, fit: Fit, about: dict[str, Any]) -> TableModel:
     """The fit with its encoding."""
     is_classes = prepared.target.task != "regression"
     frequencies = tuple(prepared.frequencies.tolist()) if is_classes else ()
-    return TableModel(recipe.network, fit.params, prepared.encoding, prepared.target, frequencies, about)
+    return TableModel(network, fit.params, prepared.encoding, prepared.target, frequencies, about)
 
 
 def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:

@@ -54,6 +54,27 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
     return rows
 
 
+def predicted(model: TableModel, source: Source) -> pa.Table:
+    """The predictions alone, a row for each row of the source; see `prediction_names`.
+
+    Raises
+    ------
+    InputError
+        If the source lacks a column of the model, or holds a value that cannot be read as its kind.
+    """
+    import pyarrow as pa
+
+    check_source(model, source)
+    read = [(column.name, value_sql(source, column)) for column in model.encoding.read_as]
+    names, answers = prediction_names(model), []
+    for batch in batches(source, read, _rows_at_once(model, source, read)):
+        X = model.encoding.encode(pa.Table.from_batches([batch]))
+        answers.append(pa.table(_answer_columns(model, X), names))
+    if not answers:
+        raise InputError(f"{source.name}: there is a header but no row of data")
+    return pa.concat_tables(answers)
+
+
 def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
     """Scores on the rows that have a target, and the number of rows that have none.
 

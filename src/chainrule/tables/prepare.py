@@ -9,8 +9,9 @@ import numpy as np
 
 from chainrule.errors import InputError, UsageError
 from chainrule.tables import preset
+from chainrule.tables.columns import KINDS, TEXT, Column
 from chainrule.tables.encoding import Encoding, fit_encoding
-from chainrule.tables.kinds import Column, check_values, kinds_of, strays, value_sql
+from chainrule.tables.kinds import check_values, kinds_of, strays, value_sql
 from chainrule.tables.reading import Source, check_columns, count_rows, fetch, quoted
 from chainrule.tables.splitting import Split, split_rows
 from chainrule.tables.target import Target, class_places, encode_target, fit_scale, task_of
@@ -83,10 +84,10 @@ def prepare(
     if n_rows == 0:
         raise InputError(f"{source.name}: there is a header but no row of data")
     columns = kinds_of(whole, [name for name in names if name not in drop])
-    used = [column for column in columns if column.kind not in ("empty", "other")]
+    used = [column for column in columns if not KINDS[column.kind].refused]
     check_values(whole, used)
     chosen = sorted((c for c in columns if c.name in targets), key=lambda c: list(targets).index(c.name))
-    labels = (LABELS, value_sql(source, Column(chosen[0].name, "text")))
+    labels = (LABELS, value_sql(source, Column(chosen[0].name, TEXT.name)))
     read = [*((column.name, value_sql(source, column)) for column in used), labels]
     table = fetch(source, [*read, (part, quoted(part))] if part else read)
     there = _with_target(table, chosen, source)
@@ -105,9 +106,8 @@ def prepare(
     _check_split(split, test_size, validation_size)
     training = table.take(split.train)
     inputs = [column for column in columns if column.name not in targets]
-    numbers_of = [column for column in inputs if column.kind == "number"]
-    wanted = quantiles and normalize and numbers_of
-    pieces = preset.pieces(training.num_rows, len(numbers_of)) if wanted else 0
+    n_ranked = sum(KINDS[column.kind].ranked for column in inputs)
+    pieces = preset.pieces(training.num_rows, n_ranked) if quantiles and normalize and n_ranked else 0
     encoding = fit_encoding(_filled(training, inputs), inputs, normalize, pieces)
     if not encoding.columns:
         why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
@@ -130,7 +130,7 @@ def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> 
     """Whether no target is missing: (rows,)."""
     there = np.ones(table.num_rows, bool)
     for column in targets:
-        if column.kind in ("empty", "other"):
+        if KINDS[column.kind].refused:
             raise InputError(f"{source.name}: target {column.name!r} has no value that can be predicted")
         there &= table.column(column.name).is_valid().to_numpy()
     return there
@@ -148,21 +148,8 @@ def _filled(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
 
 def _hints(training: pa.Table, encoding: Encoding) -> tuple[str, ...]:
     """What a careful colleague would ask about the columns."""
-    hints = []
-    for column in encoding.columns:
-        values = training.column(column.name)
-        if column.kind == "number" and training.num_rows > 20 and values.null_count == 0:
-            numbers = values.to_numpy()
-            if (
-                np.all(numbers == np.floor(numbers))
-                and np.ptp(numbers) < 2**53
-                and len(np.unique(numbers)) == len(numbers)
-            ):
-                hints.append(
-                    f"{column.name} holds a different whole number in every row; "
-                    f"if it only numbers the rows, leave it out: --drop {column.name}"
-                )
-    return tuple(hints)
+    asked = (column.hint(training.column(column.name)) for column in encoding.columns)
+    return tuple(hint for hint in asked if hint)
 
 
 def _check_sizes(test_size: float, validation_size: float) -> None:

@@ -12,10 +12,14 @@ Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from chainrule.tables.columns.column import Graph
 
 JOINED = 64  # pieces of which a normal score is the sum
 
@@ -53,6 +57,33 @@ class Quantiles(NamedTuple):
         inside = (x[:, None] >= knots[:-1]) & (x[:, None] < knots[1:])
         each = inside / np.diff(knots)
         return (each @ np.diff(self.scores))[:, None] if self.scores else each
+
+    def formula(self, place: int, x: float, write: Callable[[float], str]) -> str:
+        """The formula of one of the inputs; `write` writes a number, in brackets if negative.
+
+        >>> Quantiles((0.0, 1.0, 3.0), means=(0.5, 0.5)).formula(1, 2.0, "{:g}".format)
+        'clip((2 - 1) / 2, 0, 1) - 0.5'
+        """
+        i = int(np.clip(np.searchsorted(self.knots, x, "right") - 1, 0, len(self.knots) - 2)) if self.scores else place
+        low, high = self.knots[i], self.knots[i + 1]
+        come = f"clip(({x:.6g} - {write(low)}) / {high - low:.6g}, 0, 1)"
+        if not self.scores:
+            return f"{come} - {write(self.means[i])}"
+        return f"{write(self.scores[i])} + {write(self.scores[i + 1] - self.scores[i])} * {come}"
+
+    def to_onnx(self, graph: Graph, values: str) -> str:
+        """Nodes that do what `encode` does, of values (rows, 1)."""
+
+        def numbers(x: Any) -> str:
+            return graph.constant(x, np.float64)
+
+        knots = np.array(self.knots)
+        come = graph("Div", graph("Sub", values, numbers(knots[:-1])), numbers(np.diff(knots)))
+        pieces = graph("Min", graph("Max", come, numbers(0)), numbers(1))
+        if not self.scores:
+            return graph("Sub", pieces, numbers(self.means))
+        joined = graph("MatMul", pieces, numbers(np.diff(self.scores)[:, None]))
+        return graph("Add", joined, numbers(self.scores[0]))
 
     def checked(self) -> Quantiles:
         """Itself, if it can be computed with; for files."""

@@ -114,6 +114,11 @@ def _connection(files: Sequence[str] | None = None, folder: str | None = None) -
     return connection
 
 
+def empty_connection() -> duckdb.DuckDBPyConnection:
+    """A database that reads no file, for tables that are in memory."""
+    return _connection([])
+
+
 @cache
 def _spill_folder() -> str:
     """Where DuckDB may put what does not fit into memory: a folder that only this user can look into."""

@@ -14,8 +14,6 @@ from chainrule.tables.memory import NUMBER, free_memory
 from chainrule.tables.prepare import Prepared
 from chainrule.tables.request import Preparing, Request
 from chainrule.tables.target import Task
-from chainrule.training.averaging import check_decay
-from chainrule.training.dropout import check_rate
 from chainrule.training.goals import CostGoal, MaxSeconds, MinGradient, NoImprovement, Stop, Unchanged
 from chainrule.training.rules import (
     LARGEST,
@@ -28,6 +26,7 @@ from chainrule.training.rules import (
     optax_rule,
     step_decay,
 )
+from chainrule.training.settings import TrainingSettings
 
 COSTS: dict[Task, Cost] = {
     "binary": BINARY_CROSS_ENTROPY,
@@ -44,23 +43,10 @@ OWN_RULES: dict[str, dict[str, Any]] = {
 
 
 class Recipe(NamedTuple):
-    """All that `train` needs beside the arrays."""
+    """How a network is trained on a table, and its first parameters."""
 
-    network: Network
+    settings: TrainingSettings
     params: Params
-    rule: Rule
-    rule_is: str
-    batch_size: int | None
-    epochs: int
-    stop: tuple[Stop, ...]
-    dropout: float
-    average: float
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments that say how to train, in memory, streamed or together."""
-        names = ("rule", "batch_size", "epochs", "stop", "dropout", "average")
-        return {name: getattr(self, name) for name in names}
 
 
 def preparing_of(request: Request) -> Preparing:
@@ -98,14 +84,23 @@ def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None)
         batch_size = _batch_size(request.batch_size, n_train)
         epochs = preset.EPOCHS if request.epochs is None else request.epochs
         updates = -(-n_train // (batch_size or n_train))
-        rule, rule_is = _rule(request, epochs, updates)
+        rule = _rule(request, epochs, updates)
         params = initialize(network, _initial(network, request.initial), request.seed, request.dtype)
         stops = _stops(request, len(prepared.split.validation))
         left_to_us = request.rule is None and batch_size is not None
         drop, decay = (preset.dropout(n_train), preset.AVERAGE) if left_to_us else (0.0, 0.0)
-        dropout = check_rate(drop if request.dropout is None else request.dropout)
-        average = check_decay(decay if request.average is None else request.average)
-        return Recipe(network, params, rule, rule_is, batch_size, epochs, stops, dropout, average)
+        settings = TrainingSettings(
+            network,
+            rule,
+            batch_size,
+            epochs,
+            stops,
+            request.seed,
+            request.dtype,
+            dropout=drop if request.dropout is None else request.dropout,
+            average=decay if request.average is None else request.average,
+        )
+        return Recipe(settings, params)
     except InputError:
         raise
     except ValueError as error:
@@ -175,12 +170,11 @@ def _batch_size(wanted: int | str | None, n_train: int) -> int | None:
     return preset.batch_size(n_train) if wanted is None else int(wanted)
 
 
-def _rule(request: Request, epochs: int, updates_per_epoch: int) -> tuple[Rule, str]:
+def _rule(request: Request, epochs: int, updates_per_epoch: int) -> Rule:
     name = (request.rule or "adam").replace("-", "_")
     eta = preset.LEARNING_RATE if request.learning_rate is None else request.learning_rate
     rate = _schedule(request.schedule, eta, epochs, updates_per_epoch) if request.schedule else eta
-    rule = gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
-    return rule, f"{name}, learning rate {eta:g}" + (f", {request.schedule}" if request.schedule else "")
+    return gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
 
 
 def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:

@@ -106,11 +106,12 @@ def digest_of(path: str) -> str:
 
 
 class Named(NamedTuple):
-    """The table of a run as the caller names it: files or a query; or neither, and whether a recorded query may run."""
+    """The table of a run as the caller names it: files, a query, an open table; or whether a recorded query may run."""
 
     data: Sequence[str] = ()
     sql: str | None = None
     trust: bool = False
+    source: Source | None = None
 
 
 def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
@@ -125,10 +126,14 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
     InputError
         If a recorded file is gone, or is another one now.
     """
+    if named.source is not None:
+        return named.source
     if named.data or named.sql is not None:
         return open_table(named.data, named.sql)
     recorded = read_recorded(run)
     if recorded.request.sql is None:
+        if not recorded.files:
+            raise InputError(f"{run}: was trained on a table in memory, which is not kept; {hint}")
         return open_table([found_again(run, file, hint) for file in recorded.files])
     if not named.trust:
         raise Untrusted(run, recorded.request.sql, recorded.folder, hint)

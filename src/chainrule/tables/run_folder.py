@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import InputError, is_utf8
+from chainrule.network import Network
 from chainrule.scaling.shards import FILES as SHARD_FILES
 from chainrule.storage.documents import read_document, save_json
 from chainrule.storage.files import (
@@ -274,7 +275,7 @@ def _remove_run(path: Path) -> None:
         remove_own(path.parent, [])
 
 
-def plan_of_run(run: str | os.PathLike[str]) -> Plan:
+def plan_of_run(run: str | os.PathLike[str], network: Network) -> Plan:
     """How a run was trained.
 
     Raises
@@ -288,7 +289,7 @@ def plan_of_run(run: str | os.PathLike[str]) -> Plan:
             f"{run}: there is no {PLAN} in it, so its training cannot be replayed (a streamed run has none): train it "
             "again, not streamed"
         )
-    return read_plan(path)
+    return read_plan(path, network)
 
 
 def read_metrics(run: str | os.PathLike[str]) -> Metrics:

@@ -11,19 +11,17 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.driver import train
 from chainrule.errors import InputError
 from chainrule.scaling.processes import all_tell, first_tells, is_first, one_fate, told
 from chainrule.tables.encoding import encoding_from_json
 from chainrule.tables.prepare import Prepared
 from chainrule.tables.reading import PARQUET_SUFFIXES, Source, first_row, literal, quoted
-from chainrule.tables.recipe import Recipe
 from chainrule.tables.splitting import Split
 from chainrule.tables.streamed import (
     NUMBER,
@@ -35,8 +33,7 @@ from chainrule.tables.streamed import (
 )
 from chainrule.tables.target import target_from_json
 from chainrule.training.batches import Table
-from chainrule.training.checkpoints import Resumable
-from chainrule.training.result import Fit, Progress
+from chainrule.training.memory import Rows
 
 FILE_ROW_NUMBER = "file_row_number"  # DuckDB's name for a row's place in a Parquet file
 COMPARED = ("chainrule", "jax", "numpy", "duckdb")  # packages whose versions all processes have to share
@@ -47,8 +44,7 @@ class Shared(NamedTuple):
     """The rows of this process, and what all know; the sample, prepared, has rows in the first process alone."""
 
     prepared: Prepared
-    rows: Table
-    held: Table | None  # None where no process has any
+    rows: Rows  # without validation rows where no process has any
     n_rows: int  # of all processes: in the source,
     n_train: int  # and to train on
 
@@ -90,7 +86,7 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
         if not len(rows.X):
             raise InputError(f"rows {begin + 1:,} to {end:,}: none of them is to train on; use fewer processes")
     n_train, n_held = told(np.array([len(rows.X), len(held.X)])).sum(axis=0).tolist()
-    return Shared(prepared, rows, held if n_held else None, n, n_train)
+    return Shared(prepared, Rows(*rows, held if n_held else None), n, n_train)
 
 
 def fingerprint(path: str) -> str:
@@ -175,29 +171,3 @@ def _read(prepared: Prepared, mine: Source, dtype: str, class_weights: np.ndarra
     whole = [np.concatenate(columns) for columns in zip(*(table for _, table in pieces), strict=True)]
     rows, held = (Table(*(x[parts == part] for x in whole)) for part in (TRAIN, VALIDATION))
     return rows, held
-
-
-def fit_shared(
-    shared: Shared,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    dtype: str = "float32",
-    progress: Callable[[Progress], None] | None = None,
-    resumable: Resumable | None = None,
-) -> Fit:
-    """Train the recipe's network on the rows of all processes, watching the validation rows if there are any."""
-    return train(
-        recipe.network,
-        recipe.params,
-        shared.rows.X,
-        shared.rows.Y,
-        **recipe.settings,
-        seed=seed,
-        dtype=dtype,
-        weights=shared.rows.weights,
-        validation=shared.held,
-        progress=progress,
-        resumable=resumable,
-        together=True,
-    )

@@ -5,29 +5,31 @@ Which part a row belongs to (training, validation, test) and whether it is in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from chainrule.driver import InFiles
 from chainrule.errors import InputError, UsageError
-from chainrule.scaling.shards import Shards, ShardWriter, bytes_of, check_room, shards_for, told_of_room
-from chainrule.scaling.streaming import train_shards
+from chainrule.scaling.shards import ShardWriter, bytes_of, check_room, shards_for, told_of_room
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.tables import preset
-from chainrule.tables.encoding import MOST_VALUES, Encoding, NumberColumn, TimeColumn
-from chainrule.tables.kinds import Column, kinds_of, value_sql
+from chainrule.tables.columns import KINDS
+from chainrule.tables.encoding import Encoding
+from chainrule.tables.kinds import kinds_of, value_sql
 from chainrule.tables.memory import free_memory, rows_at_once
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import Source, batches, count_rows, fetch, first_row, open_table, quoted
-from chainrule.tables.recipe import Recipe
 from chainrule.tables.request import Request
 from chainrule.tables.target import Target, encode_target
 from chainrule.training.batches import Table
-from chainrule.training.checkpoints import Resumable
-from chainrule.training.result import Fit, Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from chainrule.tables.columns import Column
 
 SAMPLE = 200_000  # rows, about, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
@@ -37,7 +39,6 @@ PURPOSES = ("test", "validation", "sample")
 SHARE_OF_MEMORY = 0.7  # that a table may take, read and encoded, before it is streamed
 READ_COPIES, COPIES = 2, 3  # of a row as it is read and as it is encoded, while a table is prepared in memory
 FIRST_ROWS = 1000  # that tell how wide a row is
-INPUTS_OF_A_DATE = 7
 MEMORY_OF_DUCKDB = "400MB"
 
 
@@ -53,8 +54,7 @@ class Streamed(NamedTuple):
     """A sample, prepared; and the files of all rows to train on and of those that choose the epoch."""
 
     prepared: Prepared
-    rows: Shards
-    held: Shards | None
+    rows: InFiles
     n_rows: int
 
 
@@ -80,25 +80,24 @@ def _bytes_in_memory(source: Source, targets: Sequence[str], quantiles: bool, dt
     first = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {FIRST_ROWS})")
     table = fetch(first, columns)
     read = n * table.nbytes / max(1, table.num_rows)
-    n_inputs = _inputs_of(first, [name for name in source.types if name not in targets], n, quantiles)
+    inputs = kinds_of(first, [name for name in source.types if name not in targets])
+    n_inputs = _inputs_of(table, inputs, n, quantiles)
     return READ_COPIES * read + COPIES * n * (n_inputs + _outputs_of(source, targets)) * np.dtype(dtype).itemsize
 
 
-def _inputs_of(first: Source, names: Sequence[str], n: int, quantiles: bool) -> int:
-    """About how many inputs the columns become."""
-    kinds = kinds_of(first, names)
-    numbers = sum(column.kind == "number" for column in kinds)
-    texts = [f"count(DISTINCT {quoted(column.name)})" for column in kinds if column.kind == "text"]
-    values = first_row(first, f"SELECT {', '.join(texts)} FROM {first.sql}") if texts else ()
-    of_number = 1 + (preset.pieces(n, numbers) if quantiles and numbers else 0)
-    rest = len(kinds) - numbers - len(texts)
-    return numbers * of_number + sum(min(MOST_VALUES, found) for found in values) + rest * INPUTS_OF_A_DATE
+def _inputs_of(table: pa.Table, columns: Sequence[Column], n: int, quantiles: bool) -> int:
+    """About how many inputs the columns become, of which the table has the first rows."""
+    kinds = [KINDS[column.kind] for column in columns]
+    n_ranked = sum(kind.ranked for kind in kinds)
+    pieces = preset.pieces(n, n_ranked) if quantiles and n_ranked else 0
+    told = zip(columns, kinds, strict=True)
+    return sum(kind.inputs_expected(table.column(column.name), pieces) for column, kind in told)
 
 
 def _outputs_of(source: Source, targets: Sequence[str]) -> int:
     """About how many there are: of classes as many as the target has values, if it is not a number."""
     known = [name for name in targets if name in source.types]
-    if len(known) != 1 or kinds_of(source, known)[0].kind == "number":
+    if len(known) != 1 or KINDS[kinds_of(source, known)[0].kind].is_numeric:
         return max(1, len(known))
     return int(first_row(source, f"SELECT approx_count_distinct({quoted(known[0])}) FROM {source.sql}")[0])
 
@@ -168,8 +167,8 @@ def _write_parquet(source: Source, path: Path) -> None:
 def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:
     """The rows, encoded, in files under `folder`."""
     prepared, numbered, n = sample
-    rows, held = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
-    return Streamed(prepared, rows, held, n)
+    rows = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
+    return Streamed(prepared, rows, n)
 
 
 def _numbered(source: Source) -> Source:
@@ -197,22 +196,19 @@ def _hashed(seed: int, what: str) -> str:
 
 def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
     """Means, deviations and what is missing from all training rows, not from the sample alone."""
-    scaled = [c for c in encoding.columns if isinstance(c, NumberColumn | TimeColumn)]
-    if not scaled:
+    sums = [column.sums(value_sql(numbered, column.read_as)) for column in encoding.columns]
+    if not any(sums):
         return encoding
-    values = [value_sql(numbered, Column(c.name, c.kind, c.date_format)) for c in scaled]
-    sums = ", ".join(f"avg({v}), stddev_samp({v}), count(*) - count({v})" for v in values)
+    wanted = ", ".join(one for some in sums for one in some)
     there = "".join(f" AND {value_sql(numbered, column)} IS NOT NULL" for column in target.columns)
-    told = first_row(numbered, f"SELECT {sums} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}")
-    exact = {}
-    for column, mean, std, missing in zip(scaled, told[::3], told[1::3], told[2::3], strict=True):
-        exact[column.name] = replace(column, mean=mean, std=std or column.std, missing=missing > 0)
-    return encoding._replace(columns=tuple(exact.get(c.name, c) for c in encoding.columns))
+    told = iter(first_row(numbered, f"SELECT {wanted} FROM {numbered.sql} WHERE {quoted(PART)} = {TRAIN}{there}"))
+    exact = [column.with_sums([next(told) for _ in some]) for column, some in zip(encoding.columns, sums, strict=True)]
+    return encoding._replace(columns=tuple(exact))
 
 
 def _scattered(
     prepared: Prepared, numbered: Source, folder: Path, n: int, seed: int, dtype: str, balanced: bool
-) -> tuple[Shards, Shards | None]:
+) -> InFiles:
     """All rows with a target, encoded, in files: those to train on, and those that choose the epoch."""
     n_in, n_out = len(prepared.encoding.inputs), prepared.target.n_outputs
     files, needed = shards_for(n, n_in + n_out + 1, dtype), _bytes_needed(prepared, n, dtype)
@@ -227,7 +223,7 @@ def _scattered(
             for writer, of in ((train, part == TRAIN), (validation, part == VALIDATION)):
                 writer.add(Table(*(x[of] for x in table)))
     rows, held = train.shards(), validation.shards()
-    return rows, held if held.n else None
+    return InFiles(rows, held if held.n else None)
 
 
 def _bytes_needed(prepared: Prepared, n: int, dtype: str) -> int:
@@ -255,26 +251,3 @@ def encoded(
         if class_weights is not None:
             w = class_weights[(Y[:, 0] > 0.5).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)].astype(dtype)
         yield table.column(PART).to_numpy(), Table(X, Y, w)
-
-
-def fit_streamed(
-    streamed: Streamed,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    progress: Callable[[Progress], None] | None = None,
-    resumable: Resumable | None = None,
-) -> Fit:
-    """Train the recipe's network on the files, watching the validation rows if there are any."""
-    if recipe.batch_size is None:
-        raise InputError("--batch-size all: rows that are streamed are learnt in mini-batches; give a number")
-    return train_shards(
-        recipe.network,
-        recipe.params,
-        streamed.rows,
-        **recipe.settings,
-        seed=seed,
-        validation=streamed.held,
-        progress=progress,
-        resumable=resumable,
-    )

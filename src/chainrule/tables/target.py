@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.tables.kinds import Column
+from chainrule.tables.columns import KINDS, TEXT, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,8 @@ def target_from_json(data: dict[str, Any]) -> Target:
     target = Target(columns, data["task"], classes, mean, std, data["scaled"])
     numbers = (*mean, *std)
     whole = len(mean) == len(std) == len(columns) if target.task == "regression" else len(classes) >= 2
-    readable = ("number", "boolean", "text") if target.task == "regression" else ("text",)
+    numbers_are = [kind.name for kind in KINDS.values() if "regression" in kind.tasks]
+    readable = numbers_are if target.task == "regression" else [TEXT.name]
     if not columns or (target.task != "regression" and len(columns) > 1):
         raise ValueError(f"target: {len(columns)} columns")
     if not all(c.kind in readable and isinstance(c.name, str) and c.date_format is None for c in columns):
@@ -79,7 +80,7 @@ def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None, labe
     `labels` is the first target as text: classes are called what the table calls them.
     """
     for column in columns:
-        if column.kind not in ("number", "boolean", "text"):
+        if not KINDS[column.kind].tasks:
             raise InputError(f"target {column.name!r}: expected numbers, text or booleans, got {column.kind} values")
         if table.column(column.name).null_count == table.num_rows:
             raise InputError(f"target {column.name!r}: every value is missing")
@@ -96,12 +97,12 @@ def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None, labe
     if task == "multiclass" and len(classes) == 2:
         task = "binary"
     if 2 * len(classes) > table.num_rows:
-        hint = "; --task regression predicts it as a number" if columns[0].kind == "number" else ""
+        hint = "; --task regression predicts it as a number" if KINDS[columns[0].kind].is_numeric else ""
         raise InputError(
             f"target {columns[0].name!r}: {len(classes)} classes in {table.num_rows} rows; "
             f"expected at least two rows for a class on average{hint}"
         )
-    return Target((Column(columns[0].name, "text"),), task, tuple(classes))  # pyright: ignore[reportArgumentType]
+    return Target((Column(columns[0].name, TEXT.name),), task, tuple(classes))  # pyright: ignore[reportArgumentType]
 
 
 def fit_scale(target: Target, table: pa.Table, normalize: bool) -> Target:
@@ -169,7 +170,7 @@ def decode(target: Target, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _guess(column: Column, labels: list[str], rows: int) -> Task:
     if len(labels) == 2:
         return "binary"
-    if column.kind != "number":
+    if not KINDS[column.kind].is_numeric:
         return "multiclass"
     whole = all(float(label).is_integer() for label in labels)
     few = len(labels) <= min(MOST_WHOLE_NUMBER_CLASSES, rows // 5)
@@ -180,8 +181,8 @@ def _numbers(columns: Sequence[Column], wanted: str | None) -> Target:
     if wanted not in (None, "regression"):
         raise InputError(f"--task {wanted}: several targets are predicted as numbers; give one --target for classes")
     for column in columns:
-        if column.kind == "text":
-            raise InputError(f"target {column.name!r}: expected numbers for a regression, got text")
+        if "regression" not in KINDS[column.kind].tasks:
+            raise InputError(f"target {column.name!r}: expected numbers for a regression, got {column.kind}")
     return Target(tuple(columns), "regression")
 
 
@@ -191,7 +192,7 @@ def _numbers_of(target: Target, table: pa.Table) -> np.ndarray:
 
 def _sorted_labels(labels: pa.ChunkedArray, column: Column) -> list[str]:
     different = [label for label in labels.unique().to_pylist() if label is not None]
-    return sorted(different, key=float) if column.kind == "number" else sorted(different)
+    return sorted(different, key=float) if KINDS[column.kind].is_numeric else sorted(different)
 
 
 def _meaning(label: str) -> Any:

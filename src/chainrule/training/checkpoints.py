@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.network import Network, Params
 from chainrule.storage.files import locked, remove_left_aside
 from chainrule.storage.tensors import STATE, read_tensors, write_tensors
 from chainrule.training.history import NO_ROWS
 from chainrule.training.program import State
-from chainrule.training.rules.plain import rule_to_json
 
 KEPT = 2
 LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,
@@ -159,7 +157,7 @@ def resumed(safe: Safe, first: State) -> tuple[State, np.ndarray]:
             raise InputError(safe.trouble)
         return first, NO_ROWS
     safe.epoch = int(saved.state.epoch)
-    return jax.device_put(saved.state, may_alias=False), saved.rows
+    return jax.device_put(saved.state), saved.rows
 
 
 def _files(folder: Path) -> list[Path]:
@@ -187,19 +185,6 @@ def _read(path: Path, safe: Safe, like: State) -> Saved:
     if len(rows) and not (rows[-1, 0] == document.get("epoch") and np.isfinite(rows[:, (0, -1)]).all()):
         raise InputError(f"{path}: its history is not that of the epochs up to its state")
     return Saved(jax.tree.unflatten(structure, found), rows)
-
-
-def design_digest(network: Network, params: Params, rule: Any, *how: Any) -> str:
-    """Of the design, the first parameters, and how they are trained, as far as it can be told by names and numbers."""
-    try:
-        told: Any = rule_to_json(rule)
-    except InputError:
-        told = type(rule).__name__  # one of the caller's own
-    names = [network.layers, [a.name for a in network.activations], network.cost.name, network.reduction, network.l2]
-    digest = hashlib.blake2b(repr([names, network.masks, told, how]).encode(), digest_size=16)
-    for x in (x for layer in params for x in layer):
-        digest.update(np.ascontiguousarray(x).data)
-    return digest.hexdigest()
 
 
 def data_digest(arrays: Iterable[Any]) -> str:

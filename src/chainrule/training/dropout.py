@@ -12,33 +12,51 @@ scaled up in training, so that nothing is left to do in prediction.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from chainrule.maths.arrays import Array
 from chainrule.network import Network
 
 
-def keep(network: Network, rate: float, seed: Any, epoch: Any, step: Any, rows: int, dtype: Any) -> tuple[Any, ...]:
-    """What each layer's inputs are multiplied with, for `forward`; () if `rate` is 0.
+class Dropped(NamedTuple):
+    """A rate of dropout: random bits under `below` drop a node; those that are kept are scaled up."""
+
+    below: Any  # of 2^32
+    scale: Any
+
+
+def dropped(rate: float) -> Dropped | tuple[()]:
+    """What a rate comes to; () for 0.
+
+    >>> dropped(0.5)
+    Dropped(below=np.uint32(2147483648), scale=2.0)
+    """
+    return Dropped(np.uint32(min(round(rate * 2**32), 2**32 - 1)), 1 / (1 - rate)) if rate else ()
+
+
+def keep(network: Network, dropout: Any, seed: Any, epoch: Any, step: Any, rows: int, dtype: Any) -> tuple[Any, ...]:
+    """What each layer's inputs are multiplied with, for `forward`; () without dropout.
 
     A function of its arguments alone, whatever the device and the dtype: an update that is replayed drops the same.
 
     Parameters
     ----------
-    rate : float                the share that is dropped, from 0 to below 1
+    dropout                     from `dropped`
     seed, epoch, step : int     of the training, and which update of which epoch
     rows : int                  in the batch
 
-    >>> [None if k is None else k.shape for k in keep(Network([2, 3, 1]), 0.5, seed=0, epoch=1, step=0, rows=4,
+    >>> [None if k is None else k.shape for k in keep(Network([2, 3, 1]), dropped(0.5), seed=0, epoch=1, step=0, rows=4,
     ...                                               dtype="float32")]
     [None, (4, 3)]
     """
-    if not rate:
+    if not dropout:
         return ()
     import jax
 
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), epoch), step)
-    masks = [_mask(jax.random.fold_in(key, i), rate, (rows, n), dtype) for i, n in enumerate(network.layers[1:-1])]
+    masks = [_mask(jax.random.fold_in(key, i), dropout, (rows, n), dtype) for i, n in enumerate(network.layers[1:-1])]
     return (None, *masks)
 
 
@@ -49,9 +67,9 @@ def check_rate(rate: float) -> float:
     return rate
 
 
-def _mask(key: Any, rate: float, shape: tuple[int, int], dtype: Any) -> Array:
+def _mask(key: Any, dropout: Dropped, shape: tuple[int, int], dtype: Any) -> Array:
     import jax
     import jax.numpy as jnp
 
-    kept = jax.random.bits(key, shape, jnp.uint32) >= jnp.uint32(round(rate * 2**32))
-    return kept.astype(dtype) * jnp.asarray(1 / (1 - rate), dtype)
+    kept = jax.random.bits(key, shape, jnp.uint32) >= dropout.below
+    return kept.astype(dtype) * jnp.asarray(dropout.scale, dtype)

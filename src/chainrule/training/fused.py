@@ -15,7 +15,7 @@ OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # no products handed to 
 
 
 def one_kernel(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit(run, donate_argnums=0)` as one function where XLA can, and as usual where it cannot.
+    """`jax.jit(run)` as one function where XLA can, and as usual where it cannot.
 
     It cannot on other processors than the CPU, in versions of XLA without these options, and for a program with an
     operation that only a library has (a user's own, mostly).
@@ -23,15 +23,15 @@ def one_kernel(run: Callable[..., Any]) -> Callable[..., Any]:
     import jax
     from jax.experimental.xla_metadata import set_xla_metadata
 
-    usual, inner = jax.jit(run, donate_argnums=0), jax.jit(run)
+    usual = jax.jit(run)
     if jax.default_backend() != "cpu":
         return usual
 
     def marked(*args: Any, **kwargs: Any) -> Any:
         with set_xla_metadata(**ATTRIBUTES):
-            return inner(*args, **kwargs)
+            return usual(*args, **kwargs)
 
-    chosen = jax.jit(marked, donate_argnums=0, compiler_options=OPTIONS)
+    chosen = jax.jit(marked, compiler_options=OPTIONS)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal chosen

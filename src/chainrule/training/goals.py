@@ -7,8 +7,9 @@ frozen dataclass (or other hashable object) with a `name` and a `reached`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from chainrule.errors import InputError
 from chainrule.maths.arrays import Array
 
 
@@ -44,6 +45,7 @@ class CostGoal:
     goal: float
     of: str | None = None
     name: ClassVar[str] = "cost_goal"
+    numbers: ClassVar[tuple[str, ...]] = ("goal",)
 
     def __post_init__(self) -> None:
         if self.of not in (None, "sum", "mean"):
@@ -60,6 +62,7 @@ class MinGradient:
 
     norm: float
     name: ClassVar[str] = "min_gradient"
+    numbers: ClassVar[tuple[str, ...]] = ("norm",)
 
     def reached(self, record: Record) -> Array:
         return record.gradient_norm < self.norm
@@ -71,6 +74,7 @@ class Unchanged:
 
     tolerance: float = 0.0
     name: ClassVar[str] = "unchanged"
+    numbers: ClassVar[tuple[str, ...]] = ("tolerance",)
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:
@@ -86,6 +90,7 @@ class NoImprovement:
 
     checks: int = 20
     name: ClassVar[str] = "no_improvement"
+    numbers: ClassVar[tuple[str, ...]] = ("checks",)
 
     def __post_init__(self) -> None:
         if self.checks < 1:
@@ -103,10 +108,47 @@ class MaxSeconds:
 
     seconds: float
     name: ClassVar[str] = "max_seconds"
+    numbers: ClassVar[tuple[str, ...]] = ("seconds",)
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:
             raise ValueError(f"MaxSeconds: expected seconds above 0, got {self.seconds}")
 
     def reached(self, record: Record) -> Array:
-        return record.epoch < 0  # never inside the compiled loop, which has no clock: training.py looks at it
+        return record.epoch < 0  # never inside the compiled loop, which has no clock: the driver looks at it
+
+
+BLIND_TO_GRADIENTS = (CostGoal, Unchanged, NoImprovement, MaxSeconds)
+_GOALS: dict[str, Any] = {goal.name: goal for goal in (CostGoal, MinGradient, Unchanged, NoImprovement, MaxSeconds)}
+
+
+def measures_gradients(stops: tuple[Stop, ...]) -> bool:
+    """Whether a goal may look at the gradient's norm, which costs as much to take as an update."""
+    return any(not isinstance(goal, BLIND_TO_GRADIENTS) for goal in stops)
+
+
+def check_goals(stop: Any) -> None:
+    """A TypeError for what is no list of goals."""
+    if not isinstance(stop, list | tuple):
+        raise TypeError(f"stop: expected a list of goals, such as [CostGoal(0.001)]; got {stop!r}")
+    for goal in stop:
+        if not (isinstance(getattr(goal, "name", None), str) and callable(getattr(goal, "reached", None))):
+            raise TypeError(f"stop: expected goals with a name, a str, and reached(record); got {goal!r}")
+
+
+def goal_to_json(goal: Any) -> dict[str, Any]:
+    """A goal of this module as plain data.
+
+    >>> goal_to_json(NoImprovement(5))
+    {'is': 'no_improvement', 'checks': 5}
+    """
+    if type(goal) is not _GOALS.get(goal.name):
+        raise InputError(f"{goal!r} is code: it cannot be saved")
+    return {"is": goal.name, **vars(goal)}
+
+
+def goal_from_json(data: dict[str, Any]) -> Stop:
+    """The goal that `goal_to_json` wrote; a ValueError or KeyError for data that it did not."""
+    import msgspec
+
+    return msgspec.convert({name: x for name, x in data.items() if name != "is"}, type=_GOALS[data["is"]])

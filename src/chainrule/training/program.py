@@ -1,6 +1,7 @@
 r"""The compiled loop: epochs of forward, cost, backward and update, until a goal is met.
 
-The program takes the order of the data, it never makes it. Equal designs share a program, whatever their data.
+The program takes the order of the data, it never makes it. Equal shapes share a program, whatever their data and
+numbers: learning rates, L2, dropout and goals are arguments. A pass over the data may begin and end at any update.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import numpy as np
 
 from chainrule.maths.arrays import Array, namespace
 from chainrule.network import Layer, Network, Params, backward, cost, forward, penalty
+from chainrule.training.arguments import filled_settings
 from chainrule.training.averaging import Average, average_from, averaged
 from chainrule.training.batches import Table
-from chainrule.training.dropout import keep
+from chainrule.training.dropout import dropped, keep
 from chainrule.training.forks import check_not_forked
 from chainrule.training.fused import one_kernel
-from chainrule.training.goals import CostGoal, MaxSeconds, NoImprovement, Record, Stop, Unchanged
+from chainrule.training.goals import Record, measures_gradients
 from chainrule.training.rules import Rule, norm_of, rate_at, update
+from chainrule.training.settings import TrainingSettings
 
 RUNNING, DIVERGED = 0, -1
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
 NARROW = 100_000  # and weights of a network; beyond, the rows of each update are gathered when it comes
-BLIND_TO_GRADIENTS = (CostGoal, Unchanged, NoImprovement, MaxSeconds)
 
 
 class Evaluated(NamedTuple):
@@ -65,114 +67,189 @@ class State(NamedTuple):
         return self.average.params if self.average else self.params
 
 
-def first_state(
-    network: Network,
-    rule: Rule,
-    params: Params,
-    whole: Table | None,
-    validates: bool,
-    seed: Any,
-    dropout: float,
-    average: float,
-) -> State:
-    """Nothing trained yet; with `whole`, cost and gradient at the first parameters are taken."""
+class Sums(NamedTuple):
+    """Of the updates of an epoch so far: their costs, and the squared norms of their gradients."""
+
+    costs: Array
+    squares: Array
+
+
+class Span(NamedTuple):
+    """Which updates to make: `epochs` whole ones, the first of them from its update `first` on.
+
+    Or, where `epochs` is 0, the updates `first` to `last` (not included) of one epoch, which does not end.
+    """
+
+    epochs: Any
+    first: Any = 0
+    last: Any = 0
+
+
+class Moment(NamedTuple):
+    """Where a training is: the state at the beginning of an epoch, and what its first updates have made of it.
+
+    `now` is the state at the beginning with other parameters, rule state and average; of a whole epoch, the state
+    itself.
+    """
+
+    begin: State
+    now: State
+    sums: Sums
+    updates: int
+
+    @property
+    def is_between_epochs(self) -> bool:
+        return self.updates == 0
+
+
+def at_beginning(state: State) -> Moment:
+    """Before the first update of an epoch."""
+    zero = np.zeros((), state.params[0].W.dtype)
+    return Moment(state, state, Sums(zero, zero), 0)
+
+
+def first_state(settings: TrainingSettings, params: Params, validates: bool) -> State:
+    """Nothing trained yet; `here`, of whole-table updates, is not yet taken."""
     import jax
 
     check_not_forked()
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    start = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in params)
-    here, zero = (), np.zeros((), np.int32)
-    if whole is not None:
-        kept = keep(network, dropout, seed, 1, 0, len(whole.X), dtype)
-        here = _evaluated()(network, start, whole, kept)
+    start, zero = tuple(Layer(np.array(W, dtype), np.array(b, dtype)) for W, b in params), np.zeros((), np.int32)
     best = Best(start, np.asarray(np.inf, dtype), zero) if validates else ()
-    mean = average_from(start) if average else ()
-    state = State(zero, np.asarray(seed), start, rule.init(start), here, best, mean, zero)
-    return jax.device_put(state, may_alias=False)  # for the program takes over each buffer that is JAX's
+    mean = average_from(start) if settings.average else ()
+    seed = np.asarray(settings.seed % 2**32, np.uint32)
+    state = State(zero, seed, start, settings.rule.init(start), (), best, mean, zero)
+    return jax.device_put(state)
+
+
+def with_evaluated(state: State, settings: TrainingSettings, data: Table) -> State:
+    """The state with cost and gradient of the whole table at its parameters."""
+    kept = keep(settings.network, dropped(settings.dropout), state.seed, 1, 0, len(data.X), data.X.dtype)
+    return state._replace(here=_evaluated()(settings.network, state.params, data, kept))
 
 
 @lru_cache(maxsize=128)
-def program(
-    network: Network,
-    rule: Rule,
-    stops: tuple[Stop, ...],
-    batch: int | None,
-    dropout: float,
-    average: float,
-    tiny: bool = False,
-) -> Any:
-    """The compiled loop over epochs. Equal designs share it, whatever their data, rows or number of epochs.
+def program(shape: TrainingSettings, batch: int | None, tiny: bool = False) -> Any:
+    """The compiled loop over epochs: (begin, now, sums, data, held, slots, n_rows, span, arguments)
+    -> state, sums, rows of the history.
 
     With `tiny`, where an update takes less time than the calls of its operations, they are compiled into one.
     """
     import jax
     import jax.numpy as jnp
 
-    measures = measures_gradients(stops)
-
     def run(
-        state: State, data: Table, held: Table | None, slots: Array, n_rows: Array, n_epochs: Array
-    ) -> tuple[State, Array]:
-        def evaluate(params: Params, epoch: Array) -> Evaluated:
-            kept = keep(network, dropout, state.seed, epoch, 0, len(data.X), data.X.dtype)
-            return _evaluate(network, params, data, kept)
+        begin: State,
+        now: State,
+        sums: Sums,
+        data: Table,
+        held: Table | None,
+        slots: Array,
+        n_rows: Array,
+        span: Span,
+        arguments: tuple[Any, ...],
+    ) -> tuple[State, Sums, Array]:
+        how = filled_settings(shape, arguments)
 
-        def one_epoch(old: State, i: Array) -> tuple[State, Array, Array]:
-            if batch is None:
-                return whole_table_epoch(network, rule, average, evaluate, old)
-            rows = _batches_of(network, dropout, old, data, slots[i], n_rows, batch)
-            return mini_batch_epoch(network, rule, average, measures, rows, (n_rows + batch - 1) // batch, old)
+        def evaluate(params: Params, epoch: Array) -> Evaluated:
+            kept = keep(how.network, how.dropout, begin.seed, epoch, 0, len(data.X), data.X.dtype)
+            return evaluate_at(how.network, params, data, kept)
+
+        def batches_of(old: State, i: Array) -> Batches:
+            return _batches_of(how, old, data, slots[i], n_rows, batch or 1)
 
         def validated(params: Params) -> Sequence[Array]:
-            return _validated(network, params, held) if held else [jnp.array(jnp.nan)] * 2
+            return _validated(how.network, params, held) if held else [jnp.array(jnp.nan)] * 2
 
         total = jnp.sum(data.weights)
-        return looped(network, rule, stops, one_epoch, validated, state, total, len(slots), n_epochs)
+        if batch is None:
+            return looped_over_table(how, evaluate, validated, begin, total, len(slots), span)
+        return looped_over_batches(how, batches_of, validated, Moment(begin, now, sums, 0), total, len(slots), span)
 
-    return one_kernel(run) if tiny else jax.jit(run, donate_argnums=0)
+    return one_kernel(run) if tiny else jax.jit(run)
 
 
-def looped(
-    network: Network,
-    rule: Rule,
-    stops: tuple[Stop, ...],
-    one_epoch: Callable[[State, Array], tuple[State, Array, Array]],
-    validated: Callable[[Params], Sequence[Array]],
+Validated = Callable[[Params], Sequence[Array]]
+
+
+def looped_over_table(
+    how: TrainingSettings,
+    evaluate: Callable[[Params, Array], Evaluated],
+    validated: Validated,
     state: State,
     total: Array,
     room: int,
-    n_epochs: Array,
-) -> tuple[State, Array]:
-    """`n_epochs` epochs, `room` at most, or until a goal is reached: the state, and their rows of the history."""
+    span: Span,
+) -> tuple[State, Sums, Array]:
+    """Epochs of one update with all rows, `room` at most, or until a goal is reached."""
+
+    def one_epoch(old: State, i: Array) -> tuple[State, Sums, Array]:
+        new, C, norm = whole_table_epoch(how, evaluate, old)
+        kept, row = judged(how, old, new, C, norm, total, *validated(new.answering))
+        return kept, no_sums(C.dtype), row
+
+    return looped(one_epoch, state, room, span.epochs)
+
+
+def looped_over_batches(
+    how: TrainingSettings,
+    batches_of: Callable[[State, Array], Batches],
+    validated: Validated,
+    at: Moment,
+    total: Array,
+    room: int,
+    span: Span,
+) -> tuple[State, Sums, Array]:
+    """Epochs of mini-batches, `room` at most, or until a goal is reached; or some updates of one epoch."""
     import jax
     import jax.numpy as jnp
 
-    first = state.epoch
+    is_part = span.epochs == 0
 
-    def epoch(carry: tuple[State, Any]) -> tuple[State, Array]:
-        old, block = carry
-        i = old.epoch - first
-        new, C, norm = one_epoch(old, i)
-        kept, row = judged(network, rule, stops, old, new, C, norm, total, *validated(new.answering))
-        return kept, block.at[i].set(row)
+    def one_epoch(old: State, i: Array) -> tuple[State, Sums, Array]:
+        batches, zero = batches_of(old, i), no_sums(total.dtype)
+        goes_on = (i == 0) & (span.first > 0)
+        start, sums = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), (at.now, at.sums), (old, zero))
+        first, last = jnp.where(i == 0, span.first, 0), jnp.where(is_part, span.last, batches.steps)
+        now, sums = updated(how, batches.evaluated, start, sums, first, last)
+        C, norm = ended_epoch(how, now, sums, batches.total, batches.steps)
+        kept, row = judged(how, old, now, C, norm, total, *validated(now.answering))
+        return jax.tree.map(lambda a, b: jnp.where(is_part, a, b), now, kept), sums, row
 
-    def goes_on(carry: tuple[State, Array]) -> Array:
-        now = carry[0]
-        return (now.epoch - first < n_epochs) & (now.reason == RUNNING)
-
-    block: Any = jnp.zeros((room, 5), state.params[0].W.dtype)
-    return jax.lax.while_loop(goes_on, epoch, (state, block))
+    return looped(one_epoch, at.begin, room, jnp.maximum(span.epochs, 1))
 
 
-def measures_gradients(stops: tuple[Stop, ...]) -> bool:
-    """Whether a goal may look at the gradient's norm."""
-    return any(not isinstance(goal, BLIND_TO_GRADIENTS) for goal in stops)
+def no_sums(dtype: Any) -> Sums:
+    """Before the first update of an epoch."""
+    import jax.numpy as jnp
+
+    return Sums(jnp.zeros((), dtype), jnp.zeros((), dtype))
+
+
+def looped(
+    one_epoch: Callable[[State, Array], tuple[State, Sums, Array]], state: State, room: int, n_epochs: Array
+) -> tuple[State, Sums, Array]:
+    """`n_epochs` epochs, `room` at most, or until a goal is reached."""
+    import jax
+    import jax.numpy as jnp
+
+    dtype = state.params[0].W.dtype
+
+    def epoch(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        i, old, _, block = carry
+        new, sums, row = one_epoch(old, i)
+        return i + 1, new, sums, block.at[i].set(row)
+
+    def goes_on(carry: tuple[Any, ...]) -> Array:
+        return (carry[0] < n_epochs) & (carry[1].reason == RUNNING)
+
+    begin = (jnp.int32(0), state, no_sums(dtype), jnp.zeros((room, 5), dtype))
+    _, state, sums, block = jax.lax.while_loop(goes_on, epoch, begin)
+    return state, sums, block
 
 
 def judged(
-    network: Network,
-    rule: Rule,
-    stops: tuple[Stop, ...],
+    how: TrainingSettings,
     old: State,
     new: State,
     C: Array,
@@ -193,90 +270,92 @@ def judged(
     best = _better(old.best, new, held_cost) if old.best else old.best
     since = new.epoch - best.epoch if best else jnp.zeros_like(new.epoch)
     new = new._replace(best=best)
-    by_sum, by_mean = (C, C / total) if network.reduction == "sum" else (C * total, C)
+    by_sum, by_mean = (C, C / total) if how.network.reduction == "sum" else (C * total, C)
     record = Record(new.epoch, C, by_sum, by_mean, held_cost, norm, change, since)
     reason = jnp.zeros_like(old.reason)
-    for place, goal in reversed(list(enumerate(stops))):
+    for place, goal in reversed(list(enumerate(how.stop))):
         reason = jnp.where(goal.reached(record), 1 + place, reason)
     new = new._replace(reason=reason)
-    row = jnp.stack([jnp.asarray(x, C.dtype) for x in (C, held_cost, metric, norm, _rate(rule, new))])
+    row = jnp.stack([jnp.asarray(x, C.dtype) for x in (C, held_cost, metric, norm, _rate(how.rule, new))])
     good = jnp.isfinite(C) & jnp.isfinite(change)
     kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old._replace(reason=old.reason + DIVERGED))
     return kept, row
 
 
 def whole_table_epoch(
-    network: Network, rule: Rule, decay: float, evaluate: Callable[[Params, Array], Evaluated], state: State
+    how: TrainingSettings, evaluate: Callable[[Params, Array], Evaluated], state: State
 ) -> tuple[State, Array, Array]:
     """One update with the gradient at the current parameters, then cost and gradient at the new ones.
 
     Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
     """
     assert isinstance(state.here, Evaluated)
-    params, rule_state = update(rule, state.params, state.here.gradient, state.rule_state)
+    params, rule_state = update(how.rule, state.params, state.here.gradient, state.rule_state)
     here = evaluate(params, state.epoch + 2)
     new = state._replace(params=params, rule_state=rule_state, here=here)
-    new = new._replace(average=averaged(state.average, params, decay)) if state.average else new
+    new = new._replace(average=averaged(state.average, params, how.average)) if state.average else new
     return new, here.cost, norm_of(here.gradient)
 
 
 class Batches(NamedTuple):
-    """An epoch's: a function of a batch's place and of the parameters to what `learnt` needs; the rows' weight."""
+    """An epoch's: a function of a batch's place and of the parameters to cost and gradient, and the rows' weight.
+
+    `total` is the weight of all of the epoch's rows, `steps` the number of its updates.
+    """
 
     evaluated: Callable[[Array, Params], tuple[Evaluated, Array]]
     total: Array
+    steps: Array
 
 
-def _batches_of(
-    network: Network, dropout: float, state: State, data: Table, order: Array, n_rows: Array, batch: int
-) -> Batches:
+def _batches_of(how: TrainingSettings, state: State, data: Table, order: Array, n_rows: Array, batch: int) -> Batches:
     """Those of a table whose rows are taken in the given order."""
     import jax.numpy as jnp
     from jax import lax
 
     weights = jnp.where(jnp.arange(len(order)) < n_rows, data.weights[order], 0)
-    at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and network.n_weights <= NARROW
+    at_once = data.X.size + data.Y.size <= GATHERED_AT_ONCE and how.network.n_weights <= NARROW
     ordered = (data.X[order], data.Y[order]) if at_once else ()
 
     def evaluated(i: Array, params: Params) -> tuple[Evaluated, Array]:
         rows, w = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in (order, weights))
         sliced = (lax.dynamic_slice_in_dim(x, i * batch, batch) for x in ordered)
         X, Y = sliced if at_once else (data.X[rows], data.Y[rows])
-        kept = keep(network, dropout, state.seed, state.epoch + 1, i, batch, X.dtype)
-        return evaluated_batch(network, params, Table(X, Y, w), kept)
+        kept = keep(how.network, how.dropout, state.seed, state.epoch + 1, i, batch, X.dtype)
+        return evaluated_batch(how.network, params, Table(X, Y, w), kept)
 
-    return Batches(evaluated, jnp.sum(weights))
+    return Batches(evaluated, jnp.sum(weights), (n_rows + batch - 1) // batch)
 
 
-def mini_batch_epoch(
-    network: Network, rule: Rule, decay: float, measures: bool, batches: Batches, n_steps: Array, state: State
-) -> tuple[State, Array, Array]:
-    """One pass over the batches, an update for each."""
+def updated(
+    how: TrainingSettings,
+    evaluated: Callable[[Array, Params], tuple[Evaluated, Array]],
+    now: State,
+    sums: Sums,
+    first: Array,
+    last: Array,
+) -> tuple[State, Sums]:
+    """The updates `first` to `last` (not included) of an epoch.
+
+    The gradient's norm is taken only if a goal looks at it: to measure a gradient costs as much as to apply it.
+    """
+    import jax.numpy as jnp
     from jax import lax
 
-    def step(i: Array, now: Learning) -> Learning:
-        return learnt(network, rule, decay, measures, now, *batches.evaluated(i, now.params))
+    measures, adds_means = measures_gradients(how.stop), how.network.reduction == "mean"
 
-    now = lax.fori_loop(0, n_steps, step, about_to_learn(state))
-    return ended_epoch(network, state, now, batches.total, n_steps)
+    def step(i: Array, carry: Any) -> Any:
+        params, rule_state, mean, (costs, squares) = carry
+        here, weight = evaluated(i, params)
+        params, rule_state = update(how.rule, params, here.gradient, rule_state)
+        mean = averaged(mean, params, how.average) if mean else mean
+        costs += here.cost * weight if adds_means else here.cost
+        squares += norm_of(here.gradient) ** 2 if measures else jnp.nan
+        return params, rule_state, mean, Sums(costs, squares)
 
-
-class Learning(NamedTuple):
-    """In the middle of an epoch of mini-batches: what the updates change, and the sums of costs and squared norms."""
-
-    params: Params
-    rule_state: Any
-    average: Average | tuple[()]
-    costs: Array
-    squares: Array
-
-
-def about_to_learn(state: State) -> Learning:
-    """Before the first batch of an epoch."""
-    import jax.numpy as jnp
-
-    zero = jnp.zeros((), state.params[0].W.dtype)
-    return Learning(state.params, state.rule_state, state.average, zero, zero)
+    begin = (now.params, now.rule_state, now.average, sums)
+    params, rule_state, mean, sums = lax.fori_loop(first, last, step, begin)
+    return now._replace(params=params, rule_state=rule_state, average=mean), sums
 
 
 def evaluated_batch(network: Network, params: Params, rows: Table, kept: Any) -> tuple[Evaluated, Array]:
@@ -287,64 +366,44 @@ def evaluated_batch(network: Network, params: Params, rows: Table, kept: Any) ->
     return Evaluated(C, gradient), namespace(rows.weights).sum(rows.weights)
 
 
-def learnt(
-    network: Network, rule: Rule, decay: float, measures: bool, now: Learning, here: Evaluated, weight: Array
-) -> Learning:
-    """After one more update, with the cost and the gradient of a batch of so much weight.
-
-    The gradient's norm is taken only if someone looks at it: to measure a gradient costs as much as to apply it.
-    """
+def ended_epoch(how: TrainingSettings, now: State, sums: Sums, total: Array, n_steps: Array) -> tuple[Array, Array]:
+    """The average cost of an epoch's batches, and the root mean square of their gradients' norms."""
     import jax.numpy as jnp
 
-    params, rule_state, mean, costs, squares = now
-    params, rule_state = update(rule, params, here.gradient, rule_state)
-    mean = averaged(mean, params, decay) if mean else mean
-    costs += here.cost * weight if network.reduction == "mean" else here.cost
-    squares += norm_of(here.gradient) ** 2 if measures else jnp.nan
-    return Learning(params, rule_state, mean, costs, squares)
-
-
-def ended_epoch(
-    network: Network, state: State, now: Learning, total: Array, n_steps: Array
-) -> tuple[State, Array, Array]:
-    """The state after the last batch, the average cost of the epoch's batches, and the norm of their gradients."""
-    import jax.numpy as jnp
-
-    C = now.costs / total if network.reduction == "mean" else now.costs
-    C = C + penalty(network, now.params) if network.l2 else C
-    new = state._replace(params=now.params, rule_state=now.rule_state, average=now.average)
-    return new, C, jnp.sqrt(now.squares / n_steps)
+    C = sums.costs / total if how.network.reduction == "mean" else sums.costs
+    C = C + penalty(how.network, now.params) if how.network.penalised else C
+    return C, jnp.sqrt(sums.squares / n_steps)
 
 
 @lru_cache(maxsize=1)
 def _evaluated() -> Any:
     import jax
 
-    return jax.jit(_evaluate, static_argnums=0)
+    return jax.jit(evaluate_at, static_argnums=0)
 
 
-def _evaluate(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:
+def evaluate_at(network: Network, params: Params, data: Table, kept: Any) -> Evaluated:
+    """Cost and gradient of all rows."""
     fwd = forward(network, params, data.X, kept)
     C = cost(network, fwd, data.Y, data.weights, params)
     return Evaluated(C, backward(network, params, fwd, data.Y, data.weights).gradient)
 
 
-def metric_name(network: Network) -> str:
-    """The metric taken on validation rows: accuracy where the cost is a cross-entropy, else RMSE."""
-    return "accuracy" if network.cost.name.endswith("cross_entropy") else "rmse"
-
-
 def _validated(network: Network, params: Params, held: Table) -> tuple[Array, Array]:
     fwd, xp = forward(network, params, held.X), namespace(held.X)
     mean = xp.sum(held.weights * per_row_metric(network, fwd.a[-1], held.Y)) / xp.sum(held.weights)
-    metric = xp.sqrt(mean) if metric_name(network) == "rmse" else mean
-    return cost(replace(network, l2=0.0), fwd, held.Y, held.weights), metric
+    return cost(replace(network, l2=0.0), fwd, held.Y, held.weights), metric_of_mean(network, mean)
+
+
+def metric_of_mean(network: Network, mean: Any) -> Array:
+    """The metric from the mean of `per_row_metric` over the rows."""
+    return namespace(mean).sqrt(mean) if network.cost.metric == "rmse" else mean
 
 
 def per_row_metric(network: Network, y_hat: Array, Y: Array) -> Array:
-    """Of each row the mean squared error, or whether its class was told right: (rows,)."""
+    """Of each row the mean squared error, or whether its class was predicted right: (rows,)."""
     xp = namespace(y_hat)
-    if metric_name(network) == "rmse":
+    if network.cost.metric == "rmse":
         return xp.mean((y_hat - Y) ** 2, axis=1)
     if network.activations[-1].name == "softmax":
         return xp.argmax(y_hat, axis=1) == xp.argmax(Y, axis=1)

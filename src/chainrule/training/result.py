@@ -11,7 +11,7 @@ from chainrule.maths.shapes import design_name
 from chainrule.network import Network, Params
 from chainrule.training.goals import MaxSeconds, Stop
 from chainrule.training.history import History, course_words, history_of
-from chainrule.training.program import DIVERGED, RUNNING, State, metric_name
+from chainrule.training.program import DIVERGED, RUNNING, State
 
 
 class Fit(NamedTuple):
@@ -88,7 +88,7 @@ def finished(state: State, rows: np.ndarray, stopped_by: str, network: Network, 
         epochs=epochs,
         best_epoch=best_epoch,
         cost_is="at the end of the epoch" if batch is None else "average over the epoch's batches",
-        metric=metric_name(network),
+        metric=network.cost.metric,
         rule_state=jax.tree.map(lambda x: np.array(x), state.rule_state),
     )
 

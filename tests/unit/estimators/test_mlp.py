@@ -246,7 +246,7 @@ def test_dropout_trains_a_thinned_network_and_predicts_with_the_whole():
 
 
 def test_one_pass_with_dropout_is_the_core_with_its_masks():
-    from chainrule.training.dropout import keep
+    from chainrule.training.dropout import dropped, keep
 
     settings = {"hidden_layer_sizes": (8,), "random_state": 0, "max_iter": 1, "solver": "sgd", "momentum": 0.0}
     first = cr.MLPClassifier(**settings, alpha=0.0, shuffle=False, batch_size=569, initial=None, dropout=0.5)
@@ -254,7 +254,7 @@ def test_one_pass_with_dropout_is_the_core_with_its_masks():
     model = first.set_params(learning_rate_init=0.5).fit(X, y)
     network = cr.Network([30, 8, 1], ["relu", "sigmoid"], "binary_cross_entropy")
     params = tuple(map(cr.Layer, start.coefs_, start.intercepts_))
-    masks = keep(network, 0.5, model._position.dropout_seed, 1, 0, 569, "float32")
+    masks = keep(network, dropped(0.5), model._position.dropout_seed, 1, 0, 569, "float32")
     fwd = cr.forward(network, params, X, [None if k is None else np.asarray(k, float) for k in masks])
     gradient = cr.backward(network, params, fwd, y[:, None].astype(float)).gradient
     for W, p, g in zip(model.coefs_, params, gradient, strict=True):

@@ -5,10 +5,18 @@ import pyarrow as pa
 import pytest
 
 import chainrule as cr
+from chainrule.driver import Driver, InFiles
 from chainrule.scaling import streaming
 from chainrule.scaling.shards import ShardWriter, scatter, shuffled_blocks
-from chainrule.scaling.streaming import read_ahead, train_shards
+from chainrule.scaling.streaming import read_ahead
 from chainrule.training.batches import Table
+from chainrule.training.settings import settings_of
+
+
+def train_shards(network, params, rows, validation=None, progress=None, resumable=None, **settings):
+    settings = settings_of(network, dtype=rows.dtype, **settings)
+    return Driver(settings, params, InFiles(rows, validation)).run(progress=progress, resumable=resumable)
+
 
 rng = np.random.default_rng(0)
 N, HELD = 1003, 211

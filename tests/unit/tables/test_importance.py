@@ -5,10 +5,10 @@ from sklearn.inspection import permutation_importance
 from sklearn.neural_network import MLPRegressor
 
 import chainrule as cr
-from chainrule.tables.encoding import Encoding, NumberColumn, TextColumn
+from chainrule.tables.columns import Column, NumberColumn, TextColumn
+from chainrule.tables.encoding import Encoding
 from chainrule.tables.fit import TableModel
 from chainrule.tables.importance import MOST_COLUMNS, importance_of
-from chainrule.tables.kinds import Column
 from chainrule.tables.target import Target
 
 

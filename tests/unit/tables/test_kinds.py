@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from chainrule.errors import InputError
-from chainrule.tables.kinds import Column, check_values, kinds_of, value_sql
+from chainrule.tables.columns import Column
+from chainrule.tables.kinds import check_values, kinds_of, value_sql
 from chainrule.tables.reading import fetch, open_table
 
 

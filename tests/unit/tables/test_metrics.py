@@ -11,8 +11,8 @@ from sklearn import metrics as theirs
 
 from chainrule.explaining.console import score_lines
 from chainrule.tables import curves, metrics
+from chainrule.tables.columns import Column
 from chainrule.tables.curves import Reservoir
-from chainrule.tables.kinds import Column
 from chainrule.tables.metrics import ClassScores, NumberScores
 from chainrule.tables.target import Target
 

@@ -42,14 +42,14 @@ def rows_of(shards):
 
 def test_the_parts_have_their_shares_and_no_row_is_in_two(path, tmp_path, monkeypatch):
     made = streamed(path, tmp_path / "rows", monkeypatch)
-    n = np.array([made.rows.n, made.held.n])
+    n = np.array([made.rows.rows.n, made.rows.held.n])
     np.testing.assert_allclose(n / N, [0.6, 0.2], atol=0.03)
     sample = made.prepared
     assert abs(len(sample.X) - 1000) < 120
     np.testing.assert_allclose([len(part) / len(sample.X) for part in sample.split], [0.6, 0.2, 0.2], atol=0.05)
     encoding = sample.encoding
     place = encoding.inputs.index("number")
-    numbers = [set(np.round(rows[:, place], 9)) for rows in (rows_of(made.rows), rows_of(made.held))]
+    numbers = [set(np.round(rows[:, place], 9)) for rows in (rows_of(made.rows.rows), rows_of(made.rows.held))]
     tested = set(np.round(sample.X[sample.split.test, place], 9))
     assert [len(some) for some in numbers] == list(n)
     assert not numbers[0] & numbers[1]
@@ -58,7 +58,7 @@ def test_the_parts_have_their_shares_and_no_row_is_in_two(path, tmp_path, monkey
 
 def test_means_deviations_and_gaps_are_those_of_all_training_rows(path, tmp_path, monkeypatch):
     made = streamed(path, tmp_path / "rows", monkeypatch, quantiles=False)
-    rows = rows_of(made.rows)
+    rows = rows_of(made.rows.rows)
     for name in ("number", "a"):
         column = rows[:, made.prepared.encoding.inputs.index(name)]
         assert column.mean() == pytest.approx(0, abs=1e-9)
@@ -72,7 +72,7 @@ def test_with_the_whole_table_as_sample_the_encoding_is_that_in_memory(path, tmp
     in_memory = prepare(open_table([path]), ["y"], **SETTINGS, **settings)
     assert made.prepared.encoding.inputs == in_memory.encoding.inputs
     assert made.prepared.target == in_memory.target
-    numbers = rows_of(made.rows)
+    numbers = rows_of(made.rows.rows)
     assert numbers.shape[1] == len(in_memory.encoding.inputs) + 2
     assert set(np.unique(numbers[:, -2])) == {0.0, 1.0}
     np.testing.assert_array_equal(numbers[:, -1], 1)
@@ -80,15 +80,15 @@ def test_with_the_whole_table_as_sample_the_encoding_is_that_in_memory(path, tmp
 
 def test_balanced_classes_weigh_the_same(path, tmp_path, monkeypatch):
     made = streamed(path, tmp_path / "rows", monkeypatch, sample=10**9, balanced=True)
-    rows = rows_of(made.rows)
+    rows = rows_of(made.rows.rows)
     yes, no = (rows[rows[:, -2] == k, -1].sum() for k in (1, 0))
     assert yes == pytest.approx(no, rel=1e-6)
 
 
 def test_the_same_files_every_time(path, tmp_path, monkeypatch):
     one, other = (streamed(path, tmp_path / name, monkeypatch) for name in ("one", "other"))
-    assert one.rows.digest == other.rows.digest
-    assert streamed(path, tmp_path / "seed", monkeypatch, seed=1).rows.digest != one.rows.digest
+    assert one.rows.rows.digest == other.rows.rows.digest
+    assert streamed(path, tmp_path / "seed", monkeypatch, seed=1).rows.rows.digest != one.rows.rows.digest
 
 
 def test_a_column_that_is_a_number_in_the_sample_only_is_read_as_text(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from chainrule.errors import InputError
-from chainrule.tables.kinds import Column
+from chainrule.tables.columns import Column
 from chainrule.tables.target import class_places, decode, encode_target, fit_scale, target_from_json, task_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.training.dropout import check_rate, keep
+from chainrule.training.dropout import check_rate, dropped, keep
 
 network = cr.Network([3, 40, 30, 2], ["tanh", "silu", "softmax"], "categorical_cross_entropy")
 rng = np.random.default_rng(0)
@@ -13,7 +13,7 @@ params = cr.initialize(network, "glorot", seed=0)
 
 
 def masks(rate=0.3, seed=0, epoch=1, step=0, rows=50, dtype="float32"):
-    return keep(network, rate, seed, epoch, step, rows, dtype)
+    return keep(network, dropped(rate), seed, epoch, step, rows, dtype)
 
 
 def test_inputs_are_kept_and_what_is_kept_is_scaled_up():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
 import chainrule as cr
-from chainrule.driver import order_of
+from chainrule.training.batches import order_of
 
 NETWORK = cr.Network([3, 4, 2], "tanh")
 

@@ -295,7 +295,7 @@ def _design(told: Told) -> str:
     made += "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in opened.answer)
     if opened.raw:
         made += "<p>Columns enter encoded: numbers as Z-scores, values of text as 0 or 1.</p>"
-        made += _formulas_of("scales")(told) if opened.scales else ""
+        made += _formulas_of("scales")(told) if opened.workings else ""
         rows = [(name, cells, "") for name, cells in _raw_rows(opened, told.shown)]
         made += table("Raw columns", ["row", *opened.raw], rows, "raw")
     if not named:

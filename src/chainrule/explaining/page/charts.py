@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.explaining.page.markup import shortened
-from chainrule.explaining.story import Course, Scale
+from chainrule.explaining.story import Course
 from chainrule.explaining.trace import Trace
+from chainrule.tables.columns import Scale
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
 MOST_POINTS, MOST_DOTS, MOST_MARKED = 300, 200, 40

@@ -12,9 +12,10 @@ from chainrule.explaining.terms import owner, pieces, plain
 NO_BREAK = "\N{NO-BREAK SPACE}"
 SPACE = '<mspace width="0.4em"/>'
 MINUS = "\N{MINUS SIGN}"
-NUMBER = r"-?\d[\d,.]*(?:e[-+]?\d+)?"
+NUMBER = r"-?\d(?:[\d,.]*\d)?(?:e[-+]?\d+)?"
+MOMENT = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?"
 TOKEN = re.compile(
-    rf"\[[^\]]*\]|(?<![\w'])\({NUMBER}\)|{NUMBER}|[A-Za-z_][\w.'>-]*(?: [A-Za-z_][\w.'>-]*)*|\S|{NO_BREAK}"
+    rf"\[[^\]]*\]|{MOMENT}|(?<![\w'])\({NUMBER}\)|{NUMBER}|[A-Za-z_][\w.'>-]*(?: [A-Za-z_][\w.'>-]*)*|\S|{NO_BREAK}"
 )
 SPACE_THAT_COUNTS = re.compile(r"\[[^\]]*\]|(?<=[\d)]) (?=[a-z(])|(?<=\w) $")
 SQUARED = "<mo>)</mo><mo>^</mo><mn>2</mn>"
@@ -62,6 +63,8 @@ def _tokens(text: str, before: str) -> list[str]:
 def _token(token: str) -> str:
     if re.fullmatch(rf"\(?{NUMBER}\)?", token):
         return f"<mn>{token.replace('-', MINUS)}</mn>"
+    if re.fullmatch(MOMENT, token):
+        return f"<mn>{token}</mn>"
     if token == NO_BREAK:
         return SPACE
     if token[0] == "[":

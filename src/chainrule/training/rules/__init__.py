@@ -7,12 +7,13 @@ trainings that differ only in their data share a compiled program.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from math import isfinite, pi
 from types import FunctionType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -62,6 +63,8 @@ class GradientDescentState(NamedTuple):
 class GradientDescent:
     """See `gradient_descent`."""
 
+    numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
+
     learning_rate: float | Schedule
     momentum: float = 0.0
     nesterov: bool = False
@@ -101,6 +104,8 @@ class Adam:
     ----------
     Kingma and Ba (2015), section 2, last paragraph. optax's "adam" has epsilon beside the corrected root.
     """
+
+    numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
     learning_rate: float | Schedule
     beta_1: float = 0.9
@@ -171,6 +176,8 @@ def adam(learning_rate: float | Schedule, beta_1: float = 0.9, beta_2: float = 0
 class StepDecay:
     """See `step_decay`."""
 
+    numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
+
     eta: float
     factor: float
     every: int
@@ -178,10 +185,16 @@ class StepDecay:
     def __call__(self, step: Any) -> Any:
         return self.eta * self.factor ** (step // self.every)
 
+    @property
+    def words(self) -> str:
+        return f"{self.eta:g}, times {self.factor:g} every {self.every:,} updates"
+
 
 @dataclass(frozen=True)
 class ExponentialDecay:
     """See `exponential_decay`."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
 
     eta: float
     factor: float
@@ -190,10 +203,16 @@ class ExponentialDecay:
     def __call__(self, step: Any) -> Any:
         return self.eta * self.factor ** (step / self.every)
 
+    @property
+    def words(self) -> str:
+        return f"{self.eta:g}, decaying by {self.factor:g} in {self.every:,} updates"
+
 
 @dataclass(frozen=True)
 class InverseTimeDecay:
     """See `inverse_time_decay`."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("eta", "rate")
 
     eta: float
     rate: float
@@ -201,10 +220,16 @@ class InverseTimeDecay:
     def __call__(self, step: Any) -> Any:
         return self.eta / (1 + self.rate * step)
 
+    @property
+    def words(self) -> str:
+        return f"{self.eta:g} / (1 + {self.rate:g} * updates)"
+
 
 @dataclass(frozen=True)
 class CosineDecay:
     """See `cosine_decay`."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("eta", "steps")
 
     eta: float
     steps: int
@@ -212,6 +237,10 @@ class CosineDecay:
     def __call__(self, step: Any) -> Any:
         xp = namespace(step)
         return self.eta / 2 * (1 + xp.cos(pi * xp.minimum(step, self.steps) / self.steps))
+
+    @property
+    def words(self) -> str:
+        return f"{self.eta:g}, cosine decay over {self.steps:,} updates"
 
 
 def step_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
@@ -262,6 +291,8 @@ class OptaxState(NamedTuple):
 @dataclass(frozen=True)
 class OptaxRule:
     """See `optax_rule`."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
     name: str
     learning_rate: float | Schedule
@@ -330,6 +361,15 @@ def check_gradient_alone(rule: Any) -> None:
             raise ValueError(f"rule: optax's {part} {instead}") from None
 
 
+def check_rule(rule: Any) -> None:
+    """A TypeError for what is no rule, a ValueError for one that asks for more than a gradient."""
+    if not (hasattr(rule, "init") and hasattr(rule, "update")):
+        raise TypeError(
+            f'rule: expected gradient_descent(0.1), optax_rule("adam", 1e-3) or an optax transformation; got {rule!r}'
+        )
+    check_gradient_alone(rule)
+
+
 def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> OptaxRule:
     """An optax optimiser by its name: "adam", "adamw", "rmsprop", "adagrad"...
 
@@ -369,6 +409,8 @@ def _takes_learning_rate(f: Callable[..., Any]) -> bool:
 class Clipped:
     """See `clipped`."""
 
+    numbers: ClassVar[tuple[str, ...]] = ("rule", "max_norm")
+
     rule: Rule
     max_norm: float
 
@@ -407,6 +449,25 @@ def clipped(rule: Rule, max_norm: float) -> Clipped:
     return Clipped(rule, _check_size("max_norm", max_norm, LARGEST))
 
 
+def rule_words(rule: Any) -> str:
+    """A rule as people call it, with its numbers.
+
+    >>> print(rule_words(gradient_descent(0.5, momentum=0.9)))
+    gradient_descent, learning rate 0.5, momentum 0.9
+    >>> print(rule_words(gradient_descent(step_decay(0.5, 0.5, 100))))
+    gradient_descent, learning rate 0.5, times 0.5 every 100 updates
+    """
+    if isinstance(rule, Clipped):
+        return f"{rule_words(rule.rule)}, gradients clipped to a norm of {rule.max_norm:g}"
+    name = getattr(rule, "name", None) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(rule).__name__).lower()
+    rate: Any = getattr(rule, "learning_rate", None)
+    momentum = getattr(rule, "momentum", 0)
+    said = f"{rate:g}" if isinstance(rate, float | int) else getattr(rate, "words", "")
+    rated = f", learning rate {said}" if said else ""
+    kind = "Nesterov momentum" if getattr(rule, "nesterov", False) else "momentum"
+    return name + rated + (f", {kind} {momentum:g}" if momentum else "")
+
+
 def has_own_rate(rule: Rule) -> bool:
     """Whether the learning rate is the rule's own affair: a schedule, or a rule that is not from this module."""
     inner = rule.rule if isinstance(rule, Clipped) else rule
@@ -418,6 +479,15 @@ def with_rate(rule: Any, learning_rate: Any) -> Rule:
     if isinstance(rule, Clipped):
         return replace(rule, rule=with_rate(rule.rule, learning_rate))
     return replace(rule, learning_rate=learning_rate)
+
+
+def with_checked_rate(rule: Any, learning_rate: Any) -> Rule:
+    """`with_rate`, or a ValueError for a rate that cannot be used or a rule that has none to be seen."""
+    if not isinstance(rule.rule if isinstance(rule, Clipped) else rule, GradientDescent | Adam | OptaxRule):
+        raise ValueError('the learning rate of this rule is out of sight; use one such as optax_rule("adamw", 1e-3)')
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    return with_rate(rule, learning_rate)
 
 
 def norm_of(gradient: Params) -> Array:

@@ -1,0 +1,365 @@
+"""A table in one call: read, prepared, trained, scored and written. Nothing here prints or exits.
+
+`chainrule train` says each step to people; `fit_table` takes them one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, NamedTuple
+from weakref import finalize
+
+import numpy as np
+
+from chainrule.driver import InFiles, train_on
+from chainrule.errors import InputError, UsageError, nearest
+from chainrule.explaining import Explanation
+from chainrule.explaining.console import fit_line, score_lines
+from chainrule.explaining.notebook import framed
+from chainrule.explaining.replayed import open_story
+from chainrule.explaining.report import Reported, report_html
+from chainrule.explaining.story import Course
+from chainrule.tables.fit import TableModel, model_of, rows_of, score_table
+from chainrule.tables.frames import is_frame, like, open_frame
+from chainrule.tables.importance import importance_of
+from chainrule.tables.metrics import Scores
+from chainrule.tables.plan import Plan
+from chainrule.tables.predict import evaluate, predict_to, predicted, rows_with_targets
+from chainrule.tables.prepare import Prepared, prepare
+from chainrule.tables.reading import Source, open_table
+from chainrule.tables.recipe import Recipe, preparing_of, recipe_for
+from chainrule.tables.recorded import Named, Recorded, files_of
+from chainrule.tables.request import Request
+from chainrule.tables.run_folder import REPORT, ROWS, Metrics, begin_run, claimed, finish_run, write_checkpoint
+from chainrule.tables.shared import Shared, prepare_shared
+from chainrule.tables.streamed import Streamed, kept_query, prepare_sample, prepare_streamed, streams
+from chainrule.training.memory import Rows
+from chainrule.training.result import Fit
+
+
+class Ready(NamedTuple):
+    """A training that is about to begin: the table, prepared; its recipe; its rows, wherever they are.
+
+    `plan` is there where updates can be replayed.
+    """
+
+    prepared: Prepared
+    recipe: Recipe
+    rows: Rows | InFiles
+    n_train: int
+    plan: Plan | None = None
+    together: bool = False
+
+
+def ready_in_memory(prepared: Prepared, request: Request) -> Ready:
+    """The training of a table that was read as a whole."""
+    recipe = recipe_for(prepared, request)
+    plan = Plan(preparing_of(request), request.balanced, recipe.settings)
+    return Ready(prepared, recipe, rows_of(prepared, request.balanced), len(prepared.split.train), plan)
+
+
+def ready_streamed(streamed: Streamed, request: Request) -> Ready:
+    """The training of a table whose rows are in files."""
+    n = streamed.rows.rows.n
+    return Ready(streamed.prepared, recipe_for(streamed.prepared, request, n), streamed.rows, n)
+
+
+def ready_shared(shared: Shared, request: Request) -> Ready:
+    """The training of the rows of several processes."""
+    recipe = recipe_for(shared.prepared, request, shared.n_train)
+    return Ready(shared.prepared, recipe, shared.rows, shared.n_train, together=True)
+
+
+def prepared_in_memory(source: Source, request: Request) -> Prepared:
+    """The table of a request, read and prepared."""
+    return prepare(source, **asdict(preparing_of(request)))
+
+
+def streamed_to(folder: Path, source: Source, request: Request) -> Streamed:
+    """The table of a request, its rows in files under `folder`."""
+    how = {"balanced": request.balanced}
+    sample = prepare_sample(kept_query(source, folder), **how, **asdict(preparing_of(request)))
+    return prepare_streamed(sample, folder, **how, seed=request.seed, dtype=request.dtype)
+
+
+def shared_by_all(source: Source, request: Request) -> Shared:
+    """The table of a request, each process with its own rows."""
+    return prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
+
+
+def trained(ready: Ready, **run: Any) -> Fit:
+    """The fit; `run` are the arguments of `Driver.run`."""
+    recipe = ready.recipe
+    return train_on(recipe.settings, recipe.params, ready.rows, together=ready.together, **run)
+
+
+class Scored(NamedTuple):
+    """A trained model and its scores, on the rows that `which` names: "test" or "training"."""
+
+    model: TableModel
+    fit: Fit
+    which: str
+    scores: Scores
+    X: Any
+    table: Any  # the columns of the rows that were scored
+
+    @property
+    def metrics(self) -> Metrics:
+        fit = self.fit
+        return Metrics(
+            stopped_by=fit.stopped_by,
+            epochs=fit.epochs,
+            best_epoch=fit.best_epoch,
+            seconds=float(fit.history.seconds[-1]) if fit.epochs else 0.0,
+            history_cost_is=fit.cost_is,
+            history_validation_metric_is=fit.metric,
+            **{f"{self.which}_scores": self.scores.to_json()},
+        )
+
+
+def scored(ready: Ready, fit: Fit, test: Source | None = None) -> Scored:
+    """The model of a fit, scored on a test table, on the rows held out, or, where there are none, on those it knows."""
+    settings, prepared = ready.recipe.settings, ready.prepared
+    about = {"versions": versions(), "seed": settings.seed, "dtype": settings.dtype, "training_rows": ready.n_train}
+    model = model_of(prepared, settings.network, fit, about)
+    if test:
+        which, (X, table, *_) = "test", rows_with_targets(model, test)
+    else:
+        which = "test" if len(prepared.split.test) else "training"
+        rows = prepared.split.test if len(prepared.split.test) else prepared.split.train
+        X, table = prepared.X[rows], prepared.table.take(rows)
+    return Scored(model, fit, which, score_table(model, X, table), X, table)
+
+
+def write_run(path: Path, done: Scored, plan: Plan | None, recorded: Recorded, command: tuple[str, ...]) -> None:
+    """Write model, history, plan, report and metrics into the folder of a run."""
+    fit, seed = done.fit, recorded.request.seed
+    course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
+    importance = importance_of(done.model, done.X, done.table, seed)
+    made = (command, recorded, now())
+    told = Reported(
+        str(path), done.model, course, fit_line(fit), done.scores, done.which, done.X, done.table, importance, *made
+    )
+    finish_run(path, done.model, fit, done.metrics, plan, report_html(told))
+
+
+class Run:
+    """A network trained on a table: its scores, and its answers for other tables.
+
+    `fit_table` makes it. Its files, those of `chainrule train`, are in the folder `path`: a temporary one, until `save`
+    copies them to another.
+    """
+
+    def __init__(self, path: Path, done: Scored, source: Source):
+        self.path, self.model, self.fit, self.scores = path, done.model, done.fit, done.scores
+        self.scored_on = done.which
+        self._source = source
+
+    def __repr__(self) -> str:
+        said = "; ".join(line.strip() for line in score_lines(self.scores, self.scored_on)[1:3])
+        return f"Run({self.fit!r}; {said})"
+
+    def _repr_html_(self) -> str:
+        return framed(self.report(), repr(self))
+
+    def predict(self, data: Any, out: str | os.PathLike[str] | None = None) -> Any:
+        """Answers for new rows, in their order.
+
+        Parameters
+        ----------
+        data
+            A frame, or the path of a file (or several, or a glob).
+        out : path, optional
+            A file to write the rows and their answers to, whose suffix says in which format.
+
+        Returns
+        -------
+        frame or path
+            A frame of the kind that `data` is, an Arrow table for a path, or `out`. Its columns are `prediction` (or
+            one per target), and for classes the probability of each.
+
+        Raises
+        ------
+        InputError
+            If a column of the model is not there, or holds a value that cannot be read.
+        """
+        source = table_of(data)
+        if out is not None:
+            predict_to(self.model, source, str(out))
+            return out
+        return like(data, predicted(self.model, source))
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """The probability of each class, as (rows, classes); a UsageError where the target is a number."""
+        if self.model.target.task == "regression":
+            raise UsageError("predict_proba: the target is a number; use predict")
+        answers = predicted(self.model, table_of(data))
+        return np.column_stack([column.to_numpy() for column in answers.columns[1:]])
+
+    def evaluate(self, data: Any) -> Scores:
+        """Scores on the rows of `data` that have a target."""
+        return evaluate(self.model, table_of(data))[0]
+
+    def explain(self, epoch: int = 1, batch: int | None = None, row: int | None = None) -> Explanation:
+        """An update of the training, replayed bit for bit and opened; see `chainrule.explain`."""
+        story = open_story(self.path, epoch, batch, row, Named(source=self._source))
+        return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
+
+    def report(self) -> str:
+        """The report, one self-contained HTML page."""
+        return (self.path / REPORT).read_text(encoding="utf-8")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Copy the run's files into a new folder, as `chainrule predict` and `chainrule explain` read them.
+
+        Raises
+        ------
+        InputError
+            If there is something at `path`.
+        """
+        if Path(path).exists():
+            raise InputError(f"{path}: is already there; name another folder")
+        shutil.copytree(self.path, path)
+        self.path = Path(path)
+
+
+def fit_table(
+    data: Any = None,
+    target: str | Sequence[str] = (),
+    *,
+    sql: str | None = None,
+    path: str | os.PathLike[str] | None = None,
+    **request: Any,
+) -> Run:
+    """Train a network on a table: what `chainrule train` does, without printing or exiting.
+
+    Parameters
+    ----------
+    data
+        The path of a CSV, Parquet or JSON lines file, several, or a glob; or a pandas, polars or Arrow table, or a
+        DuckDB relation.
+    target : str or sequence of str
+        The column to predict, or several columns of numbers.
+    sql : str, optional
+        A query, instead of `data`.
+    path : path, optional
+        The folder to write, instead of a temporary one.
+    **request
+        The flags of `chainrule train`, such as ``hidden=(32,)``, ``epochs=50``, ``drop=("id",)`` or ``seed=1``:
+        the fields of `chainrule.tables.request.Request`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If the table or the request cannot be used.
+    DivergedError
+        If the cost turns NaN or infinite; its `fit` has the last good parameters.
+
+    Examples
+    --------
+    >>> import pyarrow as pa, chainrule as cr
+    >>> table = pa.table({"x": list(range(200)), "y": ["low"] * 100 + ["high"] * 100})
+    >>> run = cr.fit_table(table, target="y", epochs=60)
+    >>> run.predict(pa.table({"x": [3, 190]})).column("prediction").to_pylist()
+    ['low', 'high']
+    """
+    asked = _request(data, target, sql, request)
+    source = table_of(data, sql)
+    scratch = mkdtemp(prefix="chainrule-") if path is None else None
+    folder = Path(scratch or "", path or "run")
+    test = None if asked.test_file is None else open_table([asked.test_file])
+    with claimed(folder, False):
+        is_streamed = bool(source.files or sql) and streams(asked, source)
+        recorded = recorded_of(asked, source, test, ("chainrule.fit_table",), streamed=is_streamed)
+        begin_run(folder, recorded)
+        if is_streamed:
+            ready = ready_streamed(streamed_to(folder / ROWS, source, asked), asked)
+        else:
+            ready = ready_in_memory(prepared_in_memory(source, asked), asked)
+        keeping = {"checkpoint": partial(write_checkpoint, folder)} if ready.plan else {}
+        fit = trained(ready, keep_every=asked.keep_every, **keeping)
+        done = scored(ready, fit, test)
+        write_run(folder, done, ready.plan, recorded, recorded.command)
+    run = Run(folder, done, source)
+    if scratch:
+        finalize(run, shutil.rmtree, scratch, ignore_errors=True)
+    return run
+
+
+def table_of(data: Any, sql: str | None = None) -> Source:
+    """A frame, a path, several paths, a glob or a query as a table."""
+    if data is not None and is_frame(data):
+        return open_frame(data)
+    return open_table(_paths(data), sql)
+
+
+def _paths(data: Any) -> list[str]:
+    if data is None:
+        return []
+    if isinstance(data, str | os.PathLike):
+        return [str(data)]
+    if isinstance(data, list | tuple) and all(isinstance(path, str | os.PathLike) for path in data):
+        return [str(path) for path in data]
+    raise UsageError(f"data: expected a path, several, or a pandas, polars or Arrow table; got {type(data).__name__}")
+
+
+def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dict[str, Any]) -> Request:
+    known = [field.name for field in fields(Request)]
+    for name in given:
+        if name not in known or name in ("data", "processes", "save_every"):
+            raise UsageError(f"fit_table: has no setting {name!r}{nearest(name, known)}")
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    if not targets:
+        raise UsageError('fit_table: name the column to predict, such as target="churn"')
+    files = () if data is not None and is_frame(data) else tuple(_paths(data))
+    listed: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in given.items()}
+    for name in ("drop", "activation"):
+        if isinstance(listed.get(name), str):
+            listed[name] = (listed[name],)
+    return Request(data=files, sql=sql, target=targets, **listed)
+
+
+def recorded_of(
+    request: Request,
+    source: Source,
+    test: Source | None,
+    command: tuple[str, ...],
+    streamed: bool = False,
+    shared: bool = False,
+) -> Recorded:
+    """What the folder of a new run records of it."""
+    return Recorded(
+        request=request,
+        files=files_of(source),
+        test_files=files_of(test),
+        streamed=streamed,
+        shared=shared,
+        folder=os.getcwd(),
+        command=command,
+        began=now(),
+        python=platform.python_version(),
+        versions=versions(),
+    )
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages whose numbers a run depends on."""
+    return {name: version(name) for name in ("chainrule", "jax", "numpy")}

@@ -1,0 +1,162 @@
+"""The executor of rows in memory: whole epochs of the compiled program on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from chainrule.maths.arrays import Array
+from chainrule.network import Params
+from chainrule.training.arguments import arguments_of, shape_of_settings
+from chainrule.training.batches import bucket, checked_table, on_device, order_of
+from chainrule.training.checkpoints import data_digest
+from chainrule.training.program import (
+    EPOCHS_PER_DISPATCH,
+    Moment,
+    Span,
+    State,
+    Sums,
+    first_state,
+    program,
+    with_evaluated,
+)
+from chainrule.training.settings import TrainingSettings
+
+ORDERS_PER_DISPATCH = 2**20
+TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one,
+SHALLOW = 5  # and layers of weights; of more of them XLA takes minutes to make one program
+
+
+class Looked(NamedTuple):
+    """What the driver sees and decides between two dispatches; of several processes, all the same."""
+
+    epochs: int  # to dispatch next
+    seconds: float
+    is_due: bool  # the state is to be kept
+    pressed: bool
+    terminated: bool
+
+
+class Executor(Protocol):
+    """Where the updates of a training are made: in memory, on files of rows, over devices and processes.
+
+    Attributes
+    ----------
+    rows, batch
+        How many rows there are to train on, of all processes, and how many an update takes (None: all).
+    room
+        The number of epochs that fit into one dispatch.
+    together
+        Whether several processes or devices share the rows.
+    """
+
+    rows: int
+    room: int
+    together: bool
+
+    @property
+    def batch(self) -> int | None: ...
+
+    def first(self) -> State:
+        """The state before the first update."""
+        ...
+
+    def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
+        """Make the updates of a span: the state after them, an unfinished epoch's sums, rows of the history."""
+        ...
+
+    def digest(self) -> str:
+        """Of the data."""
+        ...
+
+    def agreed(self, looked: Looked) -> Looked:
+        """What all processes decide together."""
+        ...
+
+
+class Rows(NamedTuple):
+    """The rows to train on, as arrays: (n, n_in), (n, n_out), (n,); those that validate, as a tuple of the same."""
+
+    X: Any
+    Y: Any
+    weights: Any = None
+    validation: tuple[Any, ...] | None = None
+
+
+class InMemory:
+    """See `Executor`."""
+
+    together = False
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        params: Params,
+        rows: Rows,
+        order: Callable[[int], np.ndarray] | None = None,
+    ):
+        network, dtype = settings.network, settings.dtype
+        table = checked_table(network, rows.X, rows.Y, rows.weights, dtype, "training")
+        held = None
+        if rows.validation is not None:
+            held = checked_table(network, *three(rows.validation), dtype, "validation")
+        self.settings, self.params, self.given = settings, params, rows
+        self.rows = n = len(table.X)
+        self.batch = settings.batch_of(n)
+        self.data, self.held = (None if t is None else on_device(t) for t in (table, held))
+        self.order = order or partial(order_of, settings.seed, n=n, sample=settings.sample)
+        self.slots = order_slots(n, self.batch)
+        self.room = len(self.slots)
+        self.tiny = (self.batch or n) * network.n_weights <= TINY and len(params) <= SHALLOW
+
+    def first(self) -> State:
+        state = first_state(self.settings, self.params, self.held is not None)
+        assert self.data is not None
+        return state if self.batch else with_evaluated(state, self.settings, self.data)
+
+    def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
+        fill_orders(self.slots, self.order, self.batch, self.rows, at, span)
+        run = program(shape_of_settings(settings), self.batch, self.tiny)
+        counts = np.int32(self.rows), Span(*map(np.int32, span))
+        return run(*at[:3], self.data, self.held, self.slots, *counts, arguments_of(settings))
+
+    def digest(self) -> str:
+        X, Y, weights, validation = self.given
+        return data_digest((X, Y, weights, *(validation or ())))
+
+    def agreed(self, looked: Looked) -> Looked:
+        return looked
+
+
+def three(validation: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """(X, Y, weights), of which the last may be left out."""
+    return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]
+
+
+def order_slots(n: int, batch: int | None) -> np.ndarray:
+    """Room for the orders of the epochs of one dispatch: (epochs, rows), rows padded to whole batches."""
+    if batch is None:
+        return np.zeros((EPOCHS_PER_DISPATCH, 0), np.int32)
+    rows = -(-bucket(n) // batch) * batch
+    return np.zeros((max(1, min(EPOCHS_PER_DISPATCH, ORDERS_PER_DISPATCH // rows)), rows), np.int32)
+
+
+def fill_orders(
+    slots: np.ndarray, order: Callable[[int], np.ndarray], batch: int | None, n: int, at: Moment, span: Span
+) -> None:
+    """Write the orders of the epochs of a span into the slots."""
+    if batch is None:
+        return
+    epoch = int(at.begin.epoch) + 1
+    for i in range(max(1, span.epochs)):
+        slots[i, :n] = checked_order(order(epoch + i), n)
+
+
+def checked_order(order: np.ndarray, n: int) -> np.ndarray:
+    """The row numbers of an epoch, or a ValueError."""
+    if np.shape(order) != (n,) or np.min(order) < 0 or np.max(order) >= n:
+        raise ValueError(f"order: expected {n} row numbers from 0 to {n - 1}, got an array of shape {np.shape(order)}")
+    return order
