@@ -130,8 +130,9 @@ def test_a_model_saved_with_its_optimizer_goes_on_bit_for_bit(tmp_path, settings
         assert ours.dtype == theirs.dtype
 
 
-def test_partial_fit_goes_on_after_loading(tmp_path):
-    model = classifier().partial_fit(X, y, classes=[0, 1])
+@pytest.mark.parametrize("preset", [None, "tabular"])
+def test_partial_fit_goes_on_after_loading(tmp_path, preset):
+    model = classifier(preset=preset).partial_fit(X, y, classes=[0, 1])
     cr.save(model, tmp_path / "m", optimizer=True)
     back = cr.load(tmp_path / "m").partial_fit(X, y)
     np.testing.assert_array_equal(back.coefs_[0], model.partial_fit(X, y).coefs_[0])

@@ -7,221 +7,20 @@ first weights) and replace what computes: the passes over the table, the gradien
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn import neural_network
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
-from chainrule.estimators.parameters import (
-    CLASSES_CONSTRAINTS,
-    OF_CLASSES,
-    OUR_CONSTRAINTS,
-    OURS,
-    check_alone,
-    check_together,
-    core_name,
-    settled,
-    takes,
-)
-from chainrule.estimators.stochastic import StochasticMixin, table_of
-from chainrule.estimators.validation_rows import Held, given_rows
-from chainrule.explaining.trace import trace_prediction
+from chainrule.estimators.base import ChainruleMLP
+from chainrule.estimators.parameters import CLASSES_CONSTRAINTS, OUR_CONSTRAINTS, takes
+from chainrule.estimators.stochastic import PassRecord
 from chainrule.maths.activations import Activation
-from chainrule.maths.costs import HALF_SQUARED_ERROR, cost_of
-from chainrule.network import Layer, Network, Params, forward
-from chainrule.training.batches import Table
-
-ROWS_AT_ONCE = 4096  # what they become stays in the cache
-_OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
+from chainrule.maths.costs import Cost, cost_of
 
 
-class _ChainruleMLP(StochasticMixin):
-    """What both estimators replace in scikit-learn's."""
-
-    class_weight: Any = None
-    _own_validation: Any = None
-
-    def fit(
-        self: Any,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Any:
-        """Fit the network to X: (n, n_features), dense or sparse, and y: (n,) or (n, n_outputs).
-
-        Parameters
-        ----------
-        sample_weight : (n,), optional
-        X_val, y_val, sample_weight_val : optional
-            Validation rows of your own, for the validation curves; with `early_stopping` they take the place of
-            the fraction split off.
-        """
-        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
-            raise ValueError("X_val and y_val go together, and sample_weight_val with both")
-        self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
-        try:
-            return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
-        finally:
-            del self._own_validation  # the model does not keep the caller's rows
-
-    def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
-        """scikit-learn's `_fit`, with the preset's settings, and the class weights multiplied in."""
-        check_alone(self)
-        with settled(self, X, self._own_validation is None), naming_missing(X):
-            check_together(self, self._own_validation is not None, incremental)
-            vars(self).pop("temperature_", None)  # of weights that are about to change
-            if self.class_weight is not None:
-                if incremental and self.class_weight == "balanced":
-                    raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
-                balance = compute_sample_weight(self.class_weight, y)
-                sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
-            return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
-        """scikit-learn's checks, on inputs that are encoded where a setting asks for it, and dense."""
-        for of_an_earlier_fit in ("inputs_", "target_mean_", "target_std_") if reset else ():
-            vars(self).pop(of_an_earlier_fit, None)
-        encodes = self.preset is not None or self.missing == "indicate"
-        if not reset and encodes != (self._inputs is not None):
-            raise ValueError("preset or missing have changed since the first fit, and the inputs with them: fit anew")
-        if not encodes:
-            X, y = super()._validate_input(X, y, incremental, reset)  # pyright: ignore[reportAttributeAccessIssue]
-            return dense(X), y
-        X = dense(self._checked(X, dtype=(np.float64, np.float32), reset=reset))
-        if reset:
-            self.inputs_ = fit_inputs(X, self.preset is not None, self._own_validation is None)
-        raw = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
-        X, y = super()._validate_input(self.inputs_.encode(X), y, incremental, reset=True)  # pyright: ignore[reportAttributeAccessIssue]
-        vars(self).update(raw)
-        return X, y
-
-    def explain_gradient(self: Any, X: Any, output: int = 0) -> np.ndarray:
-        r"""The derivative of one output with respect to each input: (n, n_features).
-
-        The backward pass carried one step further: from the deltas of the first layer to the inputs,
-        :math:`\partial a^L_k / \partial x = \delta^1 W^{1\top}`, where the cost is the output k itself.
-
-        Parameters
-        ----------
-        output : int    the column of `predict_proba` (of a binary classifier: 0, the second class) or of `predict`
-
-        Examples
-        --------
-        >>> X = np.linspace(-1, 1, 50)[:, None]
-        >>> line = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(X, 3 * X[:, 0])
-        >>> line.explain_gradient(X[:1]).round(2).tolist()
-        [[3.0]]
-        """
-        check_is_fitted(self)
-        raw = dense(self._checked(X, reset=False)).astype(float)
-        network, params = self.network_, self._answering_params()
-        if not 0 <= output < network.layers[-1]:
-            raise ValueError(f"output: expected a number from 0 to {network.layers[-1] - 1}, got {output}")
-        gradient = np.asarray(trace_prediction(network, params, self._encoded(raw), output=output).pushes)
-        return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
-
-    def _checked(self: Any, X: Any, **settings: Any) -> Any:
-        """Raw inputs, dense or sparse, checked against the columns seen in `fit`; floats where they are encoded."""
-        finite: Any = "allow-nan" if self.missing == "indicate" else True
-        if self._inputs or self.preset:
-            settings.setdefault("dtype", (np.float64, np.float32))
-        with naming_missing(X):
-            return validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings)
-
-    @property
-    def _inputs(self: Any) -> Inputs | None:
-        return vars(self).get("inputs_")
-
-    def _encoded(self: Any, X: np.ndarray) -> np.ndarray:
-        return self._inputs.encode(X) if self._inputs else X
-
-    def _own_held(self: Any, dtype: Any) -> Held:
-        """The caller's validation rows, checked as `predict` checks its rows."""
-        X_val, y_val, weights = self._own_validation
-        encoded = self._encoded(dense(self._checked(X_val, dtype=dtype, reset=False)))
-        return given_rows(self, encoded, y_val, weights)
-
-    def _design(self: Any, layer_units: Any) -> Network:
-        """The design that scikit-learn's names mean."""
-        layers = [int(units) for units in layer_units]
-        given = self.activation
-        hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
-        out = core_name(self.out_activation_)
-        costs = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy", "exponential": "poisson"}
-        chosen = cost_of(costs.get(out, HALF_SQUARED_ERROR) if self.cost is None else self.cost)
-        out = chosen.output if out == "identity" else out
-        last = out if self.output_activation is None else core_name(self.output_activation)
-        return Network(layers, [*map(core_name, hidden), last], chosen)
-
-    def _initialize(self: Any, y: Any, layer_units: Any, dtype: Any) -> None:
-        """scikit-learn's first weights, or the caller's."""
-        super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
-        self.network_ = self._design(layer_units)  # a design that cannot be is refused before training
-        for left in (*_OF_AN_EARLIER_FIT, "_best_coefs", "_best_intercepts"):  # copies that only scikit-learn needs
-            vars(self).pop(left, None)
-        if self.initial is None:
-            return
-        for what, own, drawn in zip(("weights", "biases"), self.initial, (self.coefs_, self.intercepts_), strict=True):
-            for i, (given, array) in enumerate(zip(own, drawn, strict=True)):
-                if np.shape(given) != array.shape:
-                    raise ValueError(f"initial {what} {i}: expected shape {array.shape}, got {np.shape(given)}")
-                array[...] = given
-
-    def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
-        """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already where the gradient is computed."""
-        import jax
-
-        self.network_ = self._design(rest[-1])
-        with jax.enable_x64(X.dtype == np.float64):
-            table = table_of(X, y, sample_weight)
-            super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
-        self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy's are float64 whatever came in
-        self.intercepts_ = [b.astype(X.dtype) for b in self.intercepts_]
-
-    def _loss_grad_lbfgs(self: Any, packed: np.ndarray, X: Any, y: Any, weights: Any, *rest: Any) -> Any:
-        """Loss and gradient at the packed parameters, all weights first, then all biases."""
-        from chainrule.estimators.passes import packed_gradient
-
-        run = packed_gradient(self.network_)
-        loss, gradient = run(packed.astype(X.dtype), Table(X, y, weights), X.dtype.type(self.alpha))
-        return float(loss), np.asarray(gradient, np.float64)
-
-    def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> np.ndarray:
-        """The outputs of the network, a bounded number of rows at a time."""
-        if check_input:
-            X = self._checked(X, reset=False)
-        params = self._answering_params()
-        X = X.tocsr() if issparse(X) else X
-
-        def answered(i: int) -> Any:
-            return forward(self.network_, params, self._encoded(dense(X[i : i + ROWS_AT_ONCE]))).a[-1]
-
-        pieces = [answered(i) for i in range(0, X.shape[0], ROWS_AT_ONCE)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-    def _answering_params(self: Any) -> Params:
-        """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""
-        params = self._params()
-        if not (hasattr(self, "temperature_") or hasattr(self, "target_std_")):
-            return params
-        *before, (W, b) = params
-        if hasattr(self, "temperature_"):
-            W, b = W / self.temperature_, b / self.temperature_
-        if hasattr(self, "target_std_"):
-            W, b = W * self.target_std_, b * self.target_std_ + self.target_mean_
-        dtype = self.coefs_[-1].dtype
-        return (*before, Layer(W.astype(dtype, copy=False), b.astype(dtype, copy=False)))
-
-
-class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
+class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
     """scikit-learn's `MLPClassifier`, same parameters, attributes and draws, trained by Chainrule.
 
     Its own parameters are described in scikit-learn's documentation. These are Chainrule's, keyword-only, and off
@@ -237,7 +36,9 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
         `chainrule.tables.preset` in place of all parameters that are left alone; what is given is kept, scikit-learn's
         default values too, but for early_stopping=False.
-        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them.
+        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them; with
+        `partial_fit` they are those of the first chunk, and stay. Each chunk is trained on with the settings of a table
+        of its size, without early stopping. Shuffle sorted rows first, so that the first chunk is like the others.
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
         values in `fit` gets one more input, which says so.
@@ -286,10 +87,55 @@ class MLPClassifier(_ChainruleMLP, neural_network.MLPClassifier):
         **OUR_CONSTRAINTS,
         **CLASSES_CONSTRAINTS,
     }
-    __init__ = takes(neural_network.MLPClassifier, **OF_CLASSES, **OURS)
+
+    @takes
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str | Activation | Sequence[Any] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float | Callable[[Any], Any] = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 0.0001,
+        verbose: bool = False,
+        warm_start: bool | str = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        class_weight: Any = None,
+        calibrate: bool = False,
+        preset: str | None = None,
+        missing: str = "error",
+        cost: str | Cost | None = None,
+        output_activation: str | Activation | None = None,
+        rule: Any = None,
+        initial: Sequence[Any] | None = None,
+        dropout: float | None = None,
+        average: float | None = None,
+        max_gradient_norm: float | None = None,
+        stop_on: str = "score",
+        restore_best: bool = False,
+        max_seconds: float | None = None,
+        cost_goal: float | None = None,
+        min_gradient: float | None = None,
+        callbacks: Sequence[Callable[[PassRecord], Any]] = (),
+    ) -> None: ...
 
 
-class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
+class MLPRegressor(ChainruleMLP, neural_network.MLPRegressor):
     """scikit-learn's `MLPRegressor`, same parameters, attributes and draws, trained by Chainrule.
 
     Chainrule's own parameters are those of `MLPClassifier`, without `class_weight`; `cost="pinball:0.9"` fits the
@@ -307,7 +153,51 @@ class MLPRegressor(_ChainruleMLP, neural_network.MLPRegressor):
         **neural_network.MLPRegressor._parameter_constraints,
         **OUR_CONSTRAINTS,
     }
-    __init__ = takes(neural_network.MLPRegressor, **OURS)
+
+    @takes
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str | Activation | Sequence[Any] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float | Callable[[Any], Any] = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 0.0001,
+        verbose: bool = False,
+        warm_start: bool | str = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        preset: str | None = None,
+        missing: str = "error",
+        cost: str | Cost | None = None,
+        output_activation: str | Activation | None = None,
+        rule: Any = None,
+        initial: Sequence[Any] | None = None,
+        dropout: float | None = None,
+        average: float | None = None,
+        max_gradient_norm: float | None = None,
+        stop_on: str = "score",
+        restore_best: bool = False,
+        max_seconds: float | None = None,
+        cost_goal: float | None = None,
+        min_gradient: float | None = None,
+        callbacks: Sequence[Callable[[PassRecord], Any]] = (),
+    ) -> None: ...
 
     def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         """With a preset, targets on one scale, where the output may have any: their mean 0 and deviation 1."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import Parameter, Signature, signature
+from functools import wraps
+from inspect import signature
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples
@@ -16,6 +17,7 @@ from chainrule.maths.costs import Cost
 from chainrule.tables import preset
 from chainrule.training.rules import check_gradient_alone
 
+FEWEST = 10  # rows that a preset can go by
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
 
@@ -50,46 +52,30 @@ class _LeftTuple(Left, tuple):
 _LEFT = {int: _LeftInt, float: _LeftFloat, str: _LeftText, tuple: _LeftTuple}
 
 
-def takes(base: type, **ours: Any) -> Any:
-    """An `__init__` with the parameters of scikit-learn's class, then ours, keyword-only; its signature says so.
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def takes(init: Init) -> Init:
+    """An `__init__` that keeps what it is given under the names of its signature, which is all that `init` is for.
 
     What the preset decides has a marked default, so that the same value can be asked for; None and booleans cannot
-    be marked.
+    be marked. The signature itself has the plain values.
     """
-    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in ours.items()]
-    whole = Signature([*signature(base.__init__).parameters.values(), *added])
+    whole = signature(init)
 
+    @wraps(init)
     def __init__(self: Any, *args: Any, **settings: Any) -> None:
         given = whole.bind(self, *args, **settings).arguments
         for name, parameter in list(whole.parameters.items())[1:]:
             setattr(self, name, given[name] if name in given else _default(name, parameter.default))
 
-    __init__.__signature__ = whole  # pyright: ignore[reportFunctionMemberAccess]
-    return __init__
+    return cast(Init, __init__)
 
 
 def _default(name: str, value: Any) -> Any:
     return _LEFT[type(value)](value) if name in _OF_PRESET and type(value) in _LEFT else value
 
 
-OURS: dict[str, Any] = {
-    "preset": None,
-    "missing": "error",
-    "cost": None,
-    "output_activation": None,
-    "rule": None,
-    "initial": None,
-    "dropout": None,
-    "average": None,
-    "max_gradient_norm": None,
-    "stop_on": "score",
-    "restore_best": False,
-    "max_seconds": None,
-    "cost_goal": None,
-    "min_gradient": None,
-    "callbacks": (),
-}
-OF_CLASSES: dict[str, Any] = {"class_weight": None, "calibrate": False}
 _OF_PASSES = [
     "rule",
     "dropout",
@@ -139,10 +125,11 @@ def check_alone(model: Any) -> None:
         raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
 
 
-def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
+def check_together(model: Any, own_validation: bool) -> None:
     """Settings that are well alone but not together; a ValueError says which, and what to do."""
     if model.solver == "lbfgs":
-        given = [name for name in _OF_PASSES if not _is_default(getattr(model, name), OURS[name])]
+        defaults = _defaults(model)
+        given = [name for name in _OF_PASSES if not _is_default(getattr(model, name), defaults[name])]
         given += ["learning_rate_init"] * callable(model.learning_rate_init)
         given += ["warm_start"] * (model.warm_start == "resume") + ["X_val"] * own_validation
         given += ["calibrate"] * getattr(model, "calibrate", False)
@@ -152,8 +139,6 @@ def check_together(model: Any, own_validation: bool, incremental: bool) -> None:
         raise ValueError(f"learning_rate_init is a schedule, and so is learning_rate={model.learning_rate!r}: use one")
     if getattr(model, "calibrate", False) and not (own_validation or model.early_stopping):
         raise ValueError("calibrate=True needs validation rows: early_stopping=True, or X_val and y_val in fit")
-    if model.preset and incremental:
-        raise ValueError(f"preset={model.preset!r} looks at the whole table first: use fit, not partial_fit")
 
 
 def _is_default(value: Any, default: Any) -> bool:
@@ -162,12 +147,16 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 @contextmanager
-def settled(model: Any, X: Any, splits: bool) -> Iterator[None]:
+def settled(model: Any, X: Any, own_validation: bool, incremental: bool) -> Iterator[None]:
     """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs.
 
-    Without one, the plain values of those defaults.
+    Without one, the plain values of those defaults. A chunk of `partial_fit` is trained on whole.
     """
-    settings = _plain_defaults(model) if model.preset is None else tabular_settings(_num_samples(X), splits)
+    if model.preset is None:
+        settings = _plain_defaults(model)
+    else:
+        settings = tabular_settings(_num_samples(X), splits=not (own_validation or incremental))
+        settings["early_stopping"] = not incremental
     before = {name: getattr(model, name) for name in left_alone(model)}
     vars(model).update({name: settings[name] for name in before})
     try:
@@ -186,7 +175,11 @@ def left_alone(model: Any) -> list[str]:
 
 
 def _plain_defaults(model: Any) -> dict[str, Any]:
-    return {name: p.default for name, p in signature(type(model).__init__).parameters.items() if name in _OF_PRESET}
+    return {name: default for name, default in _defaults(model).items() if name in _OF_PRESET}
+
+
+def _defaults(model: Any) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in signature(type(model).__init__).parameters.items()}
 
 
 def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
@@ -194,8 +187,10 @@ def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
 
     The penalty alpha is divided by the rows of a batch there, l2 is not.
     """
-    if splits and n < 10:
-        raise ValueError(f"preset='tabular' holds out a fifth of the rows: expected 10 or more, or X_val; got {n}")
+    if splits and n < FEWEST:
+        raise ValueError(
+            f"preset='tabular' holds out a fifth of the rows: expected {FEWEST} or more, or X_val; got {n}"
+        )
     n_train = preset.training_rows(n) if splits else n
     batch = min(n_train, preset.batch_size(n_train))
     return {

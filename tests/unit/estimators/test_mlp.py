@@ -412,8 +412,32 @@ def test_the_preset_needs_no_scaling_and_leaves_the_parameters_alone():
     assert model.network_.activations[0].name == "silu"
     assert model.score(raw[1::2], target[1::2]) > 0.95
     assert model.explain_gradient(raw[:3]).shape == (3, 30)
-    with pytest.raises(ValueError, match="use fit, not partial_fit"):
-        cr.MLPClassifier(preset="tabular").partial_fit(raw, target, classes=[0, 1])
+
+
+def test_the_preset_scales_every_chunk_as_the_first():
+    raw, target = load_breast_cancer(return_X_y=True)
+    model = cr.MLPClassifier(preset="tabular", random_state=0)
+    for _ in range(20):
+        for rows in (TRAIN, slice(300, 500)):
+            model.partial_fit(raw[rows], target[rows], classes=[0, 1])
+    np.testing.assert_allclose(model.inputs_.mean, raw[TRAIN].mean(axis=0))
+    np.testing.assert_allclose(model.inputs_.std, raw[TRAIN].std(axis=0))
+    assert model.score(raw[500:], target[500:]) > 0.95
+    assert not model.early_stopping
+    with pytest.raises(ValueError, match="first rows given to partial_fit: expected 10 or more, got 9"):
+        cr.MLPClassifier(preset="tabular").partial_fit(raw[:9], target[:9], classes=[0, 1])
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        cr.MLPClassifier(preset="tabular", early_stopping=True).partial_fit(raw, target, classes=[0, 1])
+
+
+def test_the_preset_keeps_the_scale_of_the_first_targets():
+    features, target = load_diabetes(return_X_y=True)
+    model = cr.MLPRegressor(preset="tabular", random_state=0)
+    for _ in range(100):
+        for rows in (slice(0, 200), slice(200, 400), slice(400, 403)):
+            model.partial_fit(features[rows], 1e4 * target[rows])
+    assert model.target_mean_ == pytest.approx(1e4 * target[:200].mean())
+    assert model.score(features, 1e4 * target) > 0.4
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
