@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import InputError
-from chainrule.tables.reading import Source, empty_connection
+from chainrule.tables.reading import Source
+from chainrule.tables.reading.connection import locked_connection
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def open_frame(frame: Any) -> Source:
     InputError
         If two of its columns have the same name, or it has none.
     """
-    table, connection = arrow_of(frame), empty_connection()
+    table, connection = arrow_of(frame), locked_connection([])
     names = table.column_names
     if not names or len({name.lower() for name in names}) < len(names):
         raise InputError(f"{FRAME}: expected columns with different names, whatever their case; got {names}")

@@ -1,0 +1,165 @@
+"""Files and queries as one table of raw columns, through DuckDB.
+
+Text files are read as text; `kinds` says what the text means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chainrule.errors import InputError, UsageError, nearest, shortened
+from chainrule.tables.memory import MOST_ROWS
+from chainrule.tables.reading.connection import locked_connection
+from chainrule.tables.reading.faults import explained, first_line
+from chainrule.tables.reading.files import PARQUET_SUFFIXES, check_count, check_repeats, matching, scan_of
+from chainrule.tables.reading.queries import one_select
+from chainrule.tables.reading.sql import literal, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = [
+    "COLUMNS_AT_ONCE",
+    "PARQUET_SUFFIXES",
+    "Source",
+    "batches",
+    "check_columns",
+    "check_rows",
+    "count_rows",
+    "explaining",
+    "fetch",
+    "first_row",
+    "literal",
+    "open_table",
+    "quoted",
+    "select",
+    "share_read",
+]
+
+COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
+
+
+class Source(NamedTuple):
+    """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it."""
+
+    connection: duckdb.DuckDBPyConnection
+    sql: str
+    types: dict[str, str]
+    files: tuple[str, ...]
+    name: str
+
+
+def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
+    """The table in files (paths or globs, all with the same columns), or the result of a query.
+
+    `folder` is where a query looks for its files, if not in the current one. Files are read and nothing else is; a
+    query reads whatever it names, and writes nothing.
+
+    Raises
+    ------
+    InputError
+        For files that are not there, empty, of an unknown format or with unlike or repeated columns; for a query that
+        is not one SELECT.
+    """
+    if bool(patterns) == (sql is not None):
+        raise UsageError("expected files, or --sql with a query: one of the two")
+    if sql is not None:
+        inner, files, name = f"({one_select(sql)}\n)", (), "query"
+        connection = locked_connection(folder=folder)
+    else:
+        files = tuple(path for pattern in patterns for path in matching(pattern))
+        inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
+        connection = locked_connection(files)
+    types = _types(connection, inner, "the query" if sql is not None else name)
+    return Source(connection, inner, types, files, name)
+
+
+def count_rows(source: Source) -> int:
+    """How many rows there are; reads every row, so that a broken one is found."""
+    return int(first_row(source, f"SELECT count(*) FROM {source.sql}")[0])
+
+
+def check_rows(source: Source, most: int | None) -> None:
+    """A table of more rows is an InputError as soon as one too many is seen."""
+    if most is None:
+        return
+    if most < 1:
+        raise UsageError(f"--max-rows: expected 1 or more, got {most}")
+    if first_row(source, f"SELECT count(*) FROM (SELECT 1 FROM {source.sql} LIMIT {most + 1})")[0] > most:
+        raise InputError(
+            f"{source.name}: has more rows than the {most:,} that --max-rows allows; raise it, or choose fewer rows "
+            "with --sql"
+        )
+
+
+def share_read(source: Source) -> float | None:
+    """How far the query is that another thread has begun: from 0 to 1; None where DuckDB cannot tell."""
+    percent = source.connection.query_progress()
+    return percent / 100 if 0 < percent <= 100 else None
+
+
+def first_row(source: Source, sql: str) -> tuple[Any, ...]:
+    """The first row of a query that has one."""
+    with explaining(source):
+        return source.connection.execute(sql).fetchall()[0]
+
+
+def fetch(source: Source, columns: Sequence[tuple[str, str]]) -> pa.Table:
+    """A whole Arrow table of (name, SQL expression) columns, rows in the order of the files."""
+    at_once = COLUMNS_AT_ONCE if source.files else len(columns)  # a query may give its rows in another order each time
+    with explaining(source):
+        read = [
+            source.connection.sql(select(source, columns[i : i + at_once])).to_arrow_table()
+            for i in range(0, len(columns), at_once)
+        ]
+    table = read[0]
+    for name, column in ((name, more.column(name)) for more in read[1:] for name in more.column_names):
+        table = table.append_column(name, column)
+    return table
+
+
+def batches(source: Source, columns: Sequence[tuple[str, str]], rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same in pieces of so many rows, at most `memory.MOST_ROWS`, for tables of any size."""
+    with explaining(source):
+        at_once = min(rows or MOST_ROWS, MOST_ROWS)
+        yield from source.connection.sql(select(source, columns)).to_arrow_reader(at_once)
+
+
+def select(source: Source, columns: Sequence[tuple[str, str]]) -> str:
+    """The SQL that makes the named expressions from the source."""
+    return f"SELECT {', '.join(f'{sql} AS {quoted(name)}' for name, sql in columns)} FROM {source.sql}"
+
+
+def check_columns(names: Sequence[str], known: Sequence[str], flag: str) -> None:
+    """Every name is a column; else an InputError with the nearest one."""
+    for name in names:
+        if name not in known:
+            listed = ", ".join(map(shortened, list(known)[:20])) + (", ..." if len(known) > 20 else "")
+            raise InputError(f"{flag} {name!r}: no such column{nearest(name, known)} (columns: {listed})")
+
+
+def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dict[str, str]:
+    import duckdb
+
+    try:
+        described = connection.execute(f"SELECT * FROM {inner} LIMIT 0").description or ()
+        check_count(len(described), where)
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {inner}").fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"{where}: {first_line(error)}") from error
+    check_repeats([column[0] for column in described], where)
+    return {row[0]: row[1] for row in rows}
+
+
+@contextmanager
+def explaining(source: Source) -> Iterator[None]:
+    """What DuckDB says of a broken file, said again for the reader."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise InputError(explained(error, source.name)) from error
