@@ -220,7 +220,12 @@ class Training:
             keep=before.keep,
             rows=(before.rows + 1).tolist(),
             names=names_of(self.network),
-            about={"epoch": self.epochs + 1, "batch": self.updates + 1, "rule": rule_words(rule)},
+            about={
+                "epoch": self.epochs + 1,
+                "batch": self.updates + 1,
+                "batches": before.updates,
+                "rule": rule_words(rule),
+            },
         )
         return Explanation(Story((Opened(trace, {}),)), row - 1)
 

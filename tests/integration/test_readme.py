@@ -47,7 +47,7 @@ def test_python_runs_as_shown(page):
 
 def test_the_pages_with_python_are_found():
     tested = {page.name for page in PAGES if ">>>" in python_of(page)}
-    assert tested == {"README.md", "core.md", "estimators.md", "explaining.md", "streaming.md"}
+    assert tested == {"README.md", "core.md", "estimators.md", "explaining.md", "streaming.md", "tables.md"}
 
 
 def steps() -> list[tuple[str, list[str]]]:
