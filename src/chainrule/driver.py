@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,14 +23,13 @@ from chainrule.network import Network, Params
 from chainrule.scaling.agreement import check_same, of_first
 from chainrule.scaling.devices import OverDevices
 from chainrule.scaling.processes import is_first, one_fate
-from chainrule.scaling.shards import Shards
-from chainrule.scaling.streaming import InShards, is_names, scattered
+from chainrule.scaling.streaming import InFiles, InShards, check_streamable, is_names, scattered
 from chainrule.training.checkpoints import Resumable, Safe, as_numpy, newest, resumed, safe_in
 from chainrule.training.goals import Stop
 from chainrule.training.history import NO_ROWS, appended
 from chainrule.training.interrupts import Keyboard, interruptible
 from chainrule.training.keeping import Kept
-from chainrule.training.memory import Executor, InMemory, Looked, Rows
+from chainrule.training.memory import Executor, InMemory, Looked, Rows, check_validation
 from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
 from chainrule.training.rules import Rule
 from chainrule.training.settings import TrainingSettings, design_digest, settings_of
@@ -158,20 +157,13 @@ def train(
         sample=sample,
     )
     run = {"progress": progress, "checkpoint": checkpoint, "keep_every": keep_every, "resumable": resumable}
-    _check_validation(validation)
+    check_validation(validation)
     settings.check_validated(validation is not None)
     if is_names(Y):
-        _check_streamable(settings, order, checkpoint, together)
+        check_streamable(settings, order, checkpoint, together)
         with scattered(settings, X, Y, weights, validation) as shards:  # pyright: ignore[reportArgumentType]
             return train_on(settings, params, InFiles(*shards), **run)
     return train_on(settings, params, Rows(X, Y, weights, validation), order=order, together=together, **run)
-
-
-class InFiles(NamedTuple):
-    """The rows to train on, in files, and those that validate."""
-
-    rows: Shards
-    held: Shards | None = None
 
 
 def train_on(
@@ -412,17 +404,3 @@ def _next_count(k: int, spent: float, left: float) -> int:
     """How many epochs to dispatch next: so many that Python looks up a few times a second."""
     wanted = min(SECONDS_PER_DISPATCH, left)
     return max(1, min(4 * k, int(k * wanted / max(spent, 1e-6))))
-
-
-def _check_validation(validation: Any) -> None:
-    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
-        raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
-
-
-def _check_streamable(settings: TrainingSettings, order: Any, checkpoint: Any, together: bool) -> None:
-    if settings.batch_size is None:
-        raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
-    given = {"sample": settings.sample != "permutation", "order": order is not None}
-    given |= {"checkpoint": checkpoint is not None, "together": together}
-    for name in (name for name, there in given.items() if there):
-        raise ValueError(f"{name}: cannot be given for rows that are streamed")

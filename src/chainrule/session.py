@@ -20,7 +20,7 @@ from weakref import finalize
 
 import numpy as np
 
-from chainrule.driver import InFiles, train_on
+from chainrule.driver import train_on
 from chainrule.errors import InputError, UsageError, nearest
 from chainrule.explaining import Explanation
 from chainrule.explaining.console import fit_line, score_lines
@@ -28,6 +28,7 @@ from chainrule.explaining.notebook import framed
 from chainrule.explaining.replayed import open_story
 from chainrule.explaining.report import Reported, report_html
 from chainrule.explaining.story import Course
+from chainrule.scaling.streaming import InFiles
 from chainrule.tables.fit import TableModel, model_of, rows_of, score_table
 from chainrule.tables.frames import is_frame, like, open_frame
 from chainrule.tables.importance import importance_of

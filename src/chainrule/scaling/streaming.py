@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Queue
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,9 +37,26 @@ SHARDS_OF_UNKNOWN = 256  # files of rows whose number is not known before
 AHEAD = 2  # blocks that are read before they are asked for
 
 
+class InFiles(NamedTuple):
+    """The rows to train on, in files, and those that validate."""
+
+    rows: Shards
+    held: Shards | None = None
+
+
 def is_names(Y: Any) -> bool:
     """Whether targets are told by the names of their columns, and so are in record batches."""
     return isinstance(Y, str) or (isinstance(Y, list | tuple) and len(Y) > 0 and all(isinstance(y, str) for y in Y))
+
+
+def check_streamable(settings: TrainingSettings, order: Any, checkpoint: Any, together: bool) -> None:
+    """A ValueError for what cannot be done with rows that are streamed."""
+    if settings.batch_size is None:
+        raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+    given = {"sample": settings.sample != "permutation", "order": order is not None}
+    given |= {"checkpoint": checkpoint is not None, "together": together}
+    for name in (name for name, there in given.items() if there):
+        raise ValueError(f"{name}: cannot be given for rows that are streamed")
 
 
 @contextmanager

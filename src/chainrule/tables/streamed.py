@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from chainrule.driver import InFiles
 from chainrule.errors import InputError, UsageError
 from chainrule.scaling.shards import ShardWriter, bytes_of, check_room, shards_for, told_of_room
+from chainrule.scaling.streaming import InFiles
 from chainrule.storage.files import make_folder, written_aside
 from chainrule.tables import preset
 from chainrule.tables.columns import KINDS

@@ -123,6 +123,12 @@ class InMemory:
         return looked
 
 
+def check_validation(validation: Any) -> None:
+    """A TypeError for what are no validation rows."""
+    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
+        raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
+
+
 def three(validation: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """(X, Y, weights), of which the last may be left out."""
     return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 import chainrule as cr
-from chainrule.driver import Driver, InFiles
+from chainrule.driver import Driver
 from chainrule.scaling import streaming
 from chainrule.scaling.shards import ShardWriter, scatter, shuffled_blocks
-from chainrule.scaling.streaming import read_ahead
+from chainrule.scaling.streaming import InFiles, read_ahead
 from chainrule.training.batches import Table
 from chainrule.training.settings import settings_of
 
