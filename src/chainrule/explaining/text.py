@@ -9,10 +9,12 @@ import numpy as np
 
 from chainrule.errors import UsageError, nearest
 from chainrule.explaining.console import counted, table_lines
+from chainrule.explaining.formulas import bpe_formula, cost_formula, new_value
 from chainrule.explaining.paths import Paths, strongest_paths
 from chainrule.explaining.story import Opened
 from chainrule.explaining.terms import plain, term
 from chainrule.explaining.trace import Trace
+from chainrule.explaining.writing import fitted_lines, in_parentheses, indented, number, target_text
 from chainrule.maths.shapes import design_name
 from chainrule.network import Network, penalty
 
@@ -59,7 +61,7 @@ def step_lines(opened: Opened, view: View) -> list[str]:
         "",
         *_parameters(trace, view),
     ]
-    return _fitted(lines, view.width)
+    return fitted_lines(lines, view.width)
 
 
 def prediction_lines(opened: Opened, view: View) -> list[str]:
@@ -84,7 +86,7 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
         *table_lines(["input", "value", "d output / d input", "value x derivative"], rows),
         *([f"and {left} smaller"] if left > 0 else []),
     ]
-    return _fitted(lines, view.width)
+    return fitted_lines(lines, view.width)
 
 
 def paths_of(trace: Any, row: int, most: int = 8) -> Paths:
@@ -138,7 +140,7 @@ def scale_lines(opened: Opened, view: View, inputs: Sequence[int]) -> list[str]:
         working, node = opened.workings.get(names[i]), term(nodes[i], nodes[i])
         if working is None:
             continue
-        formula = working.formula(view.row, lambda x: _b(x, 4))
+        formula = working.formula(view.row, lambda x: in_parentheses(x, 4))
         x = term(number(opened.trace.X[view.row, i], view.digits), nodes[i])
         lines.append(f"  {node} = {formula} = {x}" if formula else f"  {node} is {working.if_missing}")
     return lines
@@ -160,7 +162,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     of = [f"{node} is {what}" for node, what in zip(outputs, trace.names.outputs, strict=True) if node != what]
     return [
         "2 the rows of this update" + (f" ({', '.join(of)})" if of else ""),
-        *_indented(table_lines(header, rows, width=view.width and view.width - 2)),
+        *indented(table_lines(header, rows, width=view.width and view.width - 2)),
         *([f"  and {counted(left, 'row')} more"] if left else []),
     ]
 
@@ -174,7 +176,7 @@ def forward_lines(trace: Any, view: View, layers: dict[int, list[int]]) -> list[
         for j in nodes:
             name, z, a = trace.names.nodes[i + 1][j], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
             b = trace.params[i].b[j]
-            own, bias = (lambda text, name=name: term(text, name)), term(_b(b, d), f"b({name})")
+            own, bias = (lambda text, name=name: term(text, name)), term(in_parentheses(b, d), f"b({name})")
             sources = [(node, f"{node}->{name}") for node in trace.names.nodes[i]]
             written = _sum(fed, trace.params[i].W[:, j], sources, d, _written(view, i))
             lines.append(f"  input sum {own(name)} = {written} + {bias} = {own(number(z, d))}")
@@ -189,7 +191,7 @@ def forward_lines(trace: Any, view: View, layers: dict[int, list[int]]) -> list[
 def cost_lines(trace: Trace, view: View) -> list[str]:
     d, i = view.digits, view.row
     name, share = trace.network.cost.name, trace.shares[i]
-    lines = [f"4 cost, row {trace.rows[i]}: {_cost_formula(trace, i, d)} = {number(trace.costs[i], d)}"]
+    lines = [f"4 cost, row {trace.rows[i]}: {cost_formula(trace, i, d)} = {number(trace.costs[i], d)}"]
     how = "mean" if trace.network.reduction == "mean" else "sum"
     counted = f" (this row counts {number(share, d)})" if share != 1 else ""
     paid = float(penalty(trace.network, trace.params)) if trace.network.l2 else 0.0
@@ -213,7 +215,7 @@ def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> li
                 mask = trace.forward.keep[i + 1]
                 back = back if mask is None else f"({back}) * {number(mask[row, j], d)} (dropout)"
                 lines.append(f"  error {term(name, name)} = {back} = {term(number(error, d), name)}")
-            lines.append("  " + _bpe_formula(trace, i, j, row, name, error, delta, d))
+            lines.append("  " + bpe_formula(trace, i, j, row, name, error, delta, d))
         lines += _left_out(trace, i, nodes, view)
     return lines
 
@@ -235,15 +237,15 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
                 edge, w = f"{node}->{to}", before.W[k, j]
                 name = term(f"w({edge})", edge)
                 of_rows = _of_rows(trace, view, (delta, to), (fed[:, k], node))
-                decay = f" + {trace.network.l2:g} * {term(_b(w, d), edge)}" if trace.network.l2 * w else ""
+                decay = f" + {trace.network.l2:g} * {term(in_parentheses(w, d), edge)}" if trace.network.l2 * w else ""
                 lines.append(f"  gradient {name} = {of_rows}{decay} = {term(number(gradient.W[k, j], d), edge)}")
                 moments = trace.moments and (trace.moments[0][i].W[k, j], trace.moments[1][i].W[k, j])
-                lines.append("  " + _new(trace, name, edge, w, gradient.W[k, j], after.W[k, j], moments, d))
+                lines.append("  " + new_value(trace, name, edge, w, gradient.W[k, j], after.W[k, j], moments, d))
             name, bias = term(f"b({to})", f"b({to})"), f"b({to})"
             of_rows = _of_rows(trace, view, (delta, to), None)
             lines.append(f"  gradient {name} = {of_rows} = {term(number(gradient.b[j], d), bias)}")
             moments = trace.moments and (trace.moments[0][i].b[j], trace.moments[1][i].b[j])
-            lines.append("  " + _new(trace, name, bias, before.b[j], gradient.b[j], after.b[j], moments, d))
+            lines.append("  " + new_value(trace, name, bias, before.b[j], gradient.b[j], after.b[j], moments, d))
             left = len(gradient.W) - len(sources)
             lines += [f"  and {counted(left, 'weight')} more into {to}"] if left else []
     return lines
@@ -268,7 +270,7 @@ def _of_rows(trace: Trace, view: View, delta: tuple[Any, str], fed: tuple[Any, s
     if len(bpe) == 1:
         return own
     others = counted(len(bpe) - 1, "other")
-    return f"{own} [row {trace.rows[row]}] + {_b(terms.sum() - terms[row], d)} [{others}]"
+    return f"{own} [row {trace.rows[row]}] + {in_parentheses(terms.sum() - terms[row], d)} [{others}]"
 
 
 def _parameters(trace: Trace, view: View) -> list[str]:
@@ -338,7 +340,7 @@ def path_lines(trace: Any, row: int, digits: int, most: int = 8) -> list[str]:
 def _paths(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
     """For a network too wide to show whole: its strongest paths."""
     whole = all(len(nodes) == trace.network.layers[i + 1] for i, nodes in layers.items())
-    return [] if whole or view.node is not None else _indented(path_lines(trace, view.row, view.digits, MOST_PATHS))
+    return [] if whole or view.node is not None else indented(path_lines(trace, view.row, view.digits, MOST_PATHS))
 
 
 def _fed(trace: Any, i: int) -> np.ndarray:
@@ -360,49 +362,7 @@ def _sum(xs: Any, ws: Any, names: Sequence[tuple[str, str]], d: int, written: tu
     each = [f"({term(number(xs[k], d), names[k][0])} * {term(number(ws[k], d), names[k][1])})" for k in order]
     left = len(terms) - len(order)
     rest = float(terms.sum() - terms[order].sum())
-    return " + ".join(each) + (f" + {left} more: {_b(rest, d)}" if left else "")
-
-
-def _cost_formula(trace: Trace, i: int, d: int) -> str:
-    told = zip(trace.forward.a[-1][i], trace.Y[i], trace.names.nodes[-1], strict=True)
-    pairs = [(term(number(a, d), node), _y(y, d), y) for a, y, node in told]
-    cost = trace.network.cost
-    if cost.worked is None:
-        return f"{cost.name}({', '.join(a for a, _, _ in pairs)}; {', '.join(y for _, y, _ in pairs)})"
-    return " + ".join(filter(None, (cost.worked(a, y, float(value)) for a, y, value in pairs)))
-
-
-def _bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:
-    """The BPE of a node from its error and the slope there; or the short form of an output pair."""
-    last, bpe = i == len(trace.params) - 1, term(number(delta, d), name)
-    if last and trace.network.fused:
-        a, y, share = trace.forward.a[-1][row, j], trace.Y[row, j], trace.shares[row]
-        factor = "2 * " if trace.network.cost.name == "squared_error" else ""
-        counted = f" * {number(share, d)}" if share != 1 else ""
-        return f"BPE {term(name, name)} = {factor}({term(number(a, d), name)} - {_y(y, d)}){counted} = {bpe}"
-    activation, z, a = trace.network.activations[i], trace.forward.z[i][row, j], trace.forward.a[i + 1][row, j]
-    if activation.derivative is None:
-        return f"BPE {term(name, name)} = error through {activation.name} = {bpe}"
-    one = np.array([[z]])
-    slope = float(np.asarray(activation.derivative(one, np.array([[a]])))[0, 0])
-    factors = f"{term(number(error, d), name)} * {term(number(slope, d), name)}"
-    at = term(number(z, d), name)
-    return f"BPE {term(name, name)} = error * {activation.name}'({at}) = {factors} = {bpe}"
-
-
-def _new(
-    trace: Trace, name: str, of: str, before: Any, gradient: Any, after: Any, moments: tuple[Any, Any] | None, d: int
-) -> str:
-    """The new value from the old one, in the form of the rule where that gives it; else with the change alone."""
-    old, new = term(number(before, d), of), term(number(after, d), of)
-    if after == before and gradient != 0:
-        return f"{name} stays {old}"
-    if np.isclose(before - trace.learning_rate * gradient, after, rtol=1e-9, atol=0):  # never where the rate is NaN
-        return f"{name} = {old} - {trace.learning_rate:g} * {term(_b(gradient, d), of)} = {new}"
-    if moments and moments[1] and np.isclose(-trace.learning_rate * moments[0] / moments[1], after - before, rtol=0.02):
-        mean, root = _b(moments[0], d), number(moments[1], d)
-        return f"{name} = {old} - {trace.learning_rate:g} * {mean} / {root} = {new}"
-    return f"{name} = {old} + {_b(after - before, d)} = {new}"
+    return " + ".join(each) + (f" + {left} more: {in_parentheses(rest, d)}" if left else "")
 
 
 def _rate_words(trace: Trace, d: int) -> str:
@@ -424,50 +384,3 @@ def _input(trace: Any, i: int) -> str:
 def _output(trace: Any, j: int) -> str:
     name, node = trace.names.outputs[j], trace.names.nodes[-1][j]
     return f"{node} ({name})" if name != node else name
-
-
-def number(x: Any, digits: int) -> str:
-    """A number in so many digits after the point; a small one in as many significant ones."""
-    x = float(x) + 0.0  # no minus before a zero
-    if x == 0 or abs(x) >= 10.0**-digits:
-        return f"{x:.{digits}f}" if abs(x) < 1e6 else f"{x:.{digits}g}"
-    return f"{x:.{max(1, digits - 2)}g}"
-
-
-def _b(x: Any, digits: int) -> str:
-    """As `_n`, in parentheses where it is negative."""
-    return f"({number(x, digits)})" if x < 0 else number(x, digits)
-
-
-def _y(y: Any, digits: int) -> str:
-    text = target_text(y, digits)
-    return f"({text})" if y < 0 else text
-
-
-def target_text(y: Any, digits: int) -> str:
-    """A target: a whole number as it is."""
-    return f"{y:g}" if float(y).is_integer() else number(y, digits)
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _fitted(lines: Sequence[str], width: int | None) -> list[str]:
-    """The lines without marks; what is wider than the terminal goes on below, a little to the right."""
-    told = [plain(line) for line in lines]
-    if width is None:
-        return told
-    fitted = []
-    for line in told:
-        indent = " " * (len(line) - len(line.lstrip()))
-        while len(line) > width:
-            at = max(line.rfind(mark, len(indent) + 4, width) for mark in (" = ", " + ", ", ", "  "))
-            at = at if at > 0 else line.rfind(" ", len(indent) + 4, width)
-            if at < 0:
-                break
-            at += line[at] == ","
-            fitted.append(line[:at])
-            line = f"{indent}    {line[at:].strip()}"
-        fitted.append(line)
-    return fitted

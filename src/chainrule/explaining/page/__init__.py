@@ -33,13 +33,12 @@ from chainrule.explaining.text import (
     cost_lines,
     design_words,
     forward_lines,
-    number,
     path_lines,
     scale_lines,
-    target_text,
     update_lines,
 )
 from chainrule.explaining.trace import Trace
+from chainrule.explaining.writing import number, target_text
 from chainrule.maths.shapes import design_name
 
 __all__ = ["Page", "mathml", "page_of", "to_html"]

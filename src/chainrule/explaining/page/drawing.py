@@ -8,8 +8,9 @@ from html import escape
 from typing import Any
 
 from chainrule.explaining.page.markup import shortened
-from chainrule.explaining.text import nodes_of, number, paths_of
+from chainrule.explaining.text import nodes_of, paths_of
 from chainrule.explaining.trace import Names
+from chainrule.explaining.writing import number
 from chainrule.network import Params
 
 WIDTH, MARGIN, RADIUS, SPACE = 640, 64, 26, 94
