@@ -20,7 +20,8 @@ def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -
     Parameters
     ----------
     model
-        A fitted `MLPClassifier` or `MLPRegressor`, the model of a table, or a pair (network, params).
+        A fitted `MLPClassifier` or `MLPRegressor`; a scikit-learn pipeline of `StandardScaler` and `MinMaxScaler`
+        that ends in one; the model of a table; or a pair (network, params).
     optimizer : bool
         Of an estimator, the state of its optimiser too, so that a loaded one goes on with `partial_fit`, or with
         `fit` where `warm_start="resume"`, bit for bit.
@@ -28,7 +29,10 @@ def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -
     Raises
     ------
     InputError
-        If the network has a function of your own, which only code can define, or `path` cannot be written.
+        If the network has a function of your own, which only code can define; if a step of the pipeline is of
+        another kind; or if `path` cannot be written.
+    TypeError
+        If `model` is anything else.
 
     Examples
     --------
@@ -44,15 +48,11 @@ def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -
         save_table_model(path, model)
     elif isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], Network):
         write_model(path, *model, document={"kind": "network"})
-    elif _is_estimator(model):
-        from chainrule.estimators.saving import estimator_to_plain
-
-        network, params, document, arrays = estimator_to_plain(model, optimizer)
-        write_model(path, network, params, {**document, "versions": _versions()}, arrays)
     else:
-        raise TypeError(
-            f"save: expected an estimator, a table's model or (network, params); got {type(model).__name__}"
-        )
+        from chainrule.estimators.pipelines import to_plain
+
+        network, params, document, arrays = to_plain(model, optimizer)
+        write_model(path, network, params, {**document, "versions": _versions()}, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, TableModel or (Network, Params)
+    MLPClassifier, MLPRegressor, Pipeline, TableModel or (Network, Params)
 
     Raises
     ------
@@ -81,11 +81,11 @@ def load(path: str | os.PathLike[str]) -> Any:
         from chainrule.estimators.saving import estimator_from_plain
 
         return estimator_from_plain(stored, path)
+    if kind == "pipeline":
+        from chainrule.estimators.pipelines import pipeline_from_plain
+
+        return pipeline_from_plain(stored, path)
     raise newer(path, f"a model of the kind {in_one_line(shortened(str(kind)))!r}")
-
-
-def _is_estimator(model: Any) -> bool:
-    return type(model).__module__.startswith("chainrule.estimators")
 
 
 def _versions() -> dict[str, str]:

@@ -6,19 +6,20 @@ from datetime import UTC, datetime
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.preprocessing import scale
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler, scale
 
 import chainrule as cr
-from chainrule.driver import train_on
 from chainrule.errors import InputError, UsageError
 from chainrule.maths.activations import ACTIVATIONS
-from chainrule.tables.fit import model_of, rows_of
+from chainrule.session import prepared_in_memory, ready_in_memory, scored, trained
 from chainrule.tables.predict import predict_to
-from chainrule.tables.prepare import prepare
 from chainrule.tables.reading import open_table
-from chainrule.tables.recipe import recipe_for
 from chainrule.tables.request import Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -119,22 +120,25 @@ def table(tmp_path_factory):
 
 
 RUNS = {
-    "two classes": (["paid"], Request(epochs=3), {}),
-    "three classes": (["kind"], Request(epochs=3), {}),
-    "a number": (["y"], Request(epochs=3), {}),
-    "two numbers": (["y", "z"], Request(epochs=3), {}),
-    "counts": (["count"], Request(epochs=3, cost="poisson"), {"task": "regression", "normalize_target": False}),
-    "not normalized": (["kind"], Request(epochs=3), {"normalize": False, "drop": ["day", "seen", "a number"]}),
-    "no hidden layer": (["kind"], Request(epochs=3, hidden=()), {}),
+    "two classes": Request(target=("paid",)),
+    "three classes": Request(target=("kind",)),
+    "a number": Request(target=("y",)),
+    "two numbers": Request(target=("y", "z")),
+    "counts": Request(target=("count",), cost="poisson"),
+    "not normalized": Request(target=("kind",), normalize=False, drop=("day", "seen", "a number")),
+    "no hidden layer": Request(target=("kind",), hidden=()),
 }
 
 
+def table_model(path, request):
+    ready = ready_in_memory(prepared_in_memory(open_table([path]), request), request)
+    return scored(ready, trained(ready)).model
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("targets", "wishes", "settings"), RUNS.values(), ids=RUNS)
-def test_a_table_model_takes_raw_columns(tmp_path, table, targets, wishes, settings, dtype):
-    prepared = prepare(open_table([table]), targets, dtype=dtype, **settings)
-    recipe = recipe_for(prepared, replace(wishes, dtype=dtype))
-    model = model_of(prepared, recipe.settings.network, train_on(*recipe, rows_of(prepared, False)), {})
+@pytest.mark.parametrize("request_", RUNS.values(), ids=RUNS)
+def test_a_table_model_takes_raw_columns(tmp_path, table, request_, dtype):
+    model = table_model(table, replace(request_, epochs=3, dtype=dtype))
     cr.to_onnx(model, tmp_path / "m.onnx")
     predict_to(model, open_table([table]), str(tmp_path / "told.csv"))
     with open(tmp_path / "told.csv", newline="") as file:
@@ -181,9 +185,7 @@ def test_quantiles_of_a_larger_table(tmp_path, rows):
         writer.writerows(
             zip(*(np.where(np.isnan(x), "", x.astype(str)) for x in (*frame.values(), target)), strict=True)
         )
-    prepared = prepare(open_table([str(tmp_path / "t.csv")]), ["y"])
-    recipe = recipe_for(prepared, Request(epochs=2))
-    model = model_of(prepared, recipe.settings.network, train_on(*recipe, rows_of(prepared, False)), {})
+    model = table_model(str(tmp_path / "t.csv"), Request(target=("y",), epochs=2))
     assert model.network.layers[0] == (5 if rows == 4_000 else 3 + 2 * 20)
     cr.to_onnx(model, tmp_path / "m.onnx")
     told = run(tmp_path / "m.onnx", **{name: x[:, None] for name, x in frame.items()})["prediction"]
@@ -191,6 +193,88 @@ def test_quantiles_of_a_larger_table(tmp_path, rows):
     with open(tmp_path / "told.csv", newline="") as file:
         ours = np.array([float(row["prediction"]) for row in csv.DictReader(file)])
     assert np.abs(told[:, 0] - ours).max() / model.target.std[0] < 1e-5
+
+
+def frame_of(dtype):
+    colours = np.array(["red", "green", "blue", "", "one of a kind"])[np.arange(569) % 5].astype(object)
+    colours[np.arange(569) % 5 == 4] = [f"one of {i}" for i in range(len(colours[4::5]))]
+    numbers = {"X": GAPS[:, 0].astype(dtype), "label of it": X[:, 1].astype(dtype)}
+    shapes = np.array(["round", "square", None, "round"], dtype=object)[np.arange(569) % 4]
+    return pd.DataFrame({"colour": pd.Series(colours, dtype=object), **numbers, "shape": shapes})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("settings", [{}, {"preset": "tabular"}], ids=str)
+def test_categories_go_in_as_text(tmp_path, settings, dtype):
+    frame = frame_of(dtype)
+    model = cr.MLPClassifier(**SMALL, **settings, missing="indicate", categorical_features="from_dtype").fit(frame, y)
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    unseen = frame.assign(colour=["never seen", "red"] + ["blue"] * 567)
+    for rows in (frame, unseen):
+        columns = {name: rows[name].fillna("") if rows[name].dtype.kind not in "f" else rows[name] for name in rows}
+        inputs = {name: x.to_numpy(dtype if x.dtype.kind == "f" else object)[:, None] for name, x in columns.items()}
+        np.testing.assert_allclose(
+            run(tmp_path / "m.onnx", **inputs)["probabilities"], model.predict_proba(rows), atol=1e-5
+        )
+
+
+def test_categories_alone(tmp_path):
+    frame = frame_of("float64")[["shape"]]
+    model = cr.MLPClassifier(**SMALL, categorical_features=[0]).fit(frame, y)
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    told = run(tmp_path / "m.onnx", shape=frame.fillna("").to_numpy(object))["probabilities"]
+    np.testing.assert_allclose(told, model.predict_proba(frame), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_bare_network(tmp_path, dtype):
+    network = cr.Network([30, 4, 3], ["tanh", "softmax"], cost="categorical_cross_entropy")
+    params = cr.initialize(network, "glorot", seed=1, dtype=dtype)
+    cr.to_onnx((network, params), tmp_path / "m.onnx")
+    [told] = run(tmp_path / "m.onnx", X=X.astype(dtype)).values()
+    np.testing.assert_allclose(told, cr.forward(network, params, X.astype(dtype)).a[-1], atol=1e-6)
+
+
+STEPS = {
+    "standard": [StandardScaler()],
+    "standard, centred only": [StandardScaler(with_std=False)],
+    "standard, scaled only": [StandardScaler(with_mean=False)],
+    "range": [MinMaxScaler((-1, 2))],
+    "range, clipped": [MinMaxScaler(clip=True)],
+    "means": [SimpleImputer(), StandardScaler()],
+    "medians": [SimpleImputer(strategy="median"), MinMaxScaler()],
+    "passed through": ["passthrough"],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_a_pipeline_answers_alike(tmp_path, steps, dtype):
+    has_gaps = isinstance(steps[0], SimpleImputer)
+    rows = ((GAPS if has_gaps else X) * 50 + 7).astype(dtype)
+    model = make_pipeline(*steps, cr.MLPClassifier(**SMALL)).fit(rows[:300], y[:300])
+    cr.to_onnx(model, tmp_path / "m.onnx")
+    np.testing.assert_allclose(run(tmp_path / "m.onnx", X=rows)["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (RobustScaler(), r"step 'robustscaler' \(RobustScaler\) has no ONNX form here"),
+        (SimpleImputer(add_indicator=True), "step 'simpleimputer' .* without add_indicator"),
+        (SimpleImputer(missing_values=0.0), "step 'simpleimputer' .* one that fills NaN"),
+    ],
+)
+def test_a_step_without_an_onnx_form_is_named(tmp_path, step, words):
+    model = make_pipeline(step, cr.MLPClassifier(**SMALL)).fit(X, y)
+    with pytest.raises(InputError, match=words):
+        cr.to_onnx(model, tmp_path / "m.onnx")
+
+
+def test_a_pipeline_that_ends_in_another_model_is_refused(tmp_path):
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    with pytest.raises(InputError, match=r"step 'logisticregression' .* expected the last to be MLPClassifier"):
+        cr.to_onnx(model, tmp_path / "m.onnx")
 
 
 def test_one_class_alone(tmp_path):

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
+from chainrule.estimators.categories import Categories, fit_categories
 from chainrule.estimators.inputs import Inputs, dense, fit_inputs, naming_missing
 from chainrule.estimators.parameters import FEWEST, check_alone, check_together, core_name, settled
 from chainrule.estimators.stochastic import StochasticMixin, table_of
@@ -75,20 +82,27 @@ class ChainruleMLP(StochasticMixin):
         """scikit-learn's checks, on inputs that are encoded where a setting asks for it, and dense."""
         for of_an_earlier_fit in ("inputs_", "target_mean_", "target_std_") if reset else ():
             vars(self).pop(of_an_earlier_fit, None)
-        encodes = self.preset is not None or self.missing == "indicate"
+        encodes = self.preset is not None or self.missing == "indicate" or self.categorical_features is not None
         if not reset and encodes != (self._inputs is not None):
-            raise ValueError("preset or missing have changed since the first fit, and the inputs with them: fit anew")
+            raise ValueError(
+                "preset, missing or categorical_features have changed since the first fit, and the inputs with them: "
+                "fit anew"
+            )
         if not encodes:
             X, y = super()._validate_input(X, y, incremental, reset)  # pyright: ignore[reportAttributeAccessIssue]
             return dense(X), y
-        X = dense(self._checked(X, dtype=(np.float64, np.float32), reset=reset))
+        categories = self._categories
+        if reset and self.categorical_features is not None:
+            categories = fit_categories(X, self.categorical_features)
+        X = dense(self._checked(X, categories, dtype=(np.float64, np.float32), reset=reset))
         if reset:
             if self.preset and incremental and len(X) < FEWEST:
                 raise ValueError(
                     f"preset={self.preset!r} takes its scales from the first rows given to partial_fit: expected "
                     f"{FEWEST} or more, got {len(X)}"
                 )
-            self.inputs_ = fit_inputs(X, self.preset is not None, self._own_validation is None and not incremental)
+            splits = self._own_validation is None and not incremental
+            self.inputs_ = fit_inputs(X, self.preset is not None, splits, categories)
         raw = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
         X, y = super()._validate_input(self.inputs_.encode(X), y, incremental, reset=True)  # pyright: ignore[reportAttributeAccessIssue]
         vars(self).update(raw)
@@ -120,17 +134,29 @@ class ChainruleMLP(StochasticMixin):
         gradient = np.asarray(trace_prediction(network, params, self._encoded(raw), output=output).pushes)
         return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
 
-    def _checked(self: Any, X: Any, **settings: Any) -> Any:
+    def _checked(self: Any, X: Any, categories: Categories | None = None, **settings: Any) -> Any:
         """Raw inputs, dense or sparse, checked against the columns seen in `fit`; floats where they are encoded."""
         finite: Any = "allow-nan" if self.missing == "indicate" else True
         if self._inputs or self.preset:
             settings.setdefault("dtype", (np.float64, np.float32))
-        with naming_missing(X):
-            return validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings)
+        categories = categories or self._categories
+        if categories is None:
+            with naming_missing(X):
+                return validate_data(self, X, accept_sparse=["csr", "csc"], ensure_all_finite=finite, **settings)
+        reset = settings.pop("reset")
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        numbers = categories.numbers(X)
+        with naming_missing(numbers, vars(self).get("feature_names_in_")):
+            return check_array(numbers, ensure_all_finite=finite, estimator=self, input_name="X", **settings)
 
     @property
     def _inputs(self: Any) -> Inputs | None:
         return vars(self).get("inputs_")
+
+    @property
+    def _categories(self: Any) -> Categories | None:
+        return self._inputs.categories if self._inputs else None
 
     def _encoded(self: Any, X: np.ndarray) -> np.ndarray:
         return self._inputs.encode(X) if self._inputs else X

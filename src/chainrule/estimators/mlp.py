@@ -42,6 +42,11 @@ class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
     missing : "error" or "indicate"
         NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
         values in `fit` gets one more input, which says so.
+    categorical_features : "from_dtype", list or None
+        Columns that become one-hot inputs: those of text and of categories, or a list of names, numbers or booleans.
+        A category in fewer than 5 rows of `fit` shares an input with the other rare ones, and with those that `fit`
+        has not seen; a missing one counts as a category of its own. Values are compared as text, without blanks
+        around it.
     activation
         Beside scikit-learn's names any of `chainrule`'s, an `Activation` of your own, or a list: one per hidden layer.
     output_activation, cost
@@ -119,6 +124,7 @@ class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
         calibrate: bool = False,
         preset: str | None = None,
         missing: str = "error",
+        categorical_features: Any = None,
         cost: str | Cost | None = None,
         output_activation: str | Activation | None = None,
         rule: Any = None,
@@ -184,6 +190,7 @@ class MLPRegressor(ChainruleMLP, neural_network.MLPRegressor):
         max_fun: int = 15000,
         preset: str | None = None,
         missing: str = "error",
+        categorical_features: Any = None,
         cost: str | Cost | None = None,
         output_activation: str | Activation | None = None,
         rule: Any = None,

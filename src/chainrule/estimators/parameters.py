@@ -95,6 +95,7 @@ OUR_CONSTRAINTS: dict[str, Any] = {
     "output_activation": [StrOptions(_NAMES), Activation, None],
     "preset": [StrOptions({"tabular"}), None],
     "missing": [StrOptions({"error", "indicate"})],
+    "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither"), callable],
     "warm_start": ["boolean", StrOptions({"resume"})],
     "dropout": [Interval(Real, 0, 1, closed="left"), None],

@@ -12,6 +12,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from chainrule.errors import InputError
+from chainrule.estimators.categories import categories_from_json
 from chainrule.estimators.inputs import Inputs
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.parameters import left_alone
@@ -31,7 +32,7 @@ _COUNTS = ["n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_", "_no_im
 _VALUES = ["loss_", "best_loss_", "best_validation_score_", "best_validation_loss_", "temperature_"]
 _NUMBERS = [*_COUNTS, *_VALUES]
 _ARRAYS = ["loss_curve_", "validation_scores_", "validation_loss_curve_", "target_mean_", "target_std_"]
-_INPUTS = Inputs._fields[:-1]
+_INPUTS = ("fill", "mean", "std", "indicated")
 _LISTS = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 
 
@@ -57,15 +58,17 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
         "class": type(model).__name__,
         "parameters": parameters,
         "left": left_alone(model),
-        "fitted": {name: _value_to_json(vars(model)[name]) for name in _NUMBERS if name in vars(model)},
+        "fitted": {name: value_to_json(vars(model)[name]) for name in _NUMBERS if name in vars(model)},
         "out_activation": model.out_activation_,
     }
     arrays = {name: np.asarray(vars(model)[name]) for name in _ARRAYS if vars(model).get(name) is not None}
     if hasattr(model, "feature_names_in_"):
         document["feature_names"] = list(map(str, model.feature_names_in_))
     if hasattr(model, "inputs_"):
-        *plain, document["quantiles"] = model.inputs_
-        arrays |= {f"inputs.{name}": x for name, x in zip(_INPUTS, plain, strict=True)}
+        document["quantiles"], categories = model.inputs_.quantiles, model.inputs_.categories
+        arrays |= {f"inputs.{name}": getattr(model.inputs_, name) for name in _INPUTS}
+        if categories:
+            document["categories"] = categories.to_json()
     if isinstance(model, MLPClassifier):
         document["labels"] = _labels_to_json(model.classes_)
         document["label_type"] = model._label_binarizer.y_type_
@@ -103,7 +106,7 @@ def _built(stored: Stored) -> Any:
     _check_arrays(arrays, [*_ARRAYS, *(f"inputs.{name}" for name in _INPUTS)], "position" in document)
     model: Any = CLASSES[document["class"]](**_parameters_from_json(document))
     model._validate_params()
-    fitted = {name: _value_from_json(x) for name, x in document["fitted"].items() if name in _NUMBERS}
+    fitted = {name: value_from_json(x) for name, x in document["fitted"].items() if name in _NUMBERS}
     if not all(isinstance(x, int if name in _COUNTS else float | None) for name, x in fitted.items()):
         raise ValueError("fitted: expected numbers")
     whole = {name: arrays[name].tolist() if name in _LISTS else arrays[name] for name in _ARRAYS if name in arrays}
@@ -113,7 +116,8 @@ def _built(stored: Stored) -> Any:
     if "inputs.fill" in arrays:
         quantiles = tuple(quantiles_from_json(each) for each in document["quantiles"])
         fill, mean, std, indicated = (arrays[f"inputs.{name}"] for name in _INPUTS)
-        model.inputs_ = Inputs(fill, mean, std, indicated, quantiles)
+        categories = categories_from_json(document["categories"]) if "categories" in document else None
+        model.inputs_ = Inputs(fill, mean, std, indicated, quantiles, categories)
     if "feature_names" in document:
         model.feature_names_in_ = np.array(list(map(str, document["feature_names"])), dtype=object)
     if isinstance(model, MLPClassifier):
@@ -137,13 +141,15 @@ def _check_sizes(model: Any) -> None:
     layers, n = model.network_.layers, model.n_features_in_
     inputs = n
     if hasattr(model, "inputs_"):
-        fill, mean, std, indicated, quantiles = model.inputs_
+        fill, mean, std, indicated, quantiles, categories = model.inputs_
         if not (fill.shape == mean.shape == std.shape == (n,) and indicated.dtype.kind == "i" and (std > 0).all()):
             raise ValueError(f"inputs: expected {n} fills, means and deviations")
         if indicated.ndim != 1 or not ((indicated >= 0) & (indicated < n)).all():
             raise ValueError("inputs: indicators of columns that are not there")
         if len(quantiles) not in (0, n):
             raise ValueError(f"inputs: quantiles of {len(quantiles)} columns, expected {n}")
+        if categories and not all(isinstance(i, int) and 0 <= i < n for i in categories.places):
+            raise ValueError("inputs: categories of columns that are not there")
         inputs = model.inputs_.n_inputs
     if (layers[0], layers[-1]) != (inputs, model.n_outputs_) or model.n_layers_ != len(layers):
         raise ValueError(f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and others")
@@ -162,16 +168,16 @@ def _parameters_to_json(model: Any) -> tuple[dict[str, Any], list[str]]:
     defaults = type(model)().get_params()
     for name, value in model.get_params(deep=False).items():
         try:
-            data[name] = _value_to_json(value)
+            data[name] = value_to_json(value)
         except InputError:
-            data[name] = _value_to_json(defaults[name])
+            data[name] = value_to_json(defaults[name])
             left_out.append(name)
     return data, left_out
 
 
 def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
     """The constructor parameters that were given. A file of 0.1.0 does not say: those with default values were left."""
-    given = {name: _value_from_json(value) for name, value in document["parameters"].items()}
+    given = {name: value_from_json(value) for name, value in document["parameters"].items()}
     defaults = CLASSES[document["class"]]().get_params()
     left = document.get("left", [name for name, value in given.items() if value == defaults[name]])
     if any(given[name] != defaults[name] for name in left):
@@ -179,7 +185,7 @@ def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in left}
 
 
-def _value_to_json(value: Any) -> Any:
+def value_to_json(value: Any) -> Any:
     """A parameter as JSON; a tuple, dict, activation, cost or rule as an object that says what it is."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -188,11 +194,11 @@ def _value_to_json(value: Any) -> Any:
     if isinstance(value, float):
         return {"is": "number", "of": repr(value)}
     if isinstance(value, list | np.ndarray):
-        return [_value_to_json(x) for x in value]
+        return [value_to_json(x) for x in value]
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return {"is": "tuple", "of": [_value_to_json(x) for x in value]}
+        return {"is": "tuple", "of": [value_to_json(x) for x in value]}
     if isinstance(value, dict):
-        return {"is": "dict", "of": [[_value_to_json(k), _value_to_json(v)] for k, v in value.items()]}
+        return {"is": "dict", "of": [[value_to_json(k), value_to_json(v)] for k, v in value.items()]}
     if isinstance(value, Activation) and is_activation_of_ours(value):
         return {"is": "activation", "of": value.name}
     if isinstance(value, Cost) and is_cost_of_ours(value):
@@ -200,9 +206,9 @@ def _value_to_json(value: Any) -> Any:
     return {"is": "rule", "of": rule_to_json(value)}
 
 
-def _value_from_json(data: Any) -> Any:
+def value_from_json(data: Any) -> Any:
     if isinstance(data, list):
-        return [_value_from_json(x) for x in data]
+        return [value_from_json(x) for x in data]
     if not isinstance(data, dict):
         return data
     of = data["of"]
@@ -210,9 +216,9 @@ def _value_from_json(data: Any) -> Any:
         case "number":
             return {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}[of]
         case "tuple":
-            return tuple(_value_from_json(x) for x in of)
+            return tuple(value_from_json(x) for x in of)
         case "dict":
-            return {_value_from_json(k): _value_from_json(v) for k, v in of}
+            return {value_from_json(k): value_from_json(v) for k, v in of}
         case "activation":
             return ACTIVATIONS[of]
         case "cost":
