@@ -114,7 +114,7 @@ def _built(stored: Stored) -> Any:
     model.coefs_, model.intercepts_ = [np.array(W) for W, _ in params], [np.array(b) for _, b in params]
     model.out_activation_ = document["out_activation"]
     if "inputs.fill" in arrays:
-        quantiles = tuple(quantiles_from_json(each) for each in document["quantiles"])
+        quantiles = tuple(quantiles_from_json(each) for each in document.get("quantiles", []))  # none in 0.1.0
         fill, mean, std, indicated = (arrays[f"inputs.{name}"] for name in _INPUTS)
         categories = categories_from_json(document["categories"]) if "categories" in document else None
         model.inputs_ = Inputs(fill, mean, std, indicated, quantiles, categories)
@@ -303,7 +303,8 @@ def _position_from_plain(model: Any, plain: Mapping[str, Any], arrays: Mapping[s
         states = tuple((name, of[f"random.{i}"], *rest) for i, (name, *rest) in enumerate(plain["random_states"]))
         for state in states:
             np.random.RandomState().set_state(state)  # checks it
-    rate, first, seed = float(plain["learning_rate"]), float(plain["first_rate"]), int(plain["dropout_seed"])
+    rate, seed = float(plain["learning_rate"]), int(plain["dropout_seed"])
+    first = float(plain.get("first_rate", rate))  # a file of 0.1.0 does not say
     return Position(rule, jax.tree.unflatten(structure, found), rate, first, seed, params, average, order, states)  # pyright: ignore[reportArgumentType]
 
 

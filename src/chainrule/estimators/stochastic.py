@@ -104,6 +104,8 @@ class StochasticMixin:
             self._random_state.set_state(past[1])
         if held and not hasattr(self, "validation_loss_curve_"):
             self.validation_scores_, self.validation_loss_curve_, self.best_validation_loss_ = [], [], np.inf
+        if not self.early_stopping and self.best_loss_ is None:  # the fit before looked at validation rows
+            self.best_loss_ = np.inf
         self.n_iter_, self._began = 0, perf_counter()
         self._best_replay: Any = None
         best = self.coefs_, self.intercepts_

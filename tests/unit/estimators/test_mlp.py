@@ -430,6 +430,14 @@ def test_the_preset_scales_every_chunk_as_the_first():
         cr.MLPClassifier(preset="tabular", early_stopping=True).partial_fit(raw, target, classes=[0, 1])
 
 
+def test_chunks_may_follow_a_fit_with_the_preset():
+    model = cr.MLPClassifier(preset="tabular", random_state=0, max_iter=20).fit(X[TRAIN], y[TRAIN])
+    before = model.inputs_.mean
+    model.partial_fit(X[HELD], y[HELD])
+    np.testing.assert_array_equal(model.inputs_.mean, before)
+    assert model.score(X, y) > 0.9
+
+
 def test_the_preset_keeps_the_scale_of_the_first_targets():
     features, target = load_diabetes(return_X_y=True)
     model = cr.MLPRegressor(preset="tabular", random_state=0)
