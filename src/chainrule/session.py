@@ -37,6 +37,7 @@ from chainrule.tables.plan import Plan
 from chainrule.tables.predict import evaluate, predict_to, predicted, rows_with_targets
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import Source, open_table
+from chainrule.tables.reading.once import forget, read_once
 from chainrule.tables.recipe import Recipe, preparing_of, recipe_for
 from chainrule.tables.recorded import Named, Recorded, files_of
 from chainrule.tables.request import Request
@@ -283,16 +284,18 @@ def fit_table(
     folder = Path(scratch or "", path or "run")
     test = None if asked.test_file is None else open_table([asked.test_file])
     with claimed(folder, False):
-        is_streamed = bool(source.files or sql) and streams(asked, source)
+        rows = source if asked.stream and sql else read_once(source)  # of a query that is streamed a file is made
+        is_streamed = bool(source.files or sql) and streams(asked, rows)
         recorded = recorded_of(asked, source, test, ("chainrule.fit_table",), streamed=is_streamed)
         begin_run(folder, recorded)
         if is_streamed:
-            ready = ready_streamed(streamed_to(folder / ROWS, source, asked), asked)
+            ready = ready_streamed(streamed_to(folder / ROWS, rows, asked), asked)
         else:
-            ready = ready_in_memory(prepared_in_memory(source, asked), asked)
+            ready = ready_in_memory(prepared_in_memory(rows, asked), asked)
+        forget(rows)
         keeping = {"checkpoint": partial(write_checkpoint, folder)} if ready.plan else {}
         fit = trained(ready, keep_every=asked.keep_every, **keeping)
-        done = scored(ready, fit, test)
+        done = scored(ready, fit, test and read_once(test))
         write_run(folder, done, ready.plan, recorded, recorded.command)
     run = Run(folder, done, source)
     if scratch:

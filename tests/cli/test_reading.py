@@ -4,11 +4,13 @@ import io
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from chainrule.explaining import console
 from chainrule.tables import reading
+from chainrule.tables.reading import once
 
 from .conftest import PENGUINS, QUICK
 
@@ -30,18 +32,18 @@ def words(penguins_run):
     return lambda command: [penguins_run if word == "RUN" else word for word in COMMANDS[command]]
 
 
+def delayed(real, *args):
+    time.sleep(0.5)
+    return real(*args)
+
+
 @pytest.fixture
 def slow(monkeypatch):
     """A table whose reading takes long, with a small number for what is long."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(console, "SILENT_FOR", 0.1)
-    real = reading.check_rows
-
-    def check_rows(*args):
-        time.sleep(0.5)
-        real(*args)
-
-    monkeypatch.setattr(reading, "check_rows", check_rows)
+    for module, name in ((reading, "check_rows"), (once, "read_once")):
+        monkeypatch.setattr(module, name, partial(delayed, getattr(module, name)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -127,7 +127,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     source = open_table(request.data, request.sql)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
-        _check_rows(wanted, source, None)
+        source = _read(wanted, request, source)
         if streams(request, source):
             prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
         else:
@@ -147,7 +147,7 @@ def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, sh
 
     source, test = _tables(wanted, request, recorded)
     with console.reading_line(source, shown.talks):
-        _check_rows(wanted, source, test)
+        source, test = _read_both(wanted, request, source, test)
         if recorded is None:
             recorded = recorded_of(request, source, test, _typed(), streamed=streams(request, source))
     if recorded.streamed and request.keep_every is not None:
@@ -186,6 +186,7 @@ def _train_one_of_several(
     from chainrule.explaining import console
     from chainrule.scaling.processes import is_first, one_fate
     from chainrule.session import ready_shared, recorded_of, shared_by_all, trained
+    from chainrule.tables.reading.once import forget
     from chainrule.tables.run_folder import claimed
 
     path = Path(told.run)
@@ -194,11 +195,12 @@ def _train_one_of_several(
             source, test = _tables(wanted, request, recorded)
             recorded = recorded or recorded_of(request, source, test, _typed(), shared=True)
             if is_first():
-                _check_rows(wanted, source, test)
+                source, test = _read_both(wanted, request, source, test)
                 stack.enter_context(claimed(path, told.goes_on))
             begun = begin(wanted, path, request, recorded, source, test, writes=is_first())
         with console.reading_line(source, is_first() and shown.talks):
             shared = shared_by_all(source, request)
+            forget(source)
         with one_fate(), wrong_use():
             ready = ready_shared(shared, request)
             if test and is_first():
@@ -251,11 +253,21 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
 
 
-def _check_rows(wanted: Wanted, source: Source, test: Source | None) -> None:
-    from chainrule.tables.reading import check_rows
+def _read_both(wanted: Wanted, request: Request, source: Source, test: Source | None) -> tuple[Source, Source | None]:
+    from chainrule.tables.reading.once import read_once
 
-    for table in (source, test) if test else (source,):
-        check_rows(table, wanted.max_rows)
+    return _read(wanted, request, source), test and read_once(test, wanted.max_rows)
+
+
+def _read(wanted: Wanted, request: Request, source: Source) -> Source:
+    """The rows, read once; but a query that is streamed has a file for them, and processes take none."""
+    from chainrule.tables.reading import check_rows
+    from chainrule.tables.reading.once import read_once
+
+    if not source.files and (request.stream or request.processes):
+        check_rows(source, wanted.max_rows)
+        return source
+    return read_once(source, wanted.max_rows)
 
 
 def _test_file(request: Request) -> Source | None:
@@ -298,9 +310,11 @@ def _in_memory(begun: Begun, shown: Shown) -> Ready:
     """The training of a table that is read as a whole."""
     from chainrule.explaining import console
     from chainrule.session import prepared_in_memory, ready_in_memory
+    from chainrule.tables.reading.once import forget
 
     with console.reading_line(begun.source, shown.talks):
         prepared = prepared_in_memory(begun.source, begun.request)
+        forget(begun.source)
     with wrong_use():
         ready = ready_in_memory(prepared, begun.request)
     lines = console.preparation_lines(begun.source, prepared)
@@ -312,10 +326,12 @@ def _streamed(begun: Begun, shown: Shown) -> Ready:
     """The training of a table whose rows stay on disk."""
     from chainrule.explaining import console
     from chainrule.session import ready_streamed, streamed_to
+    from chainrule.tables.reading.once import forget
     from chainrule.tables.run_folder import ROWS
 
     with console.reading_line(begun.source, shown.talks):
         streamed = streamed_to(begun.path / ROWS, begun.source, begun.request)
+        forget(begun.source)
     with wrong_use():
         ready = ready_streamed(streamed, begun.request)
     if ready.recipe.settings.batch_size is None:

@@ -21,6 +21,7 @@ from chainrule.tables.plan import Plan
 from chainrule.tables.predict import check_source
 from chainrule.tables.prepare import Prepared, prepare
 from chainrule.tables.reading import fetch, open_table
+from chainrule.tables.reading.once import forget, read_once
 from chainrule.tables.recorded import Named, table_again
 from chainrule.tables.request import MOST_LAYERS
 from chainrule.tables.run_folder import (
@@ -250,7 +251,9 @@ def _workings(table: pa.Table, model: TableModel) -> dict[str, Working]:
 
 def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
     """The table of the run, read and split as it was then."""
-    prepared = prepare(table_again(run, named), **vars(plan.preparing))
+    source = read_once(table_again(run, named))
+    prepared = prepare(source, **vars(plan.preparing))
+    forget(source)
     if prepared.encoding != model.encoding or prepared.target != model.target:
         raise InputError(f"{run}: its table is not what it was when the run was trained: another encoding comes of it")
     return prepared

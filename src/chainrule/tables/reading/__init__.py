@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chainrule.errors import InputError, UsageError, nearest, shortened
 from chainrule.tables.memory import MOST_ROWS
 from chainrule.tables.reading.connection import locked_connection
+from chainrule.tables.reading.copies import IN_MEMORY, Place, place_of_copy
 from chainrule.tables.reading.faults import explained, first_line
 from chainrule.tables.reading.files import PARQUET_SUFFIXES, check_count, check_repeats, matching, scan_of
 from chainrule.tables.reading.queries import one_select
@@ -27,6 +28,7 @@ __all__ = [
     "Source",
     "batches",
     "check_columns",
+    "check_most",
     "check_rows",
     "count_rows",
     "explaining",
@@ -37,19 +39,29 @@ __all__ = [
     "quoted",
     "select",
     "share_read",
+    "too_many_rows",
 ]
 
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
 
 
 class Source(NamedTuple):
-    """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it."""
+    """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it.
+
+    `copy` is where its rows may be copied to (`once.read_once`), if anywhere.
+    """
 
     connection: duckdb.DuckDBPyConnection
     sql: str
     types: dict[str, str]
     files: tuple[str, ...]
     name: str
+    copy: Place | None = None
+
+    @property
+    def copied(self) -> bool:
+        """Whether its SQL reads the copy."""
+        return self.copy is not None and self.sql == self.copy.table
 
 
 def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
@@ -68,13 +80,14 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
         raise UsageError("expected files, or --sql with a query: one of the two")
     if sql is not None:
         inner, files, name = f"({one_select(sql)}\n)", (), "query"
-        connection = locked_connection(folder=folder)
+        connection, place = locked_connection(folder=folder), IN_MEMORY
     else:
         files = tuple(path for pattern in patterns for path in matching(pattern))
         inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
-        connection = locked_connection(files)
+        place = place_of_copy(files)
+        connection = locked_connection(files, aside=place.path if place else None)
     types = _types(connection, inner, "the query" if sql is not None else name)
-    return Source(connection, inner, types, files, name)
+    return Source(connection, inner, types, files, name, place)
 
 
 def count_rows(source: Source) -> int:
@@ -86,13 +99,23 @@ def check_rows(source: Source, most: int | None) -> None:
     """A table of more rows is an InputError as soon as one too many is seen."""
     if most is None:
         return
-    if most < 1:
-        raise UsageError(f"--max-rows: expected 1 or more, got {most}")
+    check_most(most)
     if first_row(source, f"SELECT count(*) FROM (SELECT 1 FROM {source.sql} LIMIT {most + 1})")[0] > most:
-        raise InputError(
-            f"{source.name}: has more rows than the {most:,} that --max-rows allows; raise it, or choose fewer rows "
-            "with --sql"
-        )
+        raise too_many_rows(source, most)
+
+
+def check_most(most: int | None) -> None:
+    """The number of rows that are allowed, if it is given, is one."""
+    if most is not None and most < 1:
+        raise UsageError(f"--max-rows: expected 1 or more, got {most}")
+
+
+def too_many_rows(source: Source, most: int) -> InputError:
+    """What is said of a table of more rows than are allowed."""
+    return InputError(
+        f"{source.name}: has more rows than the {most:,} that --max-rows allows; raise it, or choose fewer rows with "
+        "--sql"
+    )
 
 
 def share_read(source: Source) -> float | None:

@@ -11,15 +11,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from chainrule.tables.memory import memory_of_duckdb
+from chainrule.tables.reading.sql import literal
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def locked_connection(files: Sequence[str] | None = None, folder: str | None = None) -> duckdb.DuckDBPyConnection:
+def locked_connection(
+    files: Sequence[str] | None = None, folder: str | None = None, aside: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """A database that reads, and whose settings can no longer be changed; with `files`, that reads those alone.
 
-    Extensions are neither installed nor loaded by themselves.
+    Extensions are neither installed nor loaded by themselves. `aside` is a file for a large copy of the rows.
     """
     import duckdb
 
@@ -39,6 +42,8 @@ def locked_connection(files: Sequence[str] | None = None, folder: str | None = N
     connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
     if folder is not None:
         connection.execute("SET file_search_path = ?", [folder])
+    if aside is not None:
+        connection.execute(f"ATTACH {literal(aside)} AS aside")
     if files is not None:
         connection.execute("SET allowed_paths = ?", [sorted({*files, *map(glob.escape, files)})])
         connection.execute("SET enable_external_access = false")

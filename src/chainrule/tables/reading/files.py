@@ -25,7 +25,7 @@ JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t", "|")
 MOST_COLUMNS = 10_000
-LONGEST_HEADER = 2**20  # characters
+USUAL_HEADER, LONGEST_HEADER = 2**13, 2**20  # characters
 LONGEST_OBJECT = 2**24  # characters of JSON, as DuckDB has it
 LONGEST_LINE = 2**24  # bytes
 
@@ -130,7 +130,9 @@ def _header(path: str) -> tuple[list[str], str]:
     """The names in a text file's first line, and the delimiter that splits it into most of them."""
     try:
         with _text(path) as file:
-            start = file.read(LONGEST_HEADER)
+            start = file.read(USUAL_HEADER)
+            if not _is_whole(start):
+                start += file.read(LONGEST_HEADER - USUAL_HEADER)
     except UnicodeDecodeError as error:
         if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(f"{path}: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
@@ -158,10 +160,11 @@ def _text(path: str) -> IO[str]:
 
 
 class Record(NamedTuple):
-    """The first of a text file: its fields, and the kinds of line ends within and after it."""
+    """The first of a text file: its fields, the kinds of line ends within and after it, and its length."""
 
     fields: list[str]
     line_ends: set[str]
+    length: int
 
 
 def _first_record(start: str, delimiter: str) -> Record:
@@ -169,8 +172,13 @@ def _first_record(start: str, delimiter: str) -> Record:
     try:
         fields = next(csv.reader(lines, delimiter=delimiter))
     except csv.Error:  # a name of more than 131,072 characters: split by another delimiter it may be shorter
-        return Record([""], set())
-    return Record(fields, set(re.findall(r"\r\n|\r|\n", start[: lines.tell()])))
+        return Record([""], set(), len(start))
+    return Record(fields, set(re.findall(r"\r\n|\r|\n", start[: lines.tell()])), lines.tell())
+
+
+def _is_whole(start: str) -> bool:
+    """Whether the first record ends before the text does, whatever the delimiter."""
+    return bool(start.strip()) and all(_first_record(start, d).length < len(start) for d in DELIMITERS)
 
 
 def _check_record(header: Record, path: str) -> None:
