@@ -540,7 +540,7 @@ def test_a_resumed_fit_refuses_another_rule():
 
 def test_inputs_do_not_change_between_fits():
     model = cr.MLPClassifier(**SMALL, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match="preset or missing have changed"):
+    with pytest.raises(ValueError, match="preset, missing or categorical_features have changed"):
         model.set_params(missing="indicate").fit(X, y)
 
 
