@@ -223,6 +223,11 @@ class Driver:
         return int(self.at.begin.reason)
 
     @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time limit is reached."""
+        return self.seconds >= self.settings.seconds
+
+    @property
     def updates_per_epoch(self) -> int:
         """Updates of one epoch."""
         return 1 if self.executor.batch is None else -(-self.executor.rows // self.executor.batch)
@@ -274,8 +279,14 @@ class Driver:
         checkpoint: Callable[[State], None] | None = None,
         keep_every: int | None = None,
         resumable: Resumable | str | os.PathLike[str] | None = None,
+        until: Callable[[], bool] | None = None,
     ) -> Fit:
-        """Train until a goal is met, or up to `epochs` epochs in all; the parameters are those of `train`.
+        """Train until a goal is met, or up to `epochs` epochs in all; the other parameters are those of `train`.
+
+        Parameters
+        ----------
+        until : callable, optional
+            Asked after every epoch; True ends the training.
 
         Raises
         ------
@@ -288,9 +299,11 @@ class Driver:
             interruptible(terminable=resumable is not None) as keyboard,
             ExitStack() as stack,
         ):
+            if self.executor.together:
+                check_same(f"{design_digest(self.settings, self.given)} {epochs}")
             safe = None if resumable is None else self._resumed(stack, resumable)
             kept = Kept(checkpoint, keep_every, safe)
-            looked = self._drive(epochs, keyboard, kept, progress)
+            looked = self._drive(epochs, keyboard, kept, progress, until)
             if looked.terminated and self.epochs < epochs and self.reason == RUNNING:
                 raise Terminated(safe.epoch if safe else 0)
             pressed = looked.pressed and self.epochs < epochs
@@ -298,12 +311,16 @@ class Driver:
 
     def fit(self, interrupted: bool = False) -> Fit:
         """What was trained so far; of an unfinished epoch nothing."""
-        out_of_time = self.seconds >= self.settings.seconds
-        stopped_by = reason_name(self.reason, self.settings.stop, out_of_time, interrupted)
+        stopped_by = reason_name(self.reason, self.settings.stop, self.is_out_of_time, interrupted)
         return finished(self.at.begin, self.rows, stopped_by, self.settings.network, self.executor.batch)
 
     def _drive(
-        self, epochs: int, keyboard: Keyboard, kept: Kept, progress: Callable[[Progress], None] | None
+        self,
+        epochs: int,
+        keyboard: Keyboard,
+        kept: Kept,
+        progress: Callable[[Progress], None] | None,
+        until: Callable[[], bool] | None,
     ) -> Looked:
         """Dispatch epochs until the program or the clock says stop; what was seen last."""
         work = self.executor.rows * self.settings.network.n_weights
@@ -318,6 +335,7 @@ class Driver:
         looked = look(max(1, int(FIRST_DISPATCH / (3 * work))) if limit == np.inf else 1)
         while self.epochs < epochs and self.reason == RUNNING and not looked.pressed and self.seconds < limit:
             k = min(looked.epochs, self.executor.room, epochs - self.epochs, kept.epochs_to_checkpoint(self.epochs))
+            k = 1 if until else k
             started = time.perf_counter()
             ran = self.advance(Span(k, self.at.updates), began)
             spent = time.perf_counter() - started
@@ -330,6 +348,8 @@ class Driver:
             self.seconds = looked.seconds
             if looked.is_due:
                 kept.keep(self.at.begin, self.rows)
+            if until and until():
+                break
         kept.ends(self.at.begin, self.rows)
         return looked
 
@@ -383,8 +403,6 @@ class Driver:
     def _resumed(self, stack: ExitStack, resumable: Resumable | str | os.PathLike[str]) -> Safe | None:
         """The folder of states, held until the stack ends; from here on the newest of them is where training is."""
         together, first = self.executor.together, self.at.begin
-        if together:
-            check_same(f"{design_digest(self.settings, self.given)} {self.settings.epochs}")
         digests = self._digests()
         with one_fate() if together else nullcontext():
             safe = stack.enter_context(safe_in(resumable, digests)) if not together or is_first() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -180,20 +181,14 @@ class Training:
             Called with the training after every epoch; True ends it.
         """
         most = self._driver.settings.epochs if epochs is None else self.epochs + epochs
-        if self._driver.reason != RUNNING:
-            self._driver.go_on()
-        if stop_on is None:
-            return self._driver.run(most, progress=progress, resumable=resumable)
-        fit = self.fit
-        while self.epochs < most and self._driver.reason == RUNNING:
-            fit = self._driver.run(self.epochs + 1, progress=progress, resumable=resumable)
-            if stop_on(self) or fit.stopped_by not in ("epochs", *self._goals()):
-                break
-        return fit
+        self._driver.go_on()
+        until = None if stop_on is None else partial(stop_on, self)
+        return self._driver.run(most, progress=progress, resumable=resumable, until=until)
 
     def __iter__(self) -> Iterator[EpochRecord]:
         """A record of each epoch, until a goal is met or the maximum number of epochs is reached."""
-        while self.epochs < self._driver.settings.epochs and self._driver.reason == RUNNING:
+        driver = self._driver
+        while self.epochs < driver.settings.epochs and driver.reason == RUNNING and not driver.is_out_of_time:
             yield self.epoch()
 
     def explain(self, row: int = 1) -> Explanation:
@@ -254,6 +249,3 @@ class Training:
     def _last(self) -> EpochRecord:
         epoch, *numbers = self._driver.rows[-1].tolist()
         return EpochRecord(int(epoch), *numbers)
-
-    def _goals(self) -> list[str]:
-        return [goal.name for goal in self._driver.settings.stop]

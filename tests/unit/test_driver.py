@@ -590,3 +590,12 @@ def test_a_fit_without_an_epoch_is_shown_too(table):
     with pytest.raises(cr.DivergedError) as raised:
         cr.train(network, cr.initialize(network), 1e20 * table.X, 1e20 * table.Y, rule=cr.gradient_descent(1e20))
     assert "no epoch" in repr(raised.value.fit)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_processes_that_train_together_compare_their_settings(resumable, start, tmp_path, monkeypatch):
+    compared, check_same = [], driver.check_same
+    monkeypatch.setattr(driver, "check_same", lambda mine: compared.append(mine) or check_same(mine))
+    folder = {"resumable": tmp_path} if resumable else {}
+    cr.train(NETWORK, start, X, Y, rule=RULE, epochs=2, together=True, **folder)
+    assert len(compared) == 1

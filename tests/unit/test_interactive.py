@@ -5,6 +5,7 @@ import optax
 import pytest
 
 import chainrule as cr
+from chainrule.training import checkpoints
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(50, 3))
@@ -117,3 +118,18 @@ def test_divergence_is_raised_and_what_was_good_is_kept():
         for _ in range(9):
             wild.epoch()
     assert np.isfinite(wild.params[0].W).all()
+
+
+def test_a_time_limit_ends_a_run_whoever_watches_it():
+    limit = {"epochs": 10**9, "stop": [cr.MaxSeconds(0.3)]}
+    for run in (lambda t: t.run(stop_on=lambda t: False), lambda t: list(t)):
+        held = training(**limit)
+        run(held)
+        assert held.fit.stopped_by == "max_seconds"
+
+
+def test_a_run_that_is_watched_holds_its_folder_once(tmp_path, monkeypatch):
+    entered, locked = [], checkpoints.locked
+    monkeypatch.setattr(checkpoints, "locked", lambda folder: entered.append(folder) or locked(folder))
+    training(epochs=5).run(stop_on=lambda t: False, resumable=tmp_path / "states")
+    assert len(entered) == 1
