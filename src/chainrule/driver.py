@@ -32,7 +32,7 @@ from chainrule.training.keeping import Kept
 from chainrule.training.memory import Executor, InMemory, Looked, Rows, check_validation
 from chainrule.training.result import Fit, Progress, Terminated, checked, finished, reason_name
 from chainrule.training.rules import Rule
-from chainrule.training.settings import TrainingSettings, design_digest, settings_of
+from chainrule.training.settings import TrainingSettings, design_digest
 from chainrule.training.state import RUNNING, Moment, Span, State, at_beginning
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ def train(
     >>> fit.stopped_by
     'cost_goal'
     """
-    settings = settings_of(
+    settings = TrainingSettings(
         network,
-        stop,
-        rule=rule,
-        batch_size=batch_size,
-        epochs=epochs,
+        rule,
+        batch_size,
+        epochs,
+        stop,  # pyright: ignore[reportArgumentType]
         seed=seed,
         dtype=dtype,
         dropout=dropout,
@@ -180,7 +180,7 @@ def train_on(
 
 
 class Driver:
-    """A training and where it is: the state, the updates made in this epoch, and the history so far."""
+    """A training and where it is: `at`, the state and the updates of this epoch; `course`, the rows of its history."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class Driver:
                 else (OverDevices if together else InMemory)(settings, params, rows, order)
             )
             self.at = at_beginning(self.executor.first())
-        self.rows, self.seconds = NO_ROWS, 0.0
+        self.course, self.seconds = NO_ROWS, 0.0
         self.start = self.at.begin
 
     def begin_from(self, state: State) -> None:
@@ -245,7 +245,7 @@ class Driver:
         now = time.perf_counter() - since
         numbers = np.arange(before + 1, before + ran + 1)
         times = np.linspace(self.seconds, now, ran + 1)[1:]
-        self.rows = appended(self.rows, np.column_stack([numbers, block[:ran], times])) if ran else self.rows
+        self.course = appended(self.course, np.column_stack([numbers, block[:ran], times])) if ran else self.course
         self.seconds = now
         return ran
 
@@ -312,7 +312,7 @@ class Driver:
     def fit(self, interrupted: bool = False) -> Fit:
         """What was trained so far; of an unfinished epoch nothing."""
         stopped_by = reason_name(self.reason, self.settings.stop, self.is_out_of_time, interrupted)
-        return finished(self.at.begin, self.rows, stopped_by, self.settings.network, self.executor.batch)
+        return finished(self.at.begin, self.course, stopped_by, self.settings.network, self.executor.batch)
 
     def _drive(
         self,
@@ -342,15 +342,15 @@ class Driver:
             if ran:
                 kept.after(self.at.begin)
             if progress and ran:
-                _, cost, held_cost = self.rows[-1, :3]
+                _, cost, held_cost = self.course[-1, :3]
                 progress(Progress(self.epochs, epochs, cost, held_cost, self.seconds))
             looked = look(_next_count(k, spent, limit - self.seconds))
             self.seconds = looked.seconds
             if looked.is_due:
-                kept.keep(self.at.begin, self.rows)
+                kept.keep(self.at.begin, self.course)
             if until and until():
                 break
-        kept.ends(self.at.begin, self.rows)
+        kept.ends(self.at.begin, self.course)
         return looked
 
     def change_rule(self, rule: Rule) -> None:
@@ -378,7 +378,7 @@ class Driver:
             )
         with self.precision(), safe_in(folder, self._digests()) as safe:
             newest(safe, self.start)  # refuses the states of another training
-            safe.keep(as_numpy(self.at.begin), self.rows)
+            safe.keep(as_numpy(self.at.begin), self.course)
             if safe.trouble:
                 raise InputError(safe.trouble)
 
@@ -390,10 +390,11 @@ class Driver:
             saved, _ = newest(safe, self.start)
             if saved is None:
                 raise InputError(f"{folder}: holds no state of a training")
-            self._go_on_from(saved.state, saved.rows)
+            self.go_on_from(saved.state, saved.rows)
 
-    def _go_on_from(self, state: State, rows: np.ndarray) -> None:
-        self.at, self.rows = at_beginning(state), rows
+    def go_on_from(self, state: State, rows: np.ndarray) -> None:
+        """Another state to go on from, and the rows of the history up to it."""
+        self.at, self.course = at_beginning(state), rows
         self.seconds = rows[-1, -1] if len(rows) else 0.0
 
     def _digests(self) -> dict[str, str]:
@@ -409,7 +410,7 @@ class Driver:
             state, rows = resumed(safe, first) if safe else (first, NO_ROWS)
         if together:
             state, rows = of_first(state, rows)
-        self._go_on_from(state, rows)
+        self.go_on_from(state, rows)
         return safe
 
     def precision(self) -> Any:

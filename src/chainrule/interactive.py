@@ -12,8 +12,9 @@ import numpy as np
 
 from chainrule.driver import Driver
 from chainrule.explaining import Explanation
+from chainrule.explaining.replayed import trace_next
 from chainrule.explaining.story import Opened, Story
-from chainrule.explaining.trace import names_of, trace_step
+from chainrule.explaining.trace import names_of
 from chainrule.network import Network, Params
 from chainrule.replay import next_update
 from chainrule.training.checkpoints import Resumable
@@ -21,8 +22,8 @@ from chainrule.training.history import History, history_of
 from chainrule.training.memory import Rows
 from chainrule.training.result import Fit, Progress, checked
 from chainrule.training.rules import Rule, rule_words, with_checked_rate
-from chainrule.training.settings import settings_of
-from chainrule.training.state import RUNNING, State
+from chainrule.training.settings import TrainingSettings
+from chainrule.training.state import DIVERGED, RUNNING, State
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -90,8 +91,9 @@ class Training:
         order: Callable[[int], np.ndarray] | None = None,
         **settings: Any,
     ):
+        weights = None if weights is None else np.asarray(weights)
         self._rows = Rows(np.asarray(X), np.asarray(Y), weights, validation)
-        made = settings_of(network, rule=rule, **settings)
+        made = TrainingSettings(network, rule, **settings)
         made.check_validated(validation is not None)
         self._driver = Driver(made, params, self._rows, order=order)
 
@@ -128,7 +130,7 @@ class Training:
     @property
     def history(self) -> History:
         """The course of the training so far."""
-        return history_of(self._driver.rows)
+        return history_of(self._driver.course)
 
     @property
     def fit(self) -> Fit:
@@ -147,7 +149,7 @@ class Training:
     def step(self) -> None:
         """Make one update."""
         self._driver.step()
-        checked(self.fit)
+        self._check()
 
     def epoch(self) -> EpochRecord:
         """Make the updates that are left of this epoch.
@@ -158,7 +160,7 @@ class Training:
             If the cost turns NaN or infinite; `step` and `run` raise it, too.
         """
         self._driver.epoch()
-        checked(self.fit)
+        self._check()
         return self._last()
 
     def run(
@@ -202,26 +204,7 @@ class Training:
         before, given = next_update(self._driver), self._rows
         if not 1 <= row <= len(before.rows):
             raise ValueError(f"row: expected 1 to {len(before.rows)}, got {row}")
-        weights = None if given.weights is None else np.asarray(given.weights)[before.rows]
-        rule = self._driver.settings.rule
-        trace = trace_step(
-            self.network,
-            before.params,
-            given.X[before.rows],
-            given.Y[before.rows],
-            rule=rule,
-            rule_state=before.rule_state,
-            weights=weights,
-            keep=before.keep,
-            rows=(before.rows + 1).tolist(),
-            names=names_of(self.network),
-            about={
-                "epoch": self.epochs + 1,
-                "batch": self.updates + 1,
-                "batches": before.updates,
-                "rule": rule_words(rule),
-            },
-        )
+        trace = trace_next(self._driver, before, given, before.rows + 1, names_of(self.network))
         return Explanation(Story((Opened(trace, {}),)), row - 1)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -246,6 +229,11 @@ class Training:
         """
         self._driver.resume(Path(folder))
 
+    def _check(self) -> None:
+        """Raise a DivergedError if the cost is no number."""
+        if self._driver.reason == DIVERGED:
+            checked(self.fit)
+
     def _last(self) -> EpochRecord:
-        epoch, *numbers = self._driver.rows[-1].tolist()
+        epoch, *numbers = self._driver.course[-1].tolist()
         return EpochRecord(int(epoch), *numbers)

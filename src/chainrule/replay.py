@@ -11,8 +11,9 @@ from chainrule.driver import Driver
 from chainrule.network import Params
 from chainrule.training.batches import bucket
 from chainrule.training.dropout import dropped, keep
+from chainrule.training.history import NO_ROWS
 from chainrule.training.memory import InMemory, checked_order
-from chainrule.training.state import Span, State, at_beginning
+from chainrule.training.state import Span, State
 
 
 class Before(NamedTuple):
@@ -38,7 +39,7 @@ def go_to(driver: Driver, epoch: int, step: int = 1, checkpoints: Sequence[State
         raise ValueError(f"expected an epoch from 1 and an update from 1 to {updates}; got {epoch} and {step}")
     start = max((c for c in checkpoints if int(c.epoch) < epoch), key=lambda c: int(c.epoch), default=driver.start)
     with driver.precision():
-        driver.at = at_beginning(start)
+        driver.go_on_from(start, NO_ROWS)  # what is trained again is no part of the history
         while driver.epochs < epoch - 1:
             k = min(driver.executor.room, epoch - 1 - driver.epochs)
             if not driver.advance(Span(k)) or driver.reason:

@@ -124,7 +124,14 @@ def explain(
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
         raise UsageError("explain: output is what a prediction is followed from: it needs predict=FILE")
-    story = open_story(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
+    return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
+
+
+def explain_update(
+    run: str | os.PathLike[str], epoch: int, batch: int | None, row: int | None, named: Named
+) -> Explanation:
+    """An update of a run, with the table that the caller names: see `explain`."""
+    story = open_story(run, epoch, batch, row, named)
     return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
 
 

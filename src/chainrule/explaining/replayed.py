@@ -11,9 +11,9 @@ import numpy as np
 from chainrule.driver import Driver
 from chainrule.errors import InputError, UsageError, nearest
 from chainrule.explaining.story import Course, Opened, Story, Working
-from chainrule.explaining.trace import Names, names_of, trace_prediction, trace_step
+from chainrule.explaining.trace import Names, Trace, names_of, trace_prediction, trace_step
 from chainrule.network import forward
-from chainrule.replay import go_to, next_update, order_at
+from chainrule.replay import Before, go_to, next_update, order_at
 from chainrule.tables.columns import KINDS, NUMBER, TEXT
 from chainrule.tables.fit import TableModel, rows_of
 from chainrule.tables.kinds import value_sql
@@ -158,31 +158,32 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
         before = next_update(driver)
     except ValueError as error:
         raise InputError(f"{run}: {error}") from error
-    shown, rule = numbers[before.rows], driver.settings.rule
+    shown = numbers[before.rows]
     if row is not None and row not in shown:
         raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; leave --batch out to find it")
-    trace = trace_step(
-        model.network,
-        before.params,
-        rows.X[before.rows],
-        rows.Y[before.rows],
-        rule=rule,
-        rule_state=before.rule_state,
-        weights=rows.weights[before.rows],
-        keep=before.keep,
-        rows=[int(number) for number in shown],
-        names=_names(model),
-        about={
-            "epoch": epoch,
-            "batch": batch,
-            "batches": before.updates,
-            "rule": rule_words(rule),
-            "run": run,
-        },
-    )
+    trace = trace_next(driver, before, rows, shown, _names(model), run=run)
     table = prepared.table.take(prepared.split.train[before.rows])
     targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
     return Opened(trace, {**_raw(table, model), **targets}, _workings(table, model))
+
+
+def trace_next(driver: Driver, before: Before, data: Rows, numbers: np.ndarray, names: Names, **about: Any) -> Trace:
+    """The update that comes next, made and recorded; `before` is what it starts from, `numbers` those of its rows."""
+    some, rule = before.rows, driver.settings.rule
+    place = {"epoch": driver.epochs + 1, "batch": driver.at.updates + 1, "batches": before.updates}
+    return trace_step(
+        driver.settings.network,
+        before.params,
+        data.X[some],
+        data.Y[some],
+        rule=rule,
+        rule_state=before.rule_state,
+        weights=None if data.weights is None else data.weights[some],
+        keep=before.keep,
+        rows=numbers.tolist(),
+        names=names,
+        about={**place, "rule": rule_words(rule), **about},
+    )
 
 
 def open_prediction(

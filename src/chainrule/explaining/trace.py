@@ -11,7 +11,7 @@ from chainrule.errors import in_one_line
 from chainrule.maths.arrays import Array
 from chainrule.maths.costs import Cost
 from chainrule.network import Backward, Forward, Layer, Network, Params, backward, cost, costs_and_shares, forward
-from chainrule.training.rules import Adam, Clipped, OptaxRule, Rule, rate_at, update
+from chainrule.training.rules import Adam, OptaxRule, Rule, rate_at, unclipped, update
 
 OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_hat, chosen: chosen)
 
@@ -226,7 +226,7 @@ def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str
 
 def _moments(rule: Rule, state: Any) -> tuple[Params, Params] | None:
     """Adam's running moments, corrected for having started at zero (Kingma and Ba, 2015, algorithm 1)."""
-    inner = rule.rule if isinstance(rule, Clipped) else rule
+    inner = unclipped(rule)
     if isinstance(inner, Adam):
         betas, (t, mean, square) = (inner.beta_1, inner.beta_2), state
     elif isinstance(inner, OptaxRule) and inner.name == "adam" and not dict(inner.options).get("nesterov"):

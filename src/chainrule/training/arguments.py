@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.training.dropout import Dropped, dropped
+from chainrule.training.rules import MOST_UPDATES
 from chainrule.training.settings import TrainingSettings
-
-MOST = 2**31  # that a whole number of a program counts to
 
 
 def shape_of_settings(settings: TrainingSettings) -> TrainingSettings:
@@ -76,7 +75,7 @@ def replaced(value: Any, **changed: Any) -> Any:
 def _numbers_of(value: Any, dtype: str) -> tuple[Any, ...]:
     if isinstance(value, Real):
         number = float(value)
-        counts = isinstance(value, Integral) and abs(number) < MOST
+        counts = isinstance(value, Integral) and abs(number) <= MOST_UPDATES
         return () if value == 0 else (np.int32(int(number)) if counts else np.dtype(dtype).type(number),)
     if type(value) is tuple:
         return tuple(_numbers_of(x, dtype) for x in value)

@@ -23,7 +23,18 @@ from chainrule.training.fused import one_kernel
 from chainrule.training.goals import Record, measures_gradients
 from chainrule.training.rules import Rule, norm_of, rate_at, update
 from chainrule.training.settings import TrainingSettings
-from chainrule.training.state import DIVERGED, RUNNING, Best, Evaluated, Moment, Span, State, Sums, at_beginning
+from chainrule.training.state import (
+    DIVERGED,
+    RUNNING,
+    Best,
+    Evaluated,
+    Moment,
+    Span,
+    State,
+    Sums,
+    at_beginning,
+    no_sums,
+)
 
 EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
 GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
@@ -143,13 +154,6 @@ def looped_over_batches(
         return kept, sums, row
 
     return looped(one_epoch, at.begin, room, jnp.maximum(span.epochs, 1))
-
-
-def no_sums(dtype: Any) -> Sums:
-    """Before the first update of an epoch."""
-    import jax.numpy as jnp
-
-    return Sums(jnp.zeros((), dtype), jnp.zeros((), dtype))
 
 
 def looped(

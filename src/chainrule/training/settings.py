@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any, ClassVar
@@ -113,12 +112,6 @@ def design_digest(settings: TrainingSettings, params: Params) -> str:
     for x in (x for layer in params for x in layer):
         digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()
-
-
-def settings_of(network: Network, stop: Sequence[Stop] = (), **given: Any) -> TrainingSettings:
-    """The record of a caller's arguments, the goals in any sequence."""
-    check_goals(stop)
-    return TrainingSettings(network, stop=tuple(stop), **given)
 
 
 def _check_count(name: str, value: Any, otherwise: str) -> None:

@@ -87,15 +87,15 @@ class Moment(NamedTuple):
     sums: Sums
     updates: int
 
-    @property
-    def is_between_epochs(self) -> bool:
-        return self.updates == 0
-
 
 def at_beginning(state: State) -> Moment:
     """Before the first update of an epoch."""
-    zero = np.zeros((), state.params[0].W.dtype)
-    return Moment(state, state, Sums(zero, zero), 0)
+    return Moment(state, state, no_sums(state.params[0].W.dtype), 0)
+
+
+def no_sums(dtype: Any) -> Sums:
+    """Before the first update of an epoch."""
+    return Sums(np.zeros((), dtype), np.zeros((), dtype))  # pyright: ignore[reportArgumentType]
 
 
 def first_state(settings: TrainingSettings, params: Params, validates: bool) -> State:

@@ -10,11 +10,11 @@ from chainrule.scaling import streaming
 from chainrule.scaling.shards import ShardWriter, scatter, shuffled_blocks
 from chainrule.scaling.streaming import InFiles, read_ahead
 from chainrule.training.batches import Table
-from chainrule.training.settings import settings_of
+from chainrule.training.settings import TrainingSettings
 
 
 def train_shards(network, params, rows, validation=None, progress=None, resumable=None, **settings):
-    settings = settings_of(network, dtype=rows.dtype, **settings)
+    settings = TrainingSettings(network, dtype=rows.dtype, **settings)
     return Driver(settings, params, InFiles(rows, validation)).run(progress=progress, resumable=resumable)
 
 

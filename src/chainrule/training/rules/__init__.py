@@ -13,7 +13,7 @@ from typing import Any
 
 from chainrule.network import Params
 from chainrule.training.rules.adam import Adam, adam
-from chainrule.training.rules.clipping import Clipped, clipped
+from chainrule.training.rules.clipping import Clipped, clipped, unclipped
 from chainrule.training.rules.descent import GradientDescent, gradient_descent
 from chainrule.training.rules.optax_rules import OptaxRule, check_gradient_alone, optax_rule
 from chainrule.training.rules.rule import LARGEST, MOST_UPDATES, Rule, Schedule, check_rate, mapped, norm_of, rate_at
@@ -55,6 +55,7 @@ __all__ = [
     "rate_at",
     "rule_words",
     "step_decay",
+    "unclipped",
     "update",
     "with_checked_rate",
     "with_rate",
@@ -108,7 +109,7 @@ def rule_words(rule: Any) -> str:
 
 def has_own_rate(rule: Rule) -> bool:
     """Whether the learning rate is the rule's own affair: a schedule, or a rule that is not from this module."""
-    inner = rule.rule if isinstance(rule, Clipped) else rule
+    inner = unclipped(rule)
     return not isinstance(inner, GradientDescent | Adam) or callable(inner.learning_rate)
 
 
@@ -121,7 +122,7 @@ def with_rate(rule: Any, learning_rate: Any) -> Rule:
 
 def with_checked_rate(rule: Any, learning_rate: Any) -> Rule:
     """`with_rate`, or a ValueError for a rate that cannot be used or a rule that has none to be seen."""
-    if not isinstance(rule.rule if isinstance(rule, Clipped) else rule, GradientDescent | Adam | OptaxRule):
+    if not isinstance(unclipped(rule), GradientDescent | Adam | OptaxRule):
         raise ValueError('the learning rate of this rule is out of sight; use one such as optax_rule("adamw", 1e-3)')
     if not callable(learning_rate):
         check_rate(learning_rate)

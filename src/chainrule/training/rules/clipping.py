@@ -33,6 +33,11 @@ class Clipped:
         return self.rule.update(mapped(lambda g: share * g, gradient), state, params)
 
 
+def unclipped(rule: Any) -> Any:
+    """The rule that is fed the clipped gradients; any other as it is."""
+    return rule.rule if isinstance(rule, Clipped) else rule
+
+
 def clipped(rule: Rule, max_norm: float) -> Clipped:
     r"""The rule, fed a gradient whose norm over all layers is `max_norm` at most.
 

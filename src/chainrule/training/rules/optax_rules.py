@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.errors import nearest
 from chainrule.maths.arrays import Array
 from chainrule.network import Layer, Params
+from chainrule.training.rules.clipping import unclipped
 from chainrule.training.rules.rule import Schedule, check_rate
 
 
@@ -81,7 +82,7 @@ def check_gradient_alone(rule: Any) -> None:
     >>> import optax
     >>> check_gradient_alone(optax.sgd(0.1))
     """
-    inner = getattr(rule, "rule", rule)  # of one that is clipped
+    inner = unclipped(rule)
     if not type(inner).__module__.startswith("optax."):
         return
     import jax
