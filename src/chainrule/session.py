@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -22,10 +23,9 @@ import numpy as np
 
 from chainrule.driver import train_on
 from chainrule.errors import InputError, UsageError, nearest
-from chainrule.explaining import Explanation
+from chainrule.explaining import Explanation, explain_update
 from chainrule.explaining.console import fit_line, score_lines
 from chainrule.explaining.notebook import framed
-from chainrule.explaining.replayed import open_story
 from chainrule.explaining.report import Reported, report_html
 from chainrule.explaining.story import Course
 from chainrule.scaling.streaming import InFiles
@@ -36,7 +36,7 @@ from chainrule.tables.metrics import Scores
 from chainrule.tables.plan import Plan
 from chainrule.tables.predict import evaluate, predict_to, predicted, rows_with_targets
 from chainrule.tables.prepare import Prepared, prepare
-from chainrule.tables.reading import Source, open_table
+from chainrule.tables.reading import Source, check_rows, open_table
 from chainrule.tables.reading.once import forget, read_once
 from chainrule.tables.recipe import Recipe, preparing_of, recipe_for
 from chainrule.tables.recorded import Named, Recorded, files_of
@@ -46,6 +46,7 @@ from chainrule.tables.shared import Shared, prepare_shared
 from chainrule.tables.streamed import Streamed, kept_query, prepare_sample, prepare_streamed, streams
 from chainrule.training.memory import Rows
 from chainrule.training.result import Fit
+from chainrule.training.state import State
 
 
 class Ready(NamedTuple):
@@ -81,27 +82,56 @@ def ready_shared(shared: Shared, request: Request) -> Ready:
     return Ready(shared.prepared, recipe, shared.rows, shared.n_train, together=True)
 
 
+def rows_read(source: Source, request: Request, most: int | None = None) -> Source:
+    """The rows, read once, no more than `most`; but a query that is streamed has a file for them, processes take none.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, or are more.
+    """
+    if not source.files and (request.stream or request.processes):
+        check_rows(source, most)
+        return source
+    return read_once(source, most)
+
+
 def prepared_in_memory(source: Source, request: Request) -> Prepared:
-    """The table of a request, read and prepared."""
-    return prepare(source, **asdict(preparing_of(request)))
+    """The table of a request, prepared; what was read of it is given back, here and below."""
+    prepared = prepare(source, **asdict(preparing_of(request)))
+    forget(source)
+    return prepared
 
 
 def streamed_to(folder: Path, source: Source, request: Request) -> Streamed:
     """The table of a request, its rows in files under `folder`."""
     how = {"balanced": request.balanced}
     sample = prepare_sample(kept_query(source, folder), **how, **asdict(preparing_of(request)))
-    return prepare_streamed(sample, folder, **how, seed=request.seed, dtype=request.dtype)
+    streamed = prepare_streamed(sample, folder, **how, seed=request.seed, dtype=request.dtype)
+    forget(source)
+    return streamed
 
 
 def shared_by_all(source: Source, request: Request) -> Shared:
     """The table of a request, each process with its own rows."""
-    return prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
+    shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
+    forget(source)
+    return shared
 
 
-def trained(ready: Ready, **run: Any) -> Fit:
-    """The fit; `run` are the arguments of `Driver.run`."""
+def trained(ready: Ready, folder: Path | None = None, **run: Any) -> Fit:
+    """The fit, with checkpoints in the run's folder if updates can be replayed from there; `run` is `Driver.run`'s."""
     recipe = ready.recipe
-    return train_on(recipe.settings, recipe.params, ready.rows, together=ready.together, **run)
+    keeping = {"checkpoint": partial(_kept_for_replay, folder)} if folder and ready.plan else {}
+    return train_on(recipe.settings, recipe.params, ready.rows, together=ready.together, **keeping, **run)
+
+
+def _kept_for_replay(folder: Path, state: State) -> None:
+    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
+    try:
+        write_checkpoint(folder, state)
+    except InputError as error:
+        warnings.warn(str(error), stacklevel=2)
 
 
 class Scored(NamedTuple):
@@ -213,8 +243,7 @@ class Run:
 
     def explain(self, epoch: int = 1, batch: int | None = None, row: int | None = None) -> Explanation:
         """An update of the training, replayed bit for bit and opened; see `chainrule.explain`."""
-        story = open_story(self.path, epoch, batch, row, Named(source=self._source))
-        return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
+        return explain_update(self.path, epoch, batch, row, Named(source=self._source))
 
     def report(self) -> str:
         """The report, one self-contained HTML page."""
@@ -279,28 +308,34 @@ def fit_table(
     ['low', 'high']
     """
     asked = _request(data, target, sql, request)
-    source = table_of(data, sql)
-    scratch = mkdtemp(prefix="chainrule-") if path is None else None
-    folder = Path(scratch or "", path or "run")
-    test = None if asked.test_file is None else open_table([asked.test_file])
+    if path is not None:
+        return _fitted(table_of(data, sql), asked, Path(path))
+    scratch = mkdtemp(prefix="chainrule-")
+    try:
+        run = _fitted(table_of(data, sql), asked, Path(scratch, "run"))
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    finalize(run, shutil.rmtree, scratch, ignore_errors=True)
+    return run
+
+
+def _fitted(source: Source, request: Request, folder: Path) -> Run:
+    """The run of a request, in its folder."""
+    test = None if request.test_file is None else open_table([request.test_file])
     with claimed(folder, False):
-        rows = source if asked.stream and sql else read_once(source)  # of a query that is streamed a file is made
-        is_streamed = bool(source.files or sql) and streams(asked, rows)
-        recorded = recorded_of(asked, source, test, ("chainrule.fit_table",), streamed=is_streamed)
+        rows = rows_read(source, request)
+        is_streamed = bool(source.files or request.sql) and streams(request, rows)
+        recorded = recorded_of(request, source, test, ("chainrule.fit_table",), streamed=is_streamed)
         begin_run(folder, recorded)
         if is_streamed:
-            ready = ready_streamed(streamed_to(folder / ROWS, rows, asked), asked)
+            ready = ready_streamed(streamed_to(folder / ROWS, rows, request), request)
         else:
-            ready = ready_in_memory(prepared_in_memory(rows, asked), asked)
-        forget(rows)
-        keeping = {"checkpoint": partial(write_checkpoint, folder)} if ready.plan else {}
-        fit = trained(ready, keep_every=asked.keep_every, **keeping)
+            ready = ready_in_memory(prepared_in_memory(rows, request), request)
+        fit = trained(ready, folder, keep_every=request.keep_every)
         done = scored(ready, fit, test and read_once(test))
         write_run(folder, done, ready.plan, recorded, recorded.command)
-    run = Run(folder, done, source)
-    if scratch:
-        finalize(run, shutil.rmtree, scratch, ignore_errors=True)
-    return run
+    return Run(folder, done, source)
 
 
 def table_of(data: Any, sql: str | None = None) -> Source:

@@ -12,6 +12,7 @@ import pyarrow.csv
 import pytest
 
 import chainrule as cr
+from chainrule.errors import InputError
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
 HOW = {"target": "species", "hidden": (5,), "epochs": 6}
@@ -113,3 +114,26 @@ def test_what_cannot_be_used_is_named(given, words, tmp_path):
     assert not os.path.exists(tmp_path / "run" / "model.safetensors")
     with pytest.raises(ValueError, match="expected a path"):
         cr.fit_table(3, target="y")
+
+
+def test_nothing_is_left_of_a_table_that_could_not_be_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "chainrule.session.mkdtemp", lambda prefix: tmp_path.joinpath(prefix).mkdir() or str(tmp_path / prefix)
+    )
+    with pytest.raises(ValueError, match="species"):
+        cr.fit_table(PENGUINS, **{**HOW, "target": "specie"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_update_that_cannot_be_kept_is_no_reason_to_end(tmp_path, monkeypatch):
+    def full(*_):
+        raise InputError("a full disk")
+
+    monkeypatch.setattr("chainrule.session.write_checkpoint", full)
+    with pytest.warns(UserWarning, match="a full disk"):
+        assert cr.fit_table(PENGUINS, **HOW).fit.epochs == 6
+
+
+def test_a_frame_whose_names_repeat_is_refused():
+    with pytest.raises(ValueError, match="column names repeat: 'a', 'A'"):
+        cr.fit_table(pa.table({"a": [1.0], "A": [2.0], "y": [3.0]}), target="y")

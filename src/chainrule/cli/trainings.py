@@ -15,7 +15,6 @@ from chainrule.cli.writing import (
     Begun,
     Shown,
     check_test_file,
-    kept_for_replay,
     train_and_write,
 )
 from chainrule.errors import InputError, UsageError
@@ -127,7 +126,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     source = open_table(request.data, request.sql)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
-        source = _read(wanted, request, source)
+        source, _ = _read_both(wanted, request, source, None)
         if streams(request, source):
             prepared = prepare_sample(source, balanced=request.balanced, **preparing).prepared
         else:
@@ -156,8 +155,7 @@ def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, sh
     with claimed(path, wanted.resume is not None):
         begun = begin(wanted, path, request, recorded, source, test)
         ready = (_streamed if recorded.streamed else _in_memory)(begun, shown)
-        replays = {} if ready.plan is None else {"checkpoint": partial(kept_for_replay, path)}
-        training = partial(trained, ready, keep_every=request.keep_every, resumable=begun.keeping, **replays)
+        training = partial(trained, ready, path, keep_every=request.keep_every, resumable=begun.keeping)
         train_and_write(begun, ready, training, shown)
 
 
@@ -186,7 +184,6 @@ def _train_one_of_several(
     from chainrule.explaining import console
     from chainrule.scaling.processes import is_first, one_fate
     from chainrule.session import ready_shared, recorded_of, shared_by_all, trained
-    from chainrule.tables.reading.once import forget
     from chainrule.tables.run_folder import claimed
 
     path = Path(told.run)
@@ -200,12 +197,11 @@ def _train_one_of_several(
             begun = begin(wanted, path, request, recorded, source, test, writes=is_first())
         with console.reading_line(source, is_first() and shown.talks):
             shared = shared_by_all(source, request)
-            forget(source)
         with one_fate(), wrong_use():
             ready = ready_shared(shared, request)
             if test and is_first():
                 check_test_file(shared.prepared, test)  # here, so that all processes hear of it
-        training = partial(then_parting, partial(trained, ready, resumable=begun.keeping))
+        training = partial(then_parting, partial(trained, ready, path, resumable=begun.keeping))
         if not is_first():
             follow(training)
             return
@@ -254,20 +250,10 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
 
 
 def _read_both(wanted: Wanted, request: Request, source: Source, test: Source | None) -> tuple[Source, Source | None]:
+    from chainrule.session import rows_read
     from chainrule.tables.reading.once import read_once
 
-    return _read(wanted, request, source), test and read_once(test, wanted.max_rows)
-
-
-def _read(wanted: Wanted, request: Request, source: Source) -> Source:
-    """The rows, read once; but a query that is streamed has a file for them, and processes take none."""
-    from chainrule.tables.reading import check_rows
-    from chainrule.tables.reading.once import read_once
-
-    if not source.files and (request.stream or request.processes):
-        check_rows(source, wanted.max_rows)
-        return source
-    return read_once(source, wanted.max_rows)
+    return rows_read(source, request, wanted.max_rows), test and read_once(test, wanted.max_rows)
 
 
 def _test_file(request: Request) -> Source | None:
@@ -310,11 +296,9 @@ def _in_memory(begun: Begun, shown: Shown) -> Ready:
     """The training of a table that is read as a whole."""
     from chainrule.explaining import console
     from chainrule.session import prepared_in_memory, ready_in_memory
-    from chainrule.tables.reading.once import forget
 
     with console.reading_line(begun.source, shown.talks):
         prepared = prepared_in_memory(begun.source, begun.request)
-        forget(begun.source)
     with wrong_use():
         ready = ready_in_memory(prepared, begun.request)
     lines = console.preparation_lines(begun.source, prepared)
@@ -326,12 +310,10 @@ def _streamed(begun: Begun, shown: Shown) -> Ready:
     """The training of a table whose rows stay on disk."""
     from chainrule.explaining import console
     from chainrule.session import ready_streamed, streamed_to
-    from chainrule.tables.reading.once import forget
     from chainrule.tables.run_folder import ROWS
 
     with console.reading_line(begun.source, shown.talks):
         streamed = streamed_to(begun.path / ROWS, begun.source, begun.request)
-        forget(begun.source)
     with wrong_use():
         ready = ready_streamed(streamed, begun.request)
     if ready.recipe.settings.batch_size is None:

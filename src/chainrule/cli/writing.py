@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from chainrule.tables.request import Request
     from chainrule.training.checkpoints import Resumable
     from chainrule.training.result import Fit
-    from chainrule.training.state import State
 
 
 class Shown(NamedTuple):
@@ -98,16 +97,6 @@ def _to_go_on(path: Path) -> str:
     from chainrule.tables.run_folder import how_to_resume
 
     return how_to_resume(path)
-
-
-def kept_for_replay(path: Path, state: State) -> None:
-    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
-    from chainrule.tables.run_folder import write_checkpoint
-
-    try:
-        write_checkpoint(path, state)
-    except InputError as error:
-        warnings.warn(str(error), stacklevel=2)
 
 
 @contextmanager

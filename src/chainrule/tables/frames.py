@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import InputError
-from chainrule.tables.reading import Source
+from chainrule.tables.reading import Source, quoted, types_of
 from chainrule.tables.reading.connection import locked_connection
+from chainrule.tables.reading.files import check_repeats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,13 +34,11 @@ def open_frame(frame: Any) -> Source:
         If two of its columns have the same name, or it has none.
     """
     table, connection = arrow_of(frame), locked_connection([])
-    names = table.column_names
-    if not names or len({name.lower() for name in names}) < len(names):
-        raise InputError(f"{FRAME}: expected columns with different names, whatever their case; got {names}")
+    if not table.column_names:
+        raise InputError(f"{FRAME}: expected columns, got none")
+    check_repeats(table.column_names, FRAME)
     connection.register(FRAME, table)
-    described = connection.execute(f'DESCRIBE SELECT * FROM "{FRAME}"').fetchall()
-    types = {str(name): str(kind) for name, kind, *_ in described}
-    return Source(connection, f'"{FRAME}"', types, (), FRAME)
+    return Source(connection, quoted(FRAME), types_of(connection, quoted(FRAME), FRAME), (), FRAME)
 
 
 def arrow_of(frame: Any) -> pa.Table:

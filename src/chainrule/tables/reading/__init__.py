@@ -40,6 +40,7 @@ __all__ = [
     "select",
     "share_read",
     "too_many_rows",
+    "types_of",
 ]
 
 COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one grows with their square
@@ -86,7 +87,7 @@ def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | No
         inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
         place = place_of_copy(files)
         connection = locked_connection(files, aside=place.path if place else None)
-    types = _types(connection, inner, "the query" if sql is not None else name)
+    types = types_of(connection, inner, "the query" if sql is not None else name)
     return Source(connection, inner, types, files, name, place)
 
 
@@ -164,7 +165,8 @@ def check_columns(names: Sequence[str], known: Sequence[str], flag: str) -> None
             raise InputError(f"{flag} {name!r}: no such column{nearest(name, known)} (columns: {listed})")
 
 
-def _types(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dict[str, str]:
+def types_of(connection: duckdb.DuckDBPyConnection, inner: str, where: str) -> dict[str, str]:
+    """The columns of what SQL reads, and their types; an InputError if they are too many, or names repeat."""
     import duckdb
 
     try:
