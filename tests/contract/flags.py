@@ -25,8 +25,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-
 CODES = (0, 1, 2, 130, 143)
 LONGEST = 30  # seconds
 NOT_UTF8 = os.fsdecode(b"\xff")
@@ -179,7 +177,7 @@ def made_up(ground: Ground, rng: random.Random) -> list[str]:
 
 def _words_of(parameter: Any, ground: Ground, rng: random.Random, harm: float) -> list[str]:
     """What a command line says of one parameter; often nothing."""
-    if isinstance(parameter, click.Argument) or not parameter.opts[0].startswith("-"):
+    if parameter.param_type_name == "argument":
         n = rng.choice([1, 1, 1, 0, 2, 3]) if parameter.nargs == -1 else 1
         n = rng.choice([2, 3, 4]) if parameter.name in ("layers", "what") and rng.random() < 0.8 else n
         n = n if rng.random() < 0.95 else 0

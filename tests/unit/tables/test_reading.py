@@ -52,7 +52,7 @@ def wide(kind, columns):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 def test_too_many_columns_are_refused_before_any_query_is_planned(opened, kind, monkeypatch):
-    monkeypatch.setattr(reading, "_types", lambda *_: pytest.fail("planned"))
+    monkeypatch.setattr(reading, "types_of", lambda *_: pytest.fail("planned"))
     name, content = wide(kind, 10_001)
     with pytest.raises(InputError, match=rf"wide\.{kind}: 10,001 columns, and 10,000 can be read at most"):
         opened(content, name)
