@@ -72,7 +72,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 def methods_of(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, f in inspect.getmembers(kind, inspect.isroutine):
-        own = (f.__module__ or "").startswith("chainrule.") and f.__name__ == name  # no default of a field
+        own = str(getattr(f, "__module__", "")).startswith("chainrule.") and f.__name__ == name  # no default of a field
         if own and not name.startswith("_"):
             yield name, f
 
