@@ -73,7 +73,7 @@ class Network:
     Raises
     ------
     ValueError
-        If a name is unknown, a shape or number is invalid, or the cost does not fit the last activation.
+        If a name is unknown, a shape or number is invalid, or cost, reduction and output layer are incompatible.
 
     Examples
     --------
