@@ -77,7 +77,7 @@ def train(
     X : array of shape (n_rows, n_in) or iterable of Arrow record batches
         Inputs. Record batches also contain targets and weights; their other columns are the inputs, and they may
         exceed memory: see `chainrule.scaling.streaming`.
-    Y : array of shape (n_rows, n_out) or sequence of str
+    Y : array of shape (n_rows, n_out), or str or sequence of str
         Targets; for record batches, the names of their columns.
     rule : Rule
         From `gradient_descent`, `optax_rule`, or any optax transformation.

@@ -107,7 +107,7 @@ def test_what_was_saved_goes_on_bit_for_bit(tmp_path):
         begun.save(tmp_path / "states")
     with pytest.raises(ValueError, match="other settings"):
         training(seed=9).resume(tmp_path / "states")
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="it does not exist"):
         training().resume(tmp_path / "nowhere")
 
 
