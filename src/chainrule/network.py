@@ -21,8 +21,9 @@ from chainrule.errors import look_up
 from chainrule.maths import shapes
 from chainrule.maths.activations import activation_of
 from chainrule.maths.arrays import Array, listed, namespace, transposed_product
-from chainrule.maths.costs import FUSED, OutputPair, cost_of
+from chainrule.maths.costs import cost_of
 from chainrule.maths.initializers import SCHEMES
+from chainrule.maths.pairs import FUSED, OutputPair
 
 if TYPE_CHECKING:
     from jaxtyping import Float

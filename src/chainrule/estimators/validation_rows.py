@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array
 
-from chainrule.maths.costs import FUSED, cost_of
+from chainrule.maths.costs import cost_of
+from chainrule.maths.pairs import FUSED
 from chainrule.network import Network
 
 

@@ -1,4 +1,4 @@
-"""Checks at the boundary of the network: what was expected, what arrived, the likely fix."""
+"""Checks of designs, parameters and arrays; messages state what was expected, what was found and a likely fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Masks = tuple[tuple[tuple[bool, ...], ...] | None, ...]
 
 
 def design_name(layers: Sequence[int]) -> str:
-    """How people write a design.
+    """A design as text.
 
     >>> design_name([2, 3, 1])
     '2-3-1'
@@ -23,13 +23,13 @@ def design_name(layers: Sequence[int]) -> str:
 
 def check_design(layers: Sequence[int], reduction: str, l2: float) -> None:
     if len(layers) < 2:
-        raise ValueError(f"a network has an input and an output layer at least, such as [2, 1]; got {list(layers)}")
+        raise ValueError(f"a network needs at least an input and an output layer, such as [2, 1]; got {list(layers)}")
     if any(int(size) != size or size < 1 for size in layers):
-        raise ValueError(f"a layer has a whole number of nodes, 1 or more; got {list(layers)}")
+        raise ValueError(f"each layer needs a whole number of nodes, 1 or more; got {list(layers)}")
     if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is "mean" or "sum" (over observations); got {reduction!r}')
+        raise ValueError(f'reduction: expected "mean" or "sum" (over observations), got {reduction!r}')
     if not (isfinite(l2) and l2 >= 0):
-        raise ValueError(f"l2 is a number, 0 or more; got {l2}")
+        raise ValueError(f"l2: expected a number, 0 or more; got {l2}")
 
 
 def check_one_per_layer(what: str, count: int, layers: Sequence[int]) -> None:
@@ -44,13 +44,15 @@ def check_pair(cost: str, reduction: str, activation: str, n_out: int) -> None:
     if cost == "rmse" and reduction == "sum":
         raise ValueError('rmse is the root of a mean: use reduction="mean"')
     if cost == "categorical_cross_entropy" and n_out == 1:
-        raise ValueError("categorical cross-entropy needs one output node per class; for one node use binary")
+        raise ValueError(
+            "categorical cross-entropy needs one output node per class; for one node use binary cross-entropy"
+        )
     if activation == "softmax" and n_out == 1:
         raise ValueError("softmax over one node is always 1; use sigmoid, or one node per class")
 
 
 def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
-    """The masks as nested tuples, so that a design stays hashable plain data; None is no mask anywhere."""
+    """Convert masks to nested tuples, so that a design is hashable; None means no masks."""
     masks = (None,) * (len(layers) - 1) if masks is None else masks
     check_one_per_layer("masks", len(masks), layers)
     checked = []
@@ -60,10 +62,10 @@ def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
             continue
         if np.shape(mask) != shape:
             raise ValueError(
-                f"masks: expected shape {shape} (from, to) in a {design_name(layers)}, got {np.shape(mask)}"
+                f"masks: expected shape {shape} (from, to) for a {design_name(layers)} network, got {np.shape(mask)}"
             )
         if not np.isin(mask, (0, 1)).all():
-            raise ValueError("masks: expected True or False (1 or 0) for each connection, got other numbers")
+            raise ValueError("masks: expected True or False (1 or 0) for each connection, got other values")
         checked.append(tuple(tuple(bool(x) for x in row) for row in mask))
     return tuple(checked)
 
