@@ -44,10 +44,10 @@ PLANS = {
     "a rate below 0": ({"training__rule__learning_rate": -1}, "learning rate: expected a number above 0"),
     "a schedule for a rule": (
         {"training__rule": {"is": "StepDecay", "eta": 1, "factor": 1, "every": 1}},
-        "a schedule,",
+        "expected a rule, got the schedule",
     ),
     "an endless goal": ({"training__stop": [{"is": "no_improvement", "checks": 10**15}]}, "checks"),
-    "many goals": ({"training__stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "two goals of one kind"),
+    "many goals": ({"training__stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "at most one goal of each kind"),
     "a goal of no kind": ({"training__stop": [{"is": ["cost_goal"]}]}, "plan.json"),
 }
 

@@ -530,7 +530,7 @@ def test_a_batch_size_may_be_a_whole_float(table, start):
 
 
 def test_draws_with_replacement_need_a_batch_size(start):
-    with pytest.raises(ValueError, match="give a batch_size"):
+    with pytest.raises(ValueError, match="set batch_size"):
         cr.train(NETWORK, start, X, Y, rule=RULE, sample="with_replacement")
 
 

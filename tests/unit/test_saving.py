@@ -145,7 +145,7 @@ def test_code_is_left_behind_with_a_warning(tmp_path):
     back = cr.load(tmp_path / "m")
     assert back.rule is None
     np.testing.assert_array_equal(back.predict_proba(X), model.predict_proba(X))
-    with pytest.raises(InputError, match="is code"), pytest.warns(UserWarning, match="code cannot be"):
+    with pytest.raises(InputError, match="is defined by code"), pytest.warns(UserWarning, match="code cannot be"):
         cr.save(model, tmp_path / "m", optimizer=True)
 
 

@@ -52,7 +52,7 @@ def is_names(Y: Any) -> bool:
 def check_streamable(settings: TrainingSettings, order: Any, checkpoint: Any, together: bool) -> None:
     """A ValueError for what cannot be done with rows that are streamed."""
     if settings.batch_size is None:
-        raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+        raise ValueError("streaming trains in mini-batches: set batch_size")
     given = {"sample": settings.sample != "permutation", "order": order is not None}
     given |= {"checkpoint": checkpoint is not None, "together": together}
     for name in (name for name, there in given.items() if there):
@@ -143,7 +143,7 @@ class InShards:
     def __init__(self, settings: TrainingSettings, params: Params, rows: Shards, held: Shards | None = None):
         layers = settings.network.layers
         if settings.batch_size is None:
-            raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+            raise ValueError("streaming trains in mini-batches: set batch_size")
         if (rows.n_in, rows.n_out) != (layers[0], layers[-1]):
             raise ValueError(
                 f"expected rows of {layers[0]} inputs and {layers[-1]} targets, got {rows.n_in} and {rows.n_out}"

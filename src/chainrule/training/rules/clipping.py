@@ -1,4 +1,4 @@
-"""Gradients that are clipped before a rule takes them."""
+"""Gradient clipping before an update rule."""
 
 from __future__ import annotations
 
@@ -34,14 +34,30 @@ class Clipped:
 
 
 def unclipped(rule: Any) -> Any:
-    """The rule that is fed the clipped gradients; any other as it is."""
+    """The rule that receives the clipped gradients; any other rule is returned unchanged."""
     return rule.rule if isinstance(rule, Clipped) else rule
 
 
 def clipped(rule: Rule, max_norm: float) -> Clipped:
-    r"""The rule, fed a gradient whose norm over all layers is `max_norm` at most.
+    r"""Clip the norm of the gradient, over all layers, before a rule is applied.
 
     .. math:: g \leftarrow g \min(1, \text{max\_norm} / \lVert g \rVert_2)
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule that receives the clipped gradient.
+    max_norm : float
+        Above 0.
+
+    Returns
+    -------
+    Clipped
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is not above 0.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What every update rule is, and what they share."""
+"""The protocol of update rules, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Protocol, TypeAlias
 from chainrule.maths.arrays import Array, namespace
 from chainrule.network import Layer, Params
 
-LARGEST = 1e30  # of a rate, so that float32 has room to compute with it
-MOST_UPDATES = 2**31 - 1  # that a program counts
+LARGEST = 1e30  # limit of a rate, so that float32 does not overflow
+MOST_UPDATES = 2**31 - 1  # a program counts updates in 32 bits
 
 Schedule: TypeAlias = Callable[[Any], Any]
 
 
 class Rule(Protocol):
-    """What `update` and `train` need of a rule; every `optax.GradientTransformation` fits."""
+    """The methods that `update` and `train` require; every `optax.GradientTransformation` has them."""
 
     @property
     def init(self) -> Callable[..., Any]: ...
@@ -52,13 +52,13 @@ def check_rate(eta: float) -> float:
 def check_size(what: str, number: Any, largest: float) -> Any:
     if number > largest:
         told = f"{largest:,}" if isinstance(largest, int) else f"{largest:g}"
-        raise ValueError(f"{what}: expected {told} at most, got {number:g}")
+        raise ValueError(f"{what}: expected at most {told}, got {number:g}")
     return number
 
 
 def check_factor(factor: float) -> float:
     if not 0 < factor <= 1:
-        raise ValueError(f"decay factor: expected a number above 0, at most 1; got {factor}")
+        raise ValueError(f"decay factor: expected a number above 0 and at most 1, got {factor}")
     return factor
 
 
