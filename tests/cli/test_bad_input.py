@@ -133,9 +133,9 @@ WRONG_USE = {
     "average of nothing": (["-t", "y", "--average", "1"], ["--average: expected a share"]),
     "schedule beyond counting": (
         ["-t", "y", "--schedule", "step:0.5:1e29"],
-        ["every: expected 2,147,483,647 at most"],
+        ["every: expected at most 2,147,483,647"],
     ),
-    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
+    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "at most 1e+30"]),
     "more nodes than memory": (
         ["-t", "y", "--hidden", "2147483647,2147483647"],
         ["parameters takes about", "fewer nodes"],

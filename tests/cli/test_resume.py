@@ -245,7 +245,7 @@ def test_changed_data_are_refused_unless_told(chainrule, cut_off, table, tmp_pat
     assert "chainrule train FILES --resume cut --changed-data" in result.err
     result = chainrule("train", path, "--resume", "cut")
     assert result.code == 1
-    assert "of a training on other data" in result.err
+    assert "checkpoint of a training on other data" in result.err
     assert "--changed-data" in result.err
     result = chainrule("train", path, "--resume", "cut", "--changed-data")
     assert result.code == 0, result.err
@@ -258,7 +258,7 @@ def test_a_damaged_state_is_passed_over(chainrule, cut_off, whole, tmp_path):
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0
     assert f"{newest.name}: not a whole safetensors file" in result.err
-    assert "going on from the state before it" in result.err
+    assert "resuming from the checkpoint before it" in result.err
     assert_same_run(tmp_path / "cut", whole)
 
 
@@ -271,7 +271,7 @@ def test_a_full_disk_loses_nothing(chainrule, small_disk, whole):
     with at_epoch_5(fill):
         result = chainrule("train", PENGUINS, *SETTINGS, "-o", small_disk / "run")
     assert result.code == 1
-    assert "No space left on device; the state to go on from is still that of epoch 5" in result.err
+    assert "No space left on device; the last checkpoint is still that of epoch 5" in result.err
     assert "when that is mended, go on with: chainrule train --resume" in result.err
     (small_disk / "filler").unlink()
     result = chainrule("train", "--resume", small_disk / "run")

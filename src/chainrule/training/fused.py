@@ -1,8 +1,8 @@
-"""A small program compiled into one function, instead of one call for each of its operations.
+"""Compilation of a small program into one function, instead of one call per operation.
 
-XLA runs a program on the CPU operation by operation. Of a network with a dozen weights the calls cost ten times what
-the numbers do. A frontend attribute tells XLA's CPU backend to emit all of a computation, loops included, as one
-function, with products as plain loops: far slower for wide networks, so it is asked for only where updates are tiny.
+XLA executes a program on the CPU operation by operation. For a network with a dozen weights, the calls take ten times
+as long as the arithmetic. A frontend attribute makes XLA's CPU backend emit a whole computation, loops included, as
+one function, with matrix products as plain loops. That is far slower for wide networks, so it is used for tiny ones.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 ATTRIBUTES = {"xla_cpu_small_call": "true", "inlineable": "false"}
-OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # no products handed to a library
+OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # no matrix products by a library
 
 
 def one_kernel(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit(run)` as one function where XLA can, and as usual where it cannot.
+    """Compile `run` as one function where XLA supports it, and like `jax.jit` elsewhere.
 
-    It cannot on other processors than the CPU, in versions of XLA without these options, and for a program with an
-    operation that only a library has (a user's own, mostly).
+    XLA does not support it on GPUs, in versions without these options, and for operations that need a library, which
+    occur mostly in user-defined functions.
     """
     import jax
     from jax.experimental.xla_metadata import set_xla_metadata

@@ -1,4 +1,4 @@
-"""JAX's cache of compiled programs on disk, which no one shall notice but by its speed."""
+"""Error handling for JAX's on-disk cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def make_forgiving() -> None:
-    """Have JAX take an entry that it cannot read for none, and do without one that it cannot write.
+    """Make JAX treat unreadable cache entries as missing, and ignore failures to write one.
 
-    By itself it warns each time, and never replaces an entry. A JAX that has no such functions still does that.
+    By default, JAX warns every time and never replaces an entry; versions without these functions still do.
     """
     try:
         from jax._src import compilation_cache as cache
@@ -35,7 +35,7 @@ def make_forgiving() -> None:
     def put(cache_key: str, *rest: Any, **named: Any) -> None:
         try:
             write(cache_key, *rest, **named)
-        except Exception:  # the disk is full, for one: half of an entry may be there
+        except Exception:  # such as a full disk, which may leave a partial entry
             _forget(cache_key)
 
     cache.get_executable_and_time, cache.put_executable_and_time = get, put
