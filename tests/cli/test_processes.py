@@ -99,8 +99,8 @@ def test_lost_processes_change_nothing(two, tmp_path):
         _, err = process.communicate()
     assert process.returncode == 75
     anew, no_more, how = err.splitlines()
-    assert anew == "chainrule: process 0 was ended by SIGKILL; all start anew from the last state kept (1 of 1 times)"
-    assert no_more == "chainrule: process 1 was ended by SIGKILL, and that was the last start"
+    assert anew == "chainrule: process 0 was ended by SIGKILL; restarting all processes from the last checkpoint (1/1)"
+    assert no_more == "chainrule: process 1 was ended by SIGKILL; maximum number of restarts (1) reached"
     assert how == "chainrule: go on with: chainrule train --resume run"
     trained("--resume", "run", cwd=tmp_path)
     assert model(tmp_path / "run") == model(two)
@@ -114,7 +114,7 @@ def test_a_process_that_stands_still_changes_nothing(two, tmp_path):
         os.kill(process_of(process.pid, 1), signal.SIGSTOP)
         _, err = process.communicate()
     assert process.returncode == 0, err
-    assert err == "chainrule: process 1 stood still; all start anew from the last state kept (1 of 3 times)\n"
+    assert err == "chainrule: process 1 was suspended; restarting all processes from the last checkpoint (1/3)\n"
     assert model(tmp_path / "run") == model(two)
 
 
@@ -224,7 +224,7 @@ def test_other_settings_elsewhere(tmp_path):
     ):
         told = first.communicate()[1], other.communicate()[1]
     assert first.returncode == other.returncode == 1
-    assert all(x.startswith("chainrule: process 1 would train another network, from other parameters") for x in told)
+    assert all(x.startswith("chainrule: process 1 has another network, other initial parameters") for x in told)
     assert "Traceback" not in "".join(told)
 
 

@@ -126,8 +126,8 @@ def test_a_disk_too_small_for_the_rows(chainrule, large_table, small_disk, notic
     result = chainrule("train", large_table, "-t", "y", "--stream", "-o", run)
     assert result.code == 1
     told = re.fullmatch(
-        rf"chainrule: {run}/rows: the rows need about ([\d,]+) bytes in this folder, and ([\d,]+) are free there; "
-        r"make room, or name a run folder on another disk: --out\n",
+        rf"chainrule: {run}/rows: the rows need about ([\d,]+) bytes in this folder, and ([\d,]+) are available; "
+        r"free some space, or name a run folder on another disk: --out\n",
         result.err,
     )
     assert told, result.err

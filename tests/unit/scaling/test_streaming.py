@@ -166,8 +166,8 @@ def test_record_batches(tmp_path):
         ({"epochs": 0}, "epochs: expected a whole number, 1 or more; got 0"),
         ({"dtype": "float16"}, "dtype: expected"),
         ({"stop": [cr.NoImprovement(3)]}, "NoImprovement needs validation rows"),
-        ({"sample": "with_replacement"}, "sample: cannot be given"),
-        ({"X": []}, "one row or more"),
+        ({"sample": "with_replacement"}, "sample: not supported for streaming"),
+        ({"X": []}, "one or more rows"),
         ({"network": cr.Network([7, 1])}, r"7-1 network, got \(100, 3\)"),
     ],
 )
