@@ -300,12 +300,12 @@ def flipped(data: bytearray, at: int) -> bytearray:
 
 BAD_MODELS = {
     "no such run": (None, "no such run folder"),
-    "an empty file": (lambda data: b"", "not a whole safetensors file"),
-    "truncated": (lambda data: data[: len(data) // 2], "not a whole safetensors file"),
-    "truncated by a byte": (lambda data: data[:-1], "not a whole safetensors file"),
+    "an empty file": (lambda data: b"", "not a complete safetensors file"),
+    "truncated": (lambda data: data[: len(data) // 2], "not a complete safetensors file"),
+    "truncated by a byte": (lambda data: data[:-1], "not a complete safetensors file"),
     "a weight flipped by a bit": (lambda data: flipped(data, len(data) - 3), "damaged or altered"),
     "a class renamed": (lambda data: data.replace(b"Adelie", b"Adelia"), "damaged or altered"),
-    "text": (lambda data: b"weights: 1, 2, 3", "not a whole safetensors file"),
+    "text": (lambda data: b"weights: 1, 2, 3", "not a complete safetensors file"),
 }
 
 

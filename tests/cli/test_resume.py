@@ -186,7 +186,7 @@ def test_a_request_that_makes_no_sense(chainrule, tmp_path, request_):
     (tmp_path / "e" / "request.json").write_text(request_)
     result = chainrule("train", "--resume", "e")
     assert result.code == 1
-    assert "request.json: not what this Chainrule writes there" in result.err
+    assert "request.json: not a document of this version of Chainrule" in result.err
 
 
 def test_a_run_of_an_earlier_version_cannot_go_on(chainrule, tmp_path):
@@ -257,7 +257,7 @@ def test_a_damaged_state_is_passed_over(chainrule, cut_off, whole, tmp_path):
     newest.write_bytes(newest.read_bytes()[:-7])
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0
-    assert f"{newest.name}: not a whole safetensors file" in result.err
+    assert f"{newest.name}: not a complete safetensors file" in result.err
     assert "resuming from the checkpoint before it" in result.err
     assert_same_run(tmp_path / "cut", whole)
 

@@ -73,5 +73,5 @@ def test_a_recorded_query_is_shown_and_not_run(run):
 
 def test_of_a_newer_chainrule(run):
     write_recorded(run, replace(recorded(run), format=99))
-    with pytest.raises(InputError, match="written by a newer Chainrule"):
+    with pytest.raises(InputError, match="written by a newer version of Chainrule"):
         read_recorded(run)

@@ -104,7 +104,7 @@ def test_states_that_are_all_damaged_are_an_error_not_a_fresh_start(tmp_path):
     cut_after(13, **keeping)
     for path in tmp_path.glob("epoch-*"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         training(**keeping)
 
 
