@@ -160,7 +160,7 @@ def test_interrupted_before_training_it_ends(tmp_path):
         process.terminate()
         _, err = process.communicate(timeout=60)
     assert process.returncode in (143, -signal.SIGTERM), err
-    assert "anew" not in err
+    assert "restarting" not in err
 
 
 def test_another_table_elsewhere(tmp_path):

@@ -89,7 +89,7 @@ def test_not_more_often_than_told(tmp_path, capfd):
         tmp_path, f"meet(); print('what went wrong', file=sys.stderr); sys.exit({LOST_OTHERS})"
     )
     assert code == LOST_OTHERS
-    assert said[-1] == "process 0 lost its connection to the others; maximum number of restarts (1) reached"
+    assert said[-1] == "process 0 lost its connection to the others; maximum number of restarts (2) reached"
     assert starts == ["011", "011"]
     assert capfd.readouterr().err == "what went wrong\n"
 
@@ -219,12 +219,12 @@ def test_nothing_starts_anew_when_somebody_interrupted_it(tmp_path, number):
         wait_for(tmp_path / "ready")
         process.send_signal(number)
         assert process.wait(30) == 128 + number
-        assert "anew" not in process.stdout.read()
+        assert "restarting" not in process.stdout.read()
 
 
 def test_interrupted_between_two_starts(tmp_path):
     with outer(tmp_path, "os.kill(os.getpid(), 9)") as process:
-        assert "anew" in process.stdout.readline()
+        assert "restarting" in process.stdout.readline()
         process.terminate()
         assert process.wait(30) == 143
     assert (tmp_path / "starts-0").read_text() == "0"
