@@ -73,8 +73,9 @@ class ChainruleMLP(StochasticMixin):
         --------
         >>> import chainrule as cr
         >>> X = np.linspace(-1, 1, 50)[:, None]
-        >>> cr.MLPRegressor((4,), max_iter=3, tol=0).fit(X[:40], X[:40, 0], X_val=X[40:], y_val=X[40:, 0]).n_iter_
-        3
+        >>> model = cr.MLPRegressor(hidden_layer_sizes=(4,), cost_goal=100)
+        >>> model.fit(X[::2], X[::2, 0], X_val=X[1::2], y_val=X[1::2, 0]).n_iter_
+        1
         """
         if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
             raise ValueError("X_val and y_val must be given together, and sample_weight_val only with both")

@@ -207,10 +207,10 @@ def test_settings_out_of_range_are_refused(settings):
 
 
 SETTINGS_THAT_CLASH = [
-    ({"solver": "lbfgs", "rule": optax.adam(0.1)}, "rule: solver='lbfgs'"),
-    ({"solver": "lbfgs", "dropout": 0.1}, "dropout: solver='lbfgs'"),
-    ({"solver": "lbfgs", "max_seconds": 1.0}, "max_seconds: solver='lbfgs'"),
-    ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: solver='lbfgs'"),
+    ({"solver": "lbfgs", "rule": optax.adam(0.1)}, "rule: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "dropout": 0.1}, "dropout: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "max_seconds": 1.0}, "max_seconds: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: not supported by solver='lbfgs'"),
     ({"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": cr.step_decay(0.1)}, "use one"),
     ({"rule": optax.adam(0.1), "learning_rate_init": cr.step_decay(0.1)}, "rule has its own learning rate"),
     ({"rule": optax.adam(0.1), "learning_rate_init": 0.5}, "rule has its own learning rate"),
@@ -231,7 +231,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
 
 
 def test_own_validation_rows_are_refused_where_no_pass_would_look_at_them():
-    with pytest.raises(ValueError, match="X_val: solver='lbfgs'"):
+    with pytest.raises(ValueError, match="X_val: not supported by solver='lbfgs'"):
         cr.MLPClassifier(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
 
 

@@ -72,7 +72,10 @@ def test_a_regressor_and_its_optimizer(tmp_path):
     [
         ([SimpleImputer()], r"step 'simpleimputer' \(SimpleImputer\) cannot be saved as plain data"),
         ([FunctionTransformer(np.sqrt)], r"step 'functiontransformer' \(FunctionTransformer\) cannot be saved"),
-        ([StandardScaler().set_output(transform="pandas")], "step 'standardscaler': cannot be saved as plain data with set_output"),
+        (
+            [StandardScaler().set_output(transform="pandas")],
+            "step 'standardscaler': cannot be saved as plain data with set_output",
+        ),
     ],
 )
 def test_a_step_that_is_no_plain_data_is_named(tmp_path, steps, words):
