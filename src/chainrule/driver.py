@@ -363,7 +363,9 @@ class Driver:
         with self.precision():
             state, params = self.at.now.rule_state, self.at.begin.params
             if jax.tree.structure(jax.eval_shape(rule.init, params)) != jax.tree.structure(state):
-                raise ValueError("learning_rate: a number cannot take the place of a schedule of this rule, or back")
+                raise ValueError(
+                    "learning_rate: in this rule, a number cannot be replaced by a schedule, nor a schedule by a number"
+                )
         self.settings = replace(self.settings, rule=rule)
 
     def save(self, folder: Path) -> None:

@@ -94,7 +94,7 @@ class ChainruleMLP(StochasticMixin):
             vars(self).pop("temperature_", None)  # belongs to the old weights
             if self.class_weight is not None:
                 if incremental and self.class_weight == "balanced":
-                    raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
+                    raise ValueError("class_weight='balanced' needs all rows at once: pass a dict to partial_fit")
                 balance = compute_sample_weight(self.class_weight, y)
                 sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
             return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)  # pyright: ignore[reportAttributeAccessIssue]

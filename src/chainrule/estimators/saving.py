@@ -131,7 +131,7 @@ def _built(stored: Stored) -> Any:
 def _check_arrays(arrays: Mapping[str, np.ndarray], known: Sequence[str], has_position: bool) -> None:
     for name, x in arrays.items():
         if name not in known and not (has_position and name.startswith("position.")):
-            raise ValueError(f"{name}: an array that the model does not have")
+            raise ValueError(f"{name}: unexpected array")
         if x.dtype.kind not in "fiu" or (x.dtype.kind == "f" and name not in _LISTS and not np.isfinite(x).all()):
             raise ValueError(f"{name}: expected finite numbers")
 
@@ -152,7 +152,9 @@ def _check_sizes(model: Any) -> None:
             raise ValueError("inputs: categories of columns that do not exist")
         inputs = model.inputs_.n_inputs
     if (layers[0], layers[-1]) != (inputs, model.n_outputs_) or model.n_layers_ != len(layers):
-        raise ValueError(f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and others")
+        raise ValueError(
+            f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and {model.n_outputs_}"
+        )
     if hasattr(model, "feature_names_in_") and len(model.feature_names_in_) != n:
         raise ValueError(f"{len(model.feature_names_in_)} feature names for {n} features")
     if hasattr(model, "temperature_") and not (isfinite(model.temperature_) and model.temperature_ > 0):
@@ -181,7 +183,7 @@ def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
     defaults = CLASSES[document["class"]]().get_params()
     left = document.get("left", [name for name, value in given.items() if value == defaults[name]])
     if any(given[name] != defaults[name] for name in left):
-        raise ValueError(f"left: {left} have the defaults, but not all of them do")
+        raise ValueError(f"left: expected names of parameters with default values, got {left}")
     return {name: value for name, value in given.items() if name not in left}
 
 

@@ -60,8 +60,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     >>> model = cr.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, 3 * X[:, 0])
     >>> path = tempfile.mkdtemp() + "/line.onnx"
     >>> cr.to_onnx(model, path)
-    >>> [told] = onnxruntime.InferenceSession(path).run(None, {"X": X})
-    >>> bool(np.abs(told - model.predict(X)).max() < 1e-5)
+    >>> [predicted] = onnxruntime.InferenceSession(path).run(None, {"X": X})
+    >>> bool(np.abs(predicted - model.predict(X)).max() < 1e-5)
     True
     """
     whole = _graph(model).model()

@@ -183,7 +183,7 @@ def shuffled_blocks(shards: Shards, rows: int, seed: int, epoch: int) -> Iterato
 
 
 def plain_blocks(shards: Shards, rows: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Iterate over all rows likewise, without shuffling."""
+    """Iterate over all rows in the same way, without shuffling."""
     for i in range(len(shards.counts)):
         shard = read_shard(shards, i)
         for start in range(0, len(shard), rows):

@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
     epoch: Array
     cost: Array
-    cost_sum: Array  # over observations, whatever the network's reduction
+    cost_sum: Array  # over observations, regardless of the network's reduction
     cost_mean: Array
     validation_cost: Array  # NaN without validation rows
     gradient_norm: Array
