@@ -413,6 +413,7 @@ class Driver:
         return safe
 
     def precision(self) -> Any:
+        """A context in which JAX computes in the dtype of the settings."""
         import jax
 
         return jax.enable_x64(self.settings.dtype == "float64")

@@ -146,6 +146,7 @@ class Scored(NamedTuple):
 
     @property
     def metrics(self) -> Metrics:
+        """The metrics for the run folder."""
         fit = self.fit
         return Metrics(
             stopped_by=fit.stopped_by,

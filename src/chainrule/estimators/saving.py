@@ -209,6 +209,7 @@ def value_to_json(value: Any) -> Any:
 
 
 def value_from_json(data: Any) -> Any:
+    """The inverse of `value_to_json`; a ValueError or KeyError for other data."""
     if isinstance(data, list):
         return [value_from_json(x) for x in data]
     if not isinstance(data, dict):

@@ -22,6 +22,7 @@ def design_name(layers: Sequence[int]) -> str:
 
 
 def check_design(layers: Sequence[int], reduction: str, l2: float) -> None:
+    """Raise a ValueError for invalid settings of a design."""
     if len(layers) < 2:
         raise ValueError(f"a network needs at least an input and an output layer, such as [2, 1]; got {list(layers)}")
     if any(int(size) != size or size < 1 for size in layers):
@@ -33,6 +34,7 @@ def check_design(layers: Sequence[int], reduction: str, l2: float) -> None:
 
 
 def check_one_per_layer(what: str, count: int, layers: Sequence[int]) -> None:
+    """Raise a ValueError unless there is one object per layer of weights."""
     if count != len(layers) - 1:
         raise ValueError(
             f"{what}: expected {len(layers) - 1} for a {design_name(layers)} network, "
@@ -41,6 +43,7 @@ def check_one_per_layer(what: str, count: int, layers: Sequence[int]) -> None:
 
 
 def check_pair(cost: str, reduction: str, activation: str, n_out: int) -> None:
+    """Raise a ValueError for a cost that is incompatible with the reduction or the output layer."""
     if cost == "rmse" and reduction == "sum":
         raise ValueError('rmse is the root of a mean: use reduction="mean"')
     if cost == "categorical_cross_entropy" and n_out == 1:
@@ -71,6 +74,7 @@ def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
 
 
 def check_params(layers: Sequence[int], params: Sequence[Any]) -> None:
+    """Raise a ValueError unless the parameters have the shapes of the design and are finite."""
     check_one_per_layer("parameters", len(params), layers)
     for i, ((W, b), shape) in enumerate(zip(params, pairwise(layers), strict=True)):
         if W.shape != shape or b.shape != shape[1:]:
@@ -83,6 +87,7 @@ def check_params(layers: Sequence[int], params: Sequence[Any]) -> None:
 
 
 def check_inputs(layers: Sequence[int], X: Any) -> None:
+    """Raise a ValueError unless X is (observations, n_in)."""
     if X.ndim != 2 or X.shape[1] != layers[0]:
         raise ValueError(
             f"inputs: expected shape (observations, {layers[0]}) for a {design_name(layers)} network, got {X.shape}"
@@ -91,6 +96,7 @@ def check_inputs(layers: Sequence[int], X: Any) -> None:
 
 
 def check_targets(layers: Sequence[int], y_hat: Any, Y: Any, weights: Any) -> None:
+    """Raise a ValueError unless targets and weights match the outputs."""
     if Y.shape != y_hat.shape:
         raise ValueError(
             f"targets: expected shape {tuple(y_hat.shape)} for a {design_name(layers)} network, got {tuple(Y.shape)}"

@@ -20,7 +20,7 @@ class AdamState(NamedTuple):
 
 @dataclass(frozen=True)
 class Adam:
-    """See `adam`."""
+    """The rule Adam, created by `adam`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
@@ -30,10 +30,12 @@ class Adam:
     epsilon: float = 1e-8
 
     def init(self, params: Params) -> AdamState:
+        """The state before the first update."""
         xp = namespace(params[0].W)
         return AdamState(xp.zeros((), dtype=xp.int32), mapped(xp.zeros_like, params), mapped(xp.zeros_like, params))
 
     def update(self, gradient: Params, state: AdamState, params: Params | None = None) -> tuple[Params, AdamState]:
+        """The step to add to the parameters, and the new state."""
         xp, t = namespace(gradient[0].W), as_number(gradient[0].W, state.step + 1)
         mean = mapped(lambda m, g: self.beta_1 * m + (1 - self.beta_1) * g, state.mean, gradient)
         square = mapped(lambda v, g: self.beta_2 * v + (1 - self.beta_2) * g**2, state.square, gradient)

@@ -13,7 +13,7 @@ from chainrule.training.rules.rule import LARGEST, Rule, as_number, check_size, 
 
 @dataclass(frozen=True)
 class Clipped:
-    """See `clipped`."""
+    """A rule with gradient clipping, created by `clipped`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("rule", "max_norm")
 
@@ -22,12 +22,15 @@ class Clipped:
 
     @property
     def learning_rate(self) -> Any:
+        """The learning rate of the inner rule, or None."""
         return getattr(self.rule, "learning_rate", None)
 
     def init(self, params: Params) -> Any:
+        """The state of the inner rule before the first update."""
         return self.rule.init(params)
 
     def update(self, gradient: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        """The step of the inner rule for the clipped gradient, and its new state."""
         xp, norm = namespace(gradient[0].W), norm_of(gradient)
         share = self.max_norm / xp.maximum(norm, as_number(norm, self.max_norm))
         return self.rule.update(mapped(lambda g: share * g, gradient), state, params)

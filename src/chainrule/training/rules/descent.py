@@ -19,7 +19,7 @@ class GradientDescentState(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """See `gradient_descent`."""
+    """The rule gradient descent, created by `gradient_descent`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
@@ -28,6 +28,7 @@ class GradientDescent:
     nesterov: bool = False
 
     def init(self, params: Params) -> GradientDescentState:
+        """The state before the first update."""
         xp = namespace(params[0].W)
         velocity = mapped(xp.zeros_like, params) if self.momentum else ()
         return GradientDescentState(xp.zeros((), dtype=xp.int32), velocity)
@@ -35,6 +36,7 @@ class GradientDescent:
     def update(
         self, gradient: Params, state: GradientDescentState, params: Params | None = None
     ) -> tuple[Params, GradientDescentState]:
+        """The step to add to the parameters, and the new state."""
         eta, mu = rate_at(self.learning_rate, state.step), self.momentum
         step = mapped(lambda g: -as_number(g, eta) * g, gradient)
         velocity = ()

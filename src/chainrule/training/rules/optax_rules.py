@@ -26,7 +26,7 @@ class OptaxState(NamedTuple):
 
 @dataclass(frozen=True)
 class OptaxRule:
-    """See `optax_rule`."""
+    """An optimiser of optax, created by `optax_rule`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
@@ -36,6 +36,7 @@ class OptaxRule:
 
     @cached_property
     def transformation(self) -> Any:
+        """The optax transformation."""
         import optax
 
         return getattr(optax, self.name)(self.learning_rate, **dict(self.options))
@@ -44,9 +45,11 @@ class OptaxRule:
         return OptaxRule, (self.name, self.learning_rate, self.options)
 
     def init(self, params: Params) -> OptaxState:
+        """The state before the first update."""
         return OptaxState(np.zeros((), np.int32), _compiled_init(self)(params))
 
     def update(self, gradient: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:
+        """The step to add to the parameters, and the new state."""
         step, inner = self.transformation.update(gradient, state.inner, params)
         return step, OptaxState(state.step + 1, inner)
 

@@ -12,7 +12,7 @@ from chainrule.training.rules.rule import LARGEST, Schedule, check_count, check_
 
 @dataclass(frozen=True)
 class StepDecay:
-    """See `step_decay`."""
+    """A step-wise decaying learning rate, created by `step_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
 
@@ -25,12 +25,13 @@ class StepDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, times {self.factor:g} every {self.every:,} updates"
 
 
 @dataclass(frozen=True)
 class ExponentialDecay:
-    """See `exponential_decay`."""
+    """An exponentially decaying learning rate, created by `exponential_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
 
@@ -43,12 +44,13 @@ class ExponentialDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, decaying by {self.factor:g} in {self.every:,} updates"
 
 
 @dataclass(frozen=True)
 class InverseTimeDecay:
-    """See `inverse_time_decay`."""
+    """An inversely decaying learning rate, created by `inverse_time_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "rate")
 
@@ -60,12 +62,13 @@ class InverseTimeDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g} / (1 + {self.rate:g} * updates)"
 
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """See `cosine_decay`."""
+    """A cosine-shaped learning rate, created by `cosine_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "steps")
 
@@ -78,6 +81,7 @@ class CosineDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, cosine decay over {self.steps:,} updates"
 
 
