@@ -135,7 +135,7 @@ WRONG_USE = {
         ["-t", "y", "--schedule", "step:0.5:1e29"],
         ["every: expected at most 2,147,483,647"],
     ),
-    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "at most 1e+30"]),
+    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
     "more nodes than memory": (
         ["-t", "y", "--hidden", "2147483647,2147483647"],
         ["parameters takes about", "fewer nodes"],
