@@ -72,7 +72,7 @@ def test_the_example_of_the_documentation_runs(chainrule, tmp_path):
 
 
 def test_an_example_as_a_page(chainrule, tmp_path):
-    assert chainrule("examples", "mazur", "--html", "mazur.html").out == "mazur.html: open it in a browser\n"
+    assert chainrule("examples", "mazur", "--html", "mazur.html").out == "wrote mazur.html; open it in a browser\n"
     assert "<title>A 2-2-2 network, one update opened</title>" in (tmp_path / "mazur.html").read_text()
 
 

@@ -140,7 +140,7 @@ def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_ru
 def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp_path):
     row = open_step(penguins_run, 2).trace.rows[3]
     told = chainrule("explain", penguins_run, "--epoch", 2, "--row", row, "--html", "step.html")
-    assert told.out == "step.html: open it in a browser\n"
+    assert told.out == "wrote step.html; open it in a browser\n"
     explanation = cr.explain(penguins_run, 2, row=row)
     assert (tmp_path / "step.html").read_text() == explanation.to_html()
     assert str(explanation) + "\n" == chainrule("explain", penguins_run, "--epoch", 2, "--row", row).out
@@ -182,7 +182,7 @@ WRONG = {
     "a layer that is not there": (["--layer", 3], 2, "--layer 3: expected 1 to 2"),
     "a node that is not there": (["--node", "H9"], 2, "--node H9: no such node"),
     "digits": (["--digits", 0], 2, "--digits: expected 1 to 17"),
-    "both": (["--predict", "x.csv", "--epoch", 1], 2, "one of the two"),
+    "both": (["--predict", "x.csv", "--epoch", 1], 2, "--predict cannot be combined with --epoch or --batch"),
     "a class that is not there": (["--predict", str(PENGUINS), "--output", "Emperor"], 2, "expected one of Adelie"),
     "a row that is not in the file": (["--predict", str(PENGUINS), "--row", 345], 1, "expected a row from 1 to 344"),
 }
@@ -277,10 +277,13 @@ def test_raw_values_have_the_target_last(penguins_run):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--html", "a.html", "--json"], "--html writes the whole page"),
-        (["--html", "a.html", "--node", "ON1"], "--html writes the whole page"),
-        (["--output", "Gentoo"], "it needs --predict FILE"),
-        (["--predict", PENGUINS, "--data", PENGUINS], "--predict names the file itself"),
+        (["--html", "a.html", "--json"], "--html cannot be combined with --json, --layer or --node"),
+        (["--html", "a.html", "--node", "ON1"], "--html cannot be combined with --json, --layer or --node"),
+        (["--output", "Gentoo"], "--output requires --predict FILE"),
+        (
+            ["--predict", PENGUINS, "--data", PENGUINS],
+            "select the training table and cannot be combined with --predict",
+        ),
         (["--predict", PENGUINS, "--output", "Gento"], "did you mean 'Gentoo'"),
     ],
 )
@@ -309,7 +312,7 @@ def test_a_run_of_a_query_is_opened_from_another_folder(chainrule, tmp_path, mon
     assert f"its rows come from a query that is recorded in it: {query!r}" in refused.err
     trusted = chainrule("explain", tmp_path / "run", "--epoch", 2, "--trust")
     assert trusted.code == 0
-    assert trusted.err == f"chainrule: the run's rows come from a query that is recorded in it:\n{query}\n"
+    assert trusted.err == f"chainrule: the run reads its rows with this recorded query:\n{query}\n"
     assert (
         chainrule("explain", tmp_path / "run", "--epoch", 2, "--sql", query.replace("p.csv", str(PENGUINS))).code == 0
     )

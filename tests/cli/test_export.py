@@ -34,7 +34,11 @@ def test_quiet_says_nothing(chainrule, penguins_run):
 
 
 def test_wrong_use_is_told(chainrule, penguins_run, tmp_path):
-    assert chainrule("export", penguins_run, "a.pb") == (2, "", "chainrule: a.pb: expected a name that ends in .onnx\n")
+    assert chainrule("export", penguins_run, "a.pb") == (
+        2,
+        "",
+        "chainrule: a.pb: expected a file name ending in .onnx\n",
+    )
     assert chainrule("export", "nowhere", "a.onnx").code == 1
     assert chainrule("export", penguins_run, "no/a.onnx").code == 1
     assert list(tmp_path.iterdir()) == []

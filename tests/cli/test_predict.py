@@ -104,7 +104,7 @@ def test_evaluate_scores_the_given_rows_beside_the_baseline(chainrule, penguins_
 def test_evaluate_leaves_out_rows_without_a_target_and_says_so(chainrule, penguins_run, table):
     text = re.sub(r"^Adelie", "NA", PENGUINS.read_text(), count=3, flags=re.M)
     shown = chainrule("evaluate", penguins_run, table(text))
-    assert "left out 3 rows without a target" in shown.out
+    assert "ignored 3 rows without a target" in shown.out
     assert "341 given rows" in shown.out
 
 

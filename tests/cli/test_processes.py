@@ -101,7 +101,7 @@ def test_lost_processes_change_nothing(two, tmp_path):
     anew, no_more, how = err.splitlines()
     assert anew == "chainrule: process 0 was ended by SIGKILL; all start anew from the last state kept (1 of 1 times)"
     assert no_more == "chainrule: process 1 was ended by SIGKILL, and that was the last start"
-    assert how == "chainrule: go on with: chainrule train --resume run"
+    assert how == "chainrule: resume with: chainrule train --resume run"
     trained("--resume", "run", cwd=tmp_path)
     assert model(tmp_path / "run") == model(two)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(p.name for p in two.iterdir())
@@ -125,7 +125,7 @@ def test_sigterm_then_more_processes(two, tmp_path):
         process.terminate()
         _, err = process.communicate()
     assert process.returncode == 143
-    assert "go on with: chainrule train --resume run" in err
+    assert "resume with: chainrule train --resume run" in err
     trained("--resume", "run", "--processes", "3", cwd=tmp_path)
     np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
 
@@ -183,7 +183,7 @@ def test_a_run_of_several_hosts_goes_on_in_one_process(two, tmp_path):
         wait_for_a_state(first, tmp_path)
         first.terminate()
         told = first.communicate()[1], other.communicate()[1]
-    assert "go on with: chainrule train --resume run" in told[0]
+    assert "resume with: chainrule train --resume run" in told[0]
     trained("--resume", "run", cwd=tmp_path)
     np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
 
@@ -233,7 +233,10 @@ def test_other_settings_elsewhere(tmp_path):
     [
         (["--processes", "0"], "--processes: expected 1 or more, got 0"),
         (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: expected 0 or more, got -1"),
-        (["--processes", "2", "--process-id", "1"], "leave --coordinator and its like out"),
+        (
+            ["--processes", "2", "--process-id", "1"],
+            "cannot be combined with --coordinator, --num-processes or --process-id",
+        ),
         (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
         (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "--process-id: expected 0 to 1"),

@@ -78,7 +78,7 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     if path.is_dir():
         check_own(path)
         if (path / RESUME).is_dir() and not is_finished(path):
-            raise InputError(f"{path}: its training was cut off; {how_to_resume(path)}")
+            raise InputError(f"{path}: its training was interrupted; {how_to_resume(path)}")
         if not (path / MODEL).is_file():
             raise InputError(f"{path}: not a run folder: there is no {MODEL} in it")
         path = path / MODEL
@@ -111,8 +111,8 @@ def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
 
 
 def how_to_resume(run: str | os.PathLike[str]) -> str:
-    """The command with which a run goes on, as a shell takes it."""
-    return f"go on with: chainrule train --resume {shlex.quote(str(run))}"
+    """A hint with the command that resumes a run, quoted for a shell."""
+    return f"resume with: chainrule train --resume {shlex.quote(str(run))}"
 
 
 @dataclass(frozen=True)
