@@ -31,13 +31,13 @@ def nothing_written(folder: Path) -> bool:
 BAD_TABLES = {
     "empty file": ("", ["table.csv", "the file is empty"]),
     "blank file": ("\n\n", ["table.csv", "the file is empty"]),
-    "header only": ("x,y\n", ["no row of data"]),
+    "header only": ("x,y\n", ["no rows of data"]),
     "target is not there": ("x,why\n1,2\n2,3\n", ["--target 'y'", "no such column", "columns: x, why"]),
     "target nearly there": ("x,yy\n1,2\n2,3\n", ["did you mean 'yy'?"]),
     "target with one value": ("x,y\n1,a\n2,a\n3,a\n", ["'y'", "two values or more", "'a'"]),
     "target all missing": ("x,y\n1,\n2,NA\n3,\n", ["target 'y'", "no value"]),
-    "all features dropped": ("c,y\n" + 10 * "1,a\n1,b\n", ["no column is left", "c: constant"]),
-    "only the target": ("y\n" + 10 * "a\nb\n", ["no column is left"]),
+    "all features dropped": ("c,y\n" + 10 * "1,a\n1,b\n", ["no usable input column", "c: constant"]),
+    "only the target": ("y\n" + 10 * "a\nb\n", ["no usable input column"]),
     "ragged row, short": (GOOD + "7,red\n", ["line 42", "expected 3 values", "found 2"]),
     "ragged row, long": (GOOD + "7,red,no,8\n", ["line 42", "expected 3 values", "found 4"]),
     "open quote": (GOOD + '7,"red,no\n', ["line 42", "quote"]),
@@ -248,7 +248,7 @@ def test_nothing_to_predict_is_refused(chainrule, table, penguins_run, text):
 @pytest.mark.parametrize("other_name", [str, lambda path: f"./{path.name}"])
 def test_the_input_is_never_overwritten(chainrule, table, penguins_run, other_name):
     path = table(PREDICT_HEADER + PREDICT_ROW)
-    refused(chainrule("predict", penguins_run, path, "-o", other_name(path)), "is the input itself")
+    refused(chainrule("predict", penguins_run, path, "-o", other_name(path)), "is an input file")
     assert path.read_text() == PREDICT_HEADER + PREDICT_ROW
 
 

@@ -212,7 +212,7 @@ def test_a_table_that_changed_is_refused(chainrule, tmp_path):
     assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
     assert "not what it was" in chainrule("explain", "run", "--data", "p.csv").err
     (tmp_path / "p.csv").unlink()
-    assert "no longer there; name it with --data" in chainrule("explain", "run").err
+    assert "not found; name it with --data" in chainrule("explain", "run").err
     assert chainrule("explain", "run", "--data", PENGUINS).code == 0
 
 
@@ -309,14 +309,14 @@ def test_a_run_of_a_query_is_opened_from_another_folder(chainrule, tmp_path, mon
     monkeypatch.chdir(tmp_path / "elsewhere")
     refused = chainrule("explain", tmp_path / "run", "--epoch", 2)
     assert refused.code == 1
-    assert f"its rows come from a query that is recorded in it: {query!r}" in refused.err
+    assert f"its rows come from a query recorded in it: {query!r}" in refused.err
     trusted = chainrule("explain", tmp_path / "run", "--epoch", 2, "--trust")
     assert trusted.code == 0
     assert trusted.err == f"chainrule: the run reads its rows with this recorded query:\n{query}\n"
     assert (
         chainrule("explain", tmp_path / "run", "--epoch", 2, "--sql", query.replace("p.csv", str(PENGUINS))).code == 0
     )
-    with pytest.raises(InputError, match="if you trust it"):
+    with pytest.raises(InputError, match="if you trust the query"):
         cr.explain(tmp_path / "run", 2)
     assert cr.explain(tmp_path / "run", 2, trust=True).trace.rows
 

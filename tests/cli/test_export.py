@@ -14,7 +14,7 @@ def test_the_file_predicts_what_the_run_predicts(chainrule, penguins_run, tmp_pa
     done = chainrule("export", penguins_run, "penguins.onnx")
     assert done.code == 0
     assert "  bill_length_mm     float64, a number, NaN if missing" in done.out
-    assert '  sex                text without leading or trailing blanks, "" if missing' in done.out
+    assert '  sex                string without leading or trailing blanks, "" if missing' in done.out
     with open(PENGUINS, newline="") as file:
         rows = list(csv.DictReader(file))
     inputs = {

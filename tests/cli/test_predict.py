@@ -130,5 +130,5 @@ def test_a_table_is_evaluated_a_piece_at_a_time(chainrule, penguins_run, table, 
     wrong = table("\n".join([*lines, lines[-1].replace("Chinstrap", "Emperor")]) + "\n", "wrong.csv")
     result = chainrule("evaluate", penguins_run, wrong)
     assert result.code == 1
-    assert "row 345 of those with a target" in result.err
+    assert "row 345 of the rows with a target" in result.err
     assert "'Emperor'" in result.err

@@ -173,7 +173,10 @@ def test_another_table_elsewhere(tmp_path):
     with start(*words, *place, "1", cwd=elsewhere) as other, start(*words, *place, "0", cwd=tmp_path) as first:
         told = first.communicate()[1], other.communicate()[1]
     assert (first.returncode, other.returncode) == (1, 1)
-    assert told == ("chainrule: process 1 has other files than process 0: all of them need the same ones\n",) * 2
+    assert (
+        told
+        == ("chainrule: process 1 has different files from process 0; they must be the same in all processes\n",) * 2
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -235,7 +238,7 @@ def test_other_settings_elsewhere(tmp_path):
         (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: expected 0 or more, got -1"),
         (
             ["--processes", "2", "--process-id", "1"],
-            "cannot be combined with --coordinator, --num-processes or --process-id",
+            "it cannot be combined with --coordinator, --num-processes or --process-id",
         ),
         (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
         (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),

@@ -277,7 +277,7 @@ def test_predicted_classes_are_spelled_as_in_the_table(chainrule, table):
 def test_a_column_of_numbers_with_a_stray_word_says_so(chainrule, table):
     path = table("x,z,y\n" + "".join(f"{'unknown' if n == 7 else n / 2},{n % 5},{n % 2}\n" for n in range(300)))
     shown = chainrule("train", path, "-t", "y", "--dry-run").out
-    assert "x is text, for 1 of 300 values are no number: 'unknown' in row 8" in shown
+    assert "x is read as text: 1 of 300 values is not numeric, 'unknown' in row 8" in shown
 
 
 def test_the_baseline_knows_the_mean_without_normalizing(chainrule, table):

@@ -23,7 +23,7 @@ def explain(
     row: Annotated[int | None, option("--row", "N", "Row of the table to work through.")] = None,
     predict: Annotated[str | None, option("--predict", "FILE", "Explain the prediction for a row of FILE.")] = None,
     output: Annotated[str | None, option("--output", "NAME", "Class or target to trace back to the inputs.")] = None,
-    layer: Annotated[int | None, option("--layer", "N", "Show all nodes of this layer (inputs: 0).")] = None,
+    layer: Annotated[int | None, option("--layer", "N", "Show all nodes of layer N, counted from 1.")] = None,
     node: Annotated[str | None, option("--node", "NAME", "Show only this node, such as H1 or ON.")] = None,
     digits: Digits = None,
     data: Annotated[list[str] | None, option("--data", "FILE", "The training table, if it has moved.")] = None,

@@ -48,8 +48,8 @@ class Among(NamedTuple):
         place = (self.coordinator, self.num_processes, self.process_id)
         if self.processes is not None and place != (None, None, None):
             raise UsageError(
-                "--processes starts all processes on this machine and cannot be combined with --coordinator, --num-processes "
-                "or --process-id"
+                "--processes starts all processes on this machine: it cannot be combined with --coordinator, "
+                "--num-processes or --process-id"
             )
         if place != (None, None, None) and None in place:
             raise UsageError("--coordinator, --num-processes and --process-id must be given together")

@@ -164,7 +164,7 @@ def _train_with_others(
 ) -> None:
     if request.stream:
         raise UsageError(
-            "--stream cannot be used with several processes, which keep their rows in memory; use more processes, or one"
+            "--stream cannot be used with several processes: they keep their rows in memory; use more processes, or one"
         )
     if request.keep_every is not None:
         raise UsageError("--keep-every cannot be used with several processes, whose updates cannot be replayed")
