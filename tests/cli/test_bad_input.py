@@ -93,7 +93,7 @@ WRONG_USE = {
     "no target": ([], ["--target is missing"]),
     "unknown flag": (["--target", "y", "--layers", "3"], ["No such option: --layers"]),
     "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["--hidden: expected 1 or more, got 0"]),
-    "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "whole numbers", "'4,x'"]),
+    "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "layer sizes", "'4,x'"]),
     "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["--learning-rate", "above 0"]),
     "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["--learning-rate", "-1"]),
     "learning rate of NaN": (
@@ -135,10 +135,10 @@ WRONG_USE = {
         ["-t", "y", "--schedule", "step:0.5:1e29"],
         ["every: expected 2,147,483,647 at most"],
     ),
-    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
+    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "at most 1e+30"]),
     "more nodes than memory": (
         ["-t", "y", "--hidden", "2147483647,2147483647"],
-        ["parameters takes about", "fewer nodes"],
+        ["parameters needs about", "fewer nodes"],
     ),
     "text that is not UTF-8": (["-t", "y", "--reduction", "\udcff"], ["--reduction: expected text in UTF-8"]),
     "negative seed": (["--target", "y", "--seed", "-1"], ["--seed", "-1"]),
@@ -157,7 +157,7 @@ def test_a_design_that_cannot_be_is_refused(chainrule, words):
 
 
 def test_a_design_that_no_memory_holds_is_not_drawn(chainrule):
-    refused(chainrule("check", "9999999", "9999999"), "parameters takes about")
+    refused(chainrule("check", "9999999", "9999999"), "parameters needs about")
 
 
 def test_numbers_beyond_all_in_first_parameters_are_refused(chainrule, table, tmp_path):
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(chainrule, 
 def test_a_run_folder_that_holds_something_is_left_alone(chainrule, table, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    refused(chainrule("train", table(GOOD), "--target", "y", "-o", "run"), "run", "already there")
+    refused(chainrule("train", table(GOOD), "--target", "y", "-o", "run"), "run", "already exists")
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
 
