@@ -134,7 +134,7 @@ def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_ru
     np.testing.assert_allclose(told.pushes[0], (out[0] - out[1]) / 2e-6, atol=1e-7)
     text = chainrule("explain", penguins_run, "--predict", PENGUINS, "--row", 5, "--output", "Gentoo")
     assert text.code == 0
-    assert "how each input pushes Gentoo" in text.out
+    assert "effect of each input on Gentoo" in text.out
 
 
 def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp_path):
@@ -149,7 +149,7 @@ def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp
     assert chainrule("explain", penguins_run, "--predict", PENGUINS, *flags).code == 0
     assert (tmp_path / "p.html").read_text() == answer.to_html()
     assert answer.to_json()["output"] == 2
-    assert "how each input pushes Gentoo" in str(answer)
+    assert "effect of each input on Gentoo" in str(answer)
 
 
 def test_a_node_alone(chainrule, penguins_run):
@@ -199,7 +199,7 @@ def test_a_row_held_out_is_said_to_be(chainrule, penguins_run):
     seen = {row for batch in range(1, 21) for row in open_step(penguins_run, 1, batch).trace.rows}
     held = next(row for row in range(1, 345) if row not in seen)
     told = chainrule("explain", penguins_run, "--row", held).err
-    assert re.search(rf"--row {held}: not among .* held out to (score|choose the epoch)", told)
+    assert re.search(rf"--row {held}: not one of the .* training rows of the run: it is a (test|validation) row", told)
 
 
 def test_a_table_that_changed_is_refused(chainrule, tmp_path):
@@ -210,7 +210,7 @@ def test_a_table_that_changed_is_refused(chainrule, tmp_path):
     assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
     (tmp_path / "p.csv").write_text(text.replace("39.1,", "99.1,"))  # of the same size
     assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
-    assert "not what it was" in chainrule("explain", "run", "--data", "p.csv").err
+    assert "its table has changed" in chainrule("explain", "run", "--data", "p.csv").err
     (tmp_path / "p.csv").unlink()
     assert "not found; name it with --data" in chainrule("explain", "run").err
     assert chainrule("explain", "run", "--data", PENGUINS).code == 0
@@ -242,7 +242,7 @@ def test_a_prediction_says_what_it_comes_to(chainrule, penguins_run, tmp_path):
     predicted = chainrule("predict", penguins_run, PENGUINS).out.splitlines()[300].split(",")
     answer = predicted[-4]
     assert told[1].startswith(f"predicted: {answer} (probabilities: {answer} ")
-    assert any(line.startswith(f"how each input pushes {answer}:") for line in told)
+    assert any(line.startswith(f"effect of each input on {answer}:") for line in told)
     assert chainrule("train", PENGUINS, "-t", "body_mass_g", "--epochs", 5, "-o", "mass").code == 0
     line = chainrule("explain", "mass", "--predict", PENGUINS, "--row", 3).out.splitlines()[1]
     value = float(chainrule("predict", "mass", PENGUINS).out.splitlines()[3].split(",")[-1])
@@ -261,9 +261,7 @@ def test_how_a_number_was_encoded_and_adam_moved_a_weight(chainrule, penguins_ru
     for old, rate, m, root, new in weights:
         m = float(m.strip("()"))
         assert float(old) - float(rate) * m / float(root) == pytest.approx(float(new), abs=1e-4)
-    mean, penalty, cost = re.search(
-        r"of the batch: (\S+), the mean .*, \+ (\S+), the L2 penalty, = (\S+)", told
-    ).groups()
+    mean, penalty, cost = re.search(r"batch cost: (\S+) \(mean of .*\) \+ (\S+) \(L2 penalty\) = (\S+)", told).groups()
     assert float(mean) + float(penalty) == pytest.approx(float(cost), abs=2e-6)
 
 

@@ -105,7 +105,7 @@ def test_evaluate_leaves_out_rows_without_a_target_and_says_so(chainrule, pengui
     text = re.sub(r"^Adelie", "NA", PENGUINS.read_text(), count=3, flags=re.M)
     shown = chainrule("evaluate", penguins_run, table(text))
     assert "ignored 3 rows without a target" in shown.out
-    assert "341 given rows" in shown.out
+    assert "341 scored rows" in shown.out
 
 
 def test_evaluate_says_so_where_training_rows_are_among_those_scored(chainrule, penguins_run, table):

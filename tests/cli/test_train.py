@@ -63,7 +63,7 @@ def test_the_report_names_task_rows_baseline_and_confusion(chainrule):
         "species: 3 classes (Adelie 45%, Gentoo 36%, Chinstrap 20%)",
         "220 training, 55 validation, 69 test",
         "trained for 3 epochs (",
-        " s): all epochs completed; kept epoch ",
+        " s): all epochs completed; kept parameters of epoch ",
         "always Adelie",
         "balanced accuracy",
         "true \\ predicted  Adelie  Chinstrap  Gentoo",
@@ -246,7 +246,7 @@ def test_ctrl_c_keeps_the_best_model_and_says_so(tmp_path):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert " s): interrupted (Ctrl-C); kept epoch " in out
+    assert " s): interrupted (Ctrl-C); kept parameters of epoch " in out
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 

@@ -26,4 +26,4 @@ def evaluate(
     notes = [f"ignored {console.counted(without, 'row')} without a target", ""] if without else []
     if trained_on(run, source):
         notes += ["warning: the network was trained on this file, so the scores include its training rows", ""]
-    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "given")])
+    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "scored")])

@@ -24,7 +24,7 @@ def examples(
 ) -> None:
     """Work through a published example.
 
-    Shows its steps, its published numbers next to ours, and its errata.
+    Shows its steps, its published numbers next to computed ones, and its errata.
     """
     from chainrule.examples.shown import example_lines, exercise_lines, story_of
     from chainrule.examples.worked import compare, example_named, known_examples, trace_of

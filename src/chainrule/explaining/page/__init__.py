@@ -1,7 +1,7 @@
-"""A story as one HTML page: the network, its formulas with numbers put in, tables; no framework, nothing fetched.
+"""A story as a self-contained HTML page: the network, its formulas with numbers, and tables.
 
-Python writes every number and formula; the script only puts others of them in their places when the reader steps to
-another step, row or epoch. Without it, the page shows the update and the row that it begins with.
+Python writes every number and formula; the script only replaces them when the reader selects another step, row or
+epoch. Without the script, the page shows its first update and row.
 """
 
 from __future__ import annotations
@@ -43,26 +43,27 @@ from chainrule.maths.shapes import design_name
 
 __all__ = ["Page", "mathml", "page_of", "to_html"]
 
-MOST_ROWS = 12  # of an update that can be worked through
-MOST_PUSHES = 32  # inputs whose pushes are listed
+MOST_ROWS = 12  # rows of an update that can be selected
+MOST_PUSHES = 32  # inputs whose effects are listed
 STEPS = ("Design", "Initialize", "Forward", "Cost", "Backward", "Update")
-STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Pushes")
+STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Effects")
 SAY = {
-    "Design": "Layers of nodes, an activation for each layer, a cost.",
+    "Design": "The layers of nodes, the activation of each layer, and the cost.",
     "Initialize": "The weights (rows: from, columns: to) and biases that this update starts from.",
     "Parameters": "The weights (rows: from, columns: to) and biases of the trained network.",
-    "Forward": "Each node adds up what it is fed times the weights, and its bias; its activation turns this into what "
-    "the node hands on.",
-    "Cost": "How far the output is from the target.",
+    "Forward": "Each node computes the weighted sum of its inputs plus its bias; its activation function maps this sum "
+    "to the output of the node.",
+    "Cost": "How far the outputs are from the targets.",
     "Backward": "The chain rule from the last layer to the first: BPE, the backpropagated error, is dC/dz of a node.",
-    "Update": "The gradient of a weight is the BPE where it ends times what it was fed, added up over the rows; the "
-    "rule moves each parameter against its gradient.",
-    "Pushes": "The backward pass of the output itself, carried on to the inputs: how much each input moves the answer.",
+    "Update": "The gradient of a weight is the BPE of its target node times the output of its source node, summed over "
+    "the rows; the rule moves each parameter against its gradient.",
+    "Effects": "The backward pass of the output itself, continued to the inputs: how much each input affects the "
+    "prediction.",
 }
 
 
 class Page(NamedTuple):
-    """The page's inside as HTML, and what its script fills in."""
+    """The body of a page as HTML, and the data for its script."""
 
     title: str
     body: str
@@ -70,24 +71,39 @@ class Page(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the sections of a page are made from: an update or prediction, its rows shown, its row's formulas."""
+    """The content of the sections: an update or prediction, the rows shown, the formulas of the current row."""
 
     opened: Opened
     view: View
     shown: list[int]
-    largest: float  # weight, by its size
+    largest: float  # absolute weight
     formulas: dict[str, list[str]]
 
 
 def to_html(story: Story | Opened, row: int = 0, digits: int = 3) -> str:
-    """One self-contained page; `row` is the place of the observation that it begins with (from 0)."""
+    """Write a story as a self-contained page.
+
+    Parameters
+    ----------
+    story : Story or Opened
+        The updates or the prediction to show.
+    row : int
+        The index of the observation that is shown first.
+    digits : int
+        The number of decimal places.
+
+    Returns
+    -------
+    str
+        The page as HTML.
+    """
     page = page_of(story, row, digits)
     script = filled(asset("script.html"), {"DATA": as_script_data(page.data), "MODULE": asset("page.js")})
     return document(page.title, page.body, script)
 
 
 def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
-    """The inside of a page and its data."""
+    """The body of a page and its data."""
     story = Story((story,)) if isinstance(story, Opened) else story
     opened, trace = story.opened, story.opened.trace
     is_update = isinstance(trace, Trace)
@@ -122,7 +138,7 @@ def _parameters_of(trace: Any) -> list[Any]:
 
 
 def _shown(trace: Any, row: int) -> list[int]:
-    """The places of the rows that can be worked through: the first ones, and the one to begin with."""
+    """The indices of the rows that can be selected: the first ones, and the one that is shown first."""
     return sorted(sorted(range(len(trace.X)), key=lambda i: (i != row, i))[:MOST_ROWS])
 
 
@@ -130,12 +146,12 @@ def _shown(trace: Any, row: int) -> list[int]:
 
 
 def _place_of(opened: Opened, number_of_row: int) -> int:
-    """Where a row of the table is among the rows of an update; the first place if it is not among them."""
+    """The index of a row of the table among the rows of an update; 0 if it is not one of them."""
     return opened.trace.rows.index(number_of_row) if number_of_row in opened.trace.rows else 0
 
 
 def _frame(opened: Opened, told: int, view: View, largest: float) -> dict[str, Any]:
-    """One update's texts, in the order in which their places stand on the page."""
+    """The texts of an update, in the order of their slots on the page."""
     trace: Any = opened.trace
     digits, drawn = view.digits, view.drawn or ()
     shown = _shown(trace, told)
@@ -165,7 +181,7 @@ def _frame(opened: Opened, told: int, view: View, largest: float) -> dict[str, A
 
 
 def _row(opened: Opened, i: int, view: View) -> dict[str, Any]:
-    """One observation's texts: its values in the nodes, and the items of its formulas."""
+    """The texts of an observation: values of the nodes, and formulas."""
     trace, digits, drawn = opened.trace, view.digits, view.drawn or ()
     values = [number(trace.forward.a[k][i, j], digits) for k, js in enumerate(drawn) for j in js]
     groups = _formula_groups(opened, view._replace(row=i))
@@ -190,7 +206,7 @@ def _formula_groups(opened: Opened, view: View) -> dict[str, list[str]]:
 
 
 def _against(frames: list[dict[str, Any]], first: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """Formulas as what differs from those that stand on the page: numbers where the rest is alike, else whole items."""
+    """Reduce formulas to their differences from those on the page: only the numbers if the rest is equal."""
     base = {group: [formulas.slots(item) for item in items] for group, items in first.items()}
     for frame in frames:
         for row in frame["rows"]:
@@ -211,16 +227,15 @@ def _change(item: str, like: tuple[str, list[str]]) -> str | list[str]:
 
 def _title(trace: Any) -> str:
     what = "update" if isinstance(trace, Trace) else "prediction"
-    return f"A {design_name(trace.network.layers)} network, one {what} opened"
+    return f"One {what} of a {design_name(trace.network.layers)} network"
 
 
 def _about(trace: Any) -> str:
     about = trace.about
     if not isinstance(trace, Trace):
         answer = trace.names.outputs[trace.output]
-        return (
-            f"Row {trace.rows[0]} of {about.get('file', 'the table')}; followed to the inputs is the output {answer}."
-        )
+        file = about.get("file", "the table")
+        return f"Row {trace.rows[0]} of {file}; the output {answer} is traced back to the inputs."
     where = [f"epoch {about['epoch']:,}"] if "epoch" in about else []
     if about.get("batches", 1) > 1:
         where.append(f"batch {about['batch']:,} of {about['batches']:,}")
@@ -260,7 +275,7 @@ def _charts(story: Story, row: int) -> str:
         made += f"<figure>{pictures}<figcaption>{escape(caption)}</figcaption></figure>"
     if story.course is not None and len(story.course.epoch):
         marks = [(frame.trace.about["epoch"], place) for place, frame in enumerate(story.frames)]
-        click = " Dots are the epochs that can be opened." if len(marks) > 1 else ""
+        click = " Click a dot to show that epoch." if len(marks) > 1 else ""
         caption = f"{escape(curve_words(story.course))} (training cost: {escape(story.course.cost_is)}).{click}"
         made += f"<figure>{curve_svg(story.course, marks)}<figcaption>{caption}</figcaption></figure>"
     return made
@@ -287,24 +302,24 @@ def _design(told: Told) -> str:
         head, *paths = path_lines(trace, view.row, view.digits)
         listed = "".join(f"<li>{escape(line.strip())}</li>" for line in paths)
         made += (
-            "<p>The network is too wide to draw whole: drawn are the nodes on the strongest paths of the row that the "
-            f"page begins with. {escape(head[0].upper() + head[1:])}:</p><ol>{listed}</ol>"
-            "<p>The whole trace is printed by --json; a node or a layer by --node and --layer.</p>"
+            "<p>The network is too wide to draw in full. The drawing shows the nodes on the strongest paths of the row "
+            f"that is shown first. {escape(head[0].upper() + head[1:])}:</p><ol>{listed}</ol>"
+            "<p>Use --json to print the complete trace, and --node or --layer for other nodes and layers.</p>"
         )
     made += "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in opened.answer)
     if opened.raw:
-        made += "<p>Columns enter encoded: numbers as Z-scores, values of text as 0 or 1.</p>"
+        made += "<p>Columns are encoded: numbers as Z-scores, text values as 0 or 1.</p>"
         made += _formulas_of("scales")(told) if opened.workings else ""
         rows = [(name, cells, "") for name, cells in _raw_rows(opened, told.shown)]
         made += table("Raw columns", ["row", *opened.raw], rows, "raw")
     if not named:
         return made
-    listed = table("What the nodes stand for", ["node", "stands for"], named)
-    return f"{made}<details><summary>What the nodes stand for</summary>{listed}</details>"
+    listed = table("Names of the nodes", ["node", "name"], named)
+    return f"{made}<details><summary>Names of the nodes</summary>{listed}</details>"
 
 
 def _matrices(told: Told) -> str:
-    """For each layer the weights as a matrix, the biases in its last row."""
+    """The weights of each layer as a matrix, with the biases in the last row."""
     trace, drawn, made = told.opened.trace, told.view.drawn or (), ""
     for i, rows in enumerate(_matrix_rows(trace, drawn, told.view.digits)):
         to = trace.names.nodes[i + 1]
@@ -335,7 +350,7 @@ def _cost(told: Told) -> str:
 
 def _batch_costs(trace: Any, digits: int) -> str:
     before, after = number(trace.cost, digits), number(trace.cost_after, digits)
-    return f"After this update, the cost of the same rows is {after}; it was {before}."
+    return f"The update changes the cost of these rows from {before} to {after}."
 
 
 def _update(told: Told) -> str:
@@ -367,7 +382,7 @@ def _parameter_rows(trace: Any, drawn: Any, digits: int) -> list[tuple[str, list
 
 
 def _pushes(told: Told) -> str:
-    """The inputs by how much they push the output, as a table."""
+    """A table of the inputs, ordered by their effect on the output."""
     trace: Any = told.opened.trace
     x, pushes, digits = trace.X[0], trace.pushes[0], told.view.digits
     order = np.argsort(-np.abs(pushes * x), kind="stable")
@@ -376,9 +391,9 @@ def _pushes(told: Told) -> str:
         for i in order[:MOST_PUSHES]
     ]
     header = ["input", "value", "d output / d input", "value x derivative"]
-    made = table(f"What pushes {trace.names.outputs[trace.output]}", header, rows)
+    made = table(f"Effect of each input on {trace.names.outputs[trace.output]}", header, rows)
     left = len(order) - len(rows)
-    return made + (f"<p>and {left} smaller</p>" if left > 0 else "")
+    return made + (f"<p>and {left} with smaller effects</p>" if left > 0 else "")
 
 
 def _tie(told: Told, i: int) -> str:
@@ -400,7 +415,8 @@ def _observations(trace: Trace, shown: Sequence[int], digits: int) -> str:
     ]
     left = len(trace.X) - len(shown)
     told = table("Observations of this update", ["row", *names, "cost"], rows, "observations")
-    return f'<section id="observations">{told}{f"<p>and {left} rows more</p>" if left else ""}</section>'
+    more = f"<p>and {counted(left, 'more row')}</p>" if left else ""
+    return f'<section id="observations">{told}{more}</section>'
 
 
 def _observation(trace: Any, i: int, digits: int) -> list[str]:
@@ -418,5 +434,5 @@ _CONTENT: dict[str, Any] = {
     "Cost": _cost,
     "Backward": _formulas_of("backward"),
     "Update": _update,
-    "Pushes": _pushes,
+    "Effects": _pushes,
 }
