@@ -79,7 +79,7 @@ def test_a_wide_network_says_what_it_leaves_out(wide_story):
     words = "".join(Page(to_html(wide_story)).words)
     assert re.search(r"and \d+ more", words)
     assert "too wide to draw in full" in words
-    assert "8 paths of 1,200" in words
+    assert "8 of 1,200 paths" in words
     assert "and 38 more rows" in words
 
 
