@@ -13,37 +13,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.explaining.console import counted
-from chainrule.explaining.page import formulas
 from chainrule.explaining.page.charts import curve_svg, curve_words, has_surface, surface_svg, surface_words
-from chainrule.explaining.page.drawing import (
-    drawn_nodes,
-    edge_labels,
-    edge_name,
-    edge_strokes,
-    labelled,
-    network_svg,
-    weights_svg,
-)
+from chainrule.explaining.page.drawing import drawn_nodes, labelled, network_svg, weights_svg
 from chainrule.explaining.page.formulas import mathml
+from chainrule.explaining.page.frames import (
+    about_line,
+    batch_costs,
+    differences,
+    frame_of,
+    matrix_rows,
+    observation,
+    parameter_rows,
+    place_of,
+    raw_rows,
+    rows_shown,
+)
 from chainrule.explaining.page.markup import as_script_data, asset, document, filled, scrolling, table
 from chainrule.explaining.story import Opened, Story
-from chainrule.explaining.text import (
-    View,
-    backward_lines,
-    cost_lines,
-    design_words,
-    forward_lines,
-    path_lines,
-    scale_lines,
-    update_lines,
-)
+from chainrule.explaining.text import View, design_words, path_lines
 from chainrule.explaining.trace import Trace
-from chainrule.explaining.writing import number, target_text
+from chainrule.explaining.writing import number
 from chainrule.maths.shapes import design_name
 
 __all__ = ["Page", "mathml", "page_of", "to_html"]
 
-MOST_ROWS = 12  # rows of an update that can be selected
 MOST_PUSHES = 32  # inputs whose effects are listed
 STEPS = ("Design", "Initialize", "Forward", "Cost", "Backward", "Update")
 STEPS_OF_PREDICTION = ("Design", "Parameters", "Forward", "Effects")
@@ -107,19 +100,19 @@ def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
     story = Story((story,)) if isinstance(story, Opened) else story
     opened, trace = story.opened, story.opened.trace
     is_update = isinstance(trace, Trace)
-    drawn, shown = drawn_nodes(trace, row), _shown(trace, row)
+    drawn, shown = drawn_nodes(trace, row), rows_shown(trace, row)
     view = View(row, digits=digits, drawn=tuple(map(tuple, drawn)))
     weights = [p for frame in story.frames for p in _parameters_of(frame.trace)]
     largest = max(float(np.abs(layer.W).max()) for params in weights for layer in params) or 1.0
     names = STEPS if is_update else STEPS_OF_PREDICTION
     a = [layer[row] for layer in trace.forward.a]
     title = _title(trace)
-    frames = [_frame(frame, _place_of(frame, trace.rows[row]), view, largest) for frame in story.frames]
+    frames = [frame_of(frame, place_of(frame, trace.rows[row]), view, largest) for frame in story.frames]
     place = shown.index(row)
     told = Told(opened, view, shown, largest, frames[story.at]["rows"][place]["formulas"])
     parts = {
         "TITLE": escape(title),
-        "ABOUT": f'<p id="about" class="s">{escape(_about(trace))}</p>',
+        "ABOUT": f'<p id="about" class="s">{escape(about_line(trace))}</p>',
         "STEPS": "".join(
             f'<button type="button" data-step="{i}">{i} {name}</button>' for i, name in enumerate(names, 1)
         ),
@@ -129,7 +122,7 @@ def page_of(story: Story | Opened, row: int = 0, digits: int = 3) -> Page:
         "SECTIONS": "".join(_section(i, name, _CONTENT[name](told)) for i, name in enumerate(names, 1)),
         "ROWS": _observations(trace, shown, digits) if is_update else "",
     }
-    data = {"at": story.at, "row": place, "steps": list(names), "frames": _against(frames, told.formulas)}
+    data = {"at": story.at, "row": place, "steps": list(names), "frames": differences(frames, told.formulas)}
     return Page(title, filled(asset("body.html"), parts), data)
 
 
@@ -137,113 +130,9 @@ def _parameters_of(trace: Any) -> list[Any]:
     return [trace.params, trace.after] if isinstance(trace, Trace) else [trace.params]
 
 
-def _shown(trace: Any, row: int) -> list[int]:
-    """The indices of the rows that can be selected: the first ones, and the one that is shown first."""
-    return sorted(sorted(range(len(trace.X)), key=lambda i: (i != row, i))[:MOST_ROWS])
-
-
-# What changes from frame to frame and from row to row --------------------------------------------------------------
-
-
-def _place_of(opened: Opened, number_of_row: int) -> int:
-    """The index of a row of the table among the rows of an update; 0 if it is not one of them."""
-    return opened.trace.rows.index(number_of_row) if number_of_row in opened.trace.rows else 0
-
-
-def _frame(opened: Opened, told: int, view: View, largest: float) -> dict[str, Any]:
-    """The texts of an update, in the order of their slots on the page."""
-    trace: Any = opened.trace
-    digits, drawn = view.digits, view.drawn or ()
-    shown = _shown(trace, told)
-    matrices = [t for rows in _matrix_rows(trace, drawn, digits) for _, cells, _ in rows for t in cells]
-    frame: dict[str, Any] = {
-        "about": _about(trace),
-        "epoch": trace.about.get("epoch"),
-        "slots": {"weights": edge_labels(trace.params, drawn, digits), "matrices": matrices},
-        "strokes": {"weights": edge_strokes(trace.params, drawn, largest)},
-        "rows": [_row(opened, i, view) for i in shown],
-    }
-    if not isinstance(trace, Trace):
-        return frame
-    frame["slots"] |= {
-        "raw": [text for name, cells in _raw_rows(opened, shown) for text in (name, *cells)],
-        "observations": [t for i in shown for t in (str(trace.rows[i]), *_observation(trace, i, digits))],
-        "parameters": [text for _, cells, _ in _parameter_rows(trace, drawn, digits) for text in cells],
-        "before": edge_labels(trace.params, drawn, digits),
-        "after": edge_labels(trace.after, drawn, digits),
-        "batch": [_batch_costs(trace, digits)],
-    }
-    frame["strokes"] |= {
-        "before": edge_strokes(trace.params, drawn, largest),
-        "after": edge_strokes(trace.after, drawn, largest),
-    }
-    return frame
-
-
-def _row(opened: Opened, i: int, view: View) -> dict[str, Any]:
-    """The texts of an observation: values of the nodes, and formulas."""
-    trace, digits, drawn = opened.trace, view.digits, view.drawn or ()
-    values = [number(trace.forward.a[k][i, j], digits) for k, js in enumerate(drawn) for j in js]
-    groups = _formula_groups(opened, view._replace(row=i))
-    return {"row": trace.rows[i], "values": values, "formulas": {k: formulas.items(v) for k, v in groups.items()}}
-
-
-def _formula_groups(opened: Opened, view: View) -> dict[str, list[str]]:
-    trace: Any = opened.trace
-    layers = {i: list(nodes) for i, nodes in enumerate((view.drawn or ())[1:])}
-    forward = forward_lines(trace, view, layers)[1:]
-    scales = scale_lines(opened, view, (view.drawn or ((),))[0])
-    if not isinstance(trace, Trace):
-        return {"scales": scales, "forward": forward}
-    cost = cost_lines(trace, view)
-    return {
-        "scales": scales,
-        "forward": forward,
-        "cost": [cost[0].partition(": ")[2], *cost[1:]],
-        "backward": backward_lines(trace, view, layers)[1:],
-        "update": update_lines(trace, view, layers)[1:],
-    }
-
-
-def _against(frames: list[dict[str, Any]], first: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """Reduce formulas to their differences from those on the page: only the numbers if the rest is equal."""
-    base = {group: [formulas.slots(item) for item in items] for group, items in first.items()}
-    for frame in frames:
-        for row in frame["rows"]:
-            row["formulas"] = {
-                group: [_change(item, like) for item, like in zip(own, base[group], strict=True)]
-                for group, own in row["formulas"].items()
-            }
-    return frames
-
-
-def _change(item: str, like: tuple[str, list[str]]) -> str | list[str]:
-    skeleton, texts = formulas.slots(item)
-    return "|".join(texts) if skeleton == like[0] and len(texts) == len(like[1]) else [item]
-
-
-# The parts of the page ---------------------------------------------------------------------------------------------
-
-
 def _title(trace: Any) -> str:
     what = "update" if isinstance(trace, Trace) else "prediction"
     return f"One {what} of a {design_name(trace.network.layers)} network"
-
-
-def _about(trace: Any) -> str:
-    about = trace.about
-    if not isinstance(trace, Trace):
-        answer = trace.names.outputs[trace.output]
-        file = about.get("file", "the table")
-        return f"Row {trace.rows[0]} of {file}; the output {answer} is traced back to the inputs."
-    where = [f"epoch {about['epoch']:,}"] if "epoch" in about else []
-    if about.get("batches", 1) > 1:
-        where.append(f"batch {about['batch']:,} of {about['batches']:,}")
-    where.append(counted(len(trace.X), "row"))
-    rule = f" Rule: {about['rule']}." if "rule" in about else ""
-    costs = f" Cost of these rows: {trace.cost:.4g} before the update, {trace.cost_after:.4g} after it."
-    told = ", ".join(where)
-    return told[0].upper() + told[1:] + "." + rule + costs
 
 
 def _choices(story: Story, row: int) -> str:
@@ -256,7 +145,7 @@ def _choices(story: Story, row: int) -> str:
     )
     rows = "".join(
         f'<option value="{place}"{" selected" if i == row else ""}>{trace.rows[i]}</option>'
-        for place, i in enumerate(_shown(trace, row))
+        for place, i in enumerate(rows_shown(trace, row))
     )
     menu = f'<label>Row <select id="row">{rows}</select></label>' if len(trace.X) > 1 else ""
     return (f'<label>Epoch <select id="epoch">{epochs}</select></label>' if len(story.frames) > 1 else "") + menu
@@ -310,7 +199,7 @@ def _design(told: Told) -> str:
     if opened.raw:
         made += "<p>Columns are encoded: numbers as Z-scores, text values as 0 or 1.</p>"
         made += _formulas_of("scales")(told) if opened.workings else ""
-        rows = [(name, cells, "") for name, cells in _raw_rows(opened, told.shown)]
+        rows = [(name, cells, "") for name, cells in raw_rows(opened, told.shown)]
         made += table("Raw columns", ["row", *opened.raw], rows, "raw")
     if not named:
         return made
@@ -321,18 +210,10 @@ def _design(told: Told) -> str:
 def _matrices(told: Told) -> str:
     """The weights of each layer as a matrix, with the biases in the last row."""
     trace, drawn, made = told.opened.trace, told.view.drawn or (), ""
-    for i, rows in enumerate(_matrix_rows(trace, drawn, told.view.digits)):
+    for i, rows in enumerate(matrix_rows(trace, drawn, told.view.digits)):
         to = trace.names.nodes[i + 1]
         made += table(f"Layer {i + 1}", ["from \\ to", *(to[j] for j in drawn[i + 1])], rows, "matrices", named="")
     return f'<div class="beside">{made}</div>'
-
-
-def _matrix_rows(trace: Any, drawn: Any, digits: int) -> list[list[tuple[str, list[str], str]]]:
-    layers = []
-    for i, (W, b) in enumerate(trace.params):
-        named = [(trace.names.nodes[i][k], W[k]) for k in drawn[i]] + [("bias", b)]
-        layers.append([(name, [number(values[j], digits) for j in drawn[i + 1]], "") for name, values in named])
-    return layers
 
 
 def _formulas_of(group: str) -> Any:
@@ -344,13 +225,8 @@ def _formulas_of(group: str) -> Any:
 
 
 def _cost(told: Told) -> str:
-    costs = escape(_batch_costs(told.opened.trace, told.view.digits))
+    costs = escape(batch_costs(told.opened.trace, told.view.digits))
     return _formulas_of("cost")(told) + f'<p data-slots="batch"><span class="s">{costs}</span></p>'
-
-
-def _batch_costs(trace: Any, digits: int) -> str:
-    before, after = number(trace.cost, digits), number(trace.cost_after, digits)
-    return f"The update changes the cost of these rows from {before} to {after}."
 
 
 def _update(told: Told) -> str:
@@ -360,25 +236,11 @@ def _update(told: Told) -> str:
         sides = ((trace.params, "Before", "before"), (trace.after, "After", "after"))
         pictures = (weights_svg(trace.names, p, drawn, told.largest, digits, *words) for p, *words in sides)
         made = f'<div class="beside">{"".join(pictures)}</div>'
-    rows = _parameter_rows(trace, drawn, digits)
+    rows = parameter_rows(trace, drawn, digits)
     header = ["parameter", "before", "gradient", "change", "after"]
     return (
         made + _formulas_of("update")(told) + table("Parameters before and after", header, rows, "parameters", named="")
     )
-
-
-def _parameter_rows(trace: Any, drawn: Any, digits: int) -> list[tuple[str, list[str], str]]:
-    rows = []
-    layers = zip(trace.params, trace.backward.gradient, trace.step, trace.after, strict=True)
-    for i, told in enumerate(layers):
-        sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
-        for j in drawn[i + 1]:
-            for k in drawn[i]:
-                tie = f' data-of="{edge_name(trace.names, i, k, j)}"'
-                name = f"{sources[k]} \N{RIGHTWARDS ARROW} {to[j]}"
-                rows.append((name, [number(p.W[k, j], digits) for p in told], tie))
-            rows.append((f"bias {to[j]}", [number(p.b[j], digits) for p in told], f' data-of="{escape(to[j])}"'))
-    return rows
 
 
 def _pushes(told: Told) -> str:
@@ -400,30 +262,17 @@ def _tie(told: Told, i: int) -> str:
     return f' data-of="{escape(told.opened.trace.names.nodes[0][i])}"' if i in (told.view.drawn or ((),))[0] else ""
 
 
-def _raw_rows(opened: Opened, shown: Sequence[int]) -> list[tuple[str, list[str]]]:
-    if not opened.raw:
-        return []
-    return [(str(opened.trace.rows[i]), [values[i] for values in opened.raw.values()]) for i in shown]
-
-
 def _observations(trace: Trace, shown: Sequence[int], digits: int) -> str:
     outputs = trace.names.nodes[-1]
     parts = ("z", "a", "target", "error", "BPE")
     names = [f"{name} {what}" for what in parts for name in outputs]
     rows = [
-        (str(trace.rows[i]), _observation(trace, i, digits), f' data-place="{place}"') for place, i in enumerate(shown)
+        (str(trace.rows[i]), observation(trace, i, digits), f' data-place="{place}"') for place, i in enumerate(shown)
     ]
     left = len(trace.X) - len(shown)
     told = table("Observations of this update", ["row", *names, "cost"], rows, "observations")
     more = f"<p>and {counted(left, 'more row')}</p>" if left else ""
     return f'<section id="observations">{told}{more}</section>'
-
-
-def _observation(trace: Any, i: int, digits: int) -> list[str]:
-    forward, back = (trace.forward.z, trace.forward.a), (trace.backward.error, trace.backward.delta)
-    told = [number(x, digits) for part in forward for x in part[-1][i]]
-    told += [target_text(y, digits) for y in trace.Y[i]]
-    return [*told, *(number(x, digits) for part in back for x in part[-1][i]), number(trace.costs[i], digits)]
 
 
 _CONTENT: dict[str, Any] = {
