@@ -1,6 +1,6 @@
 """The request recorded in a run folder, and locating the table of the run again.
 
-A folder may come from anyone. A file is read again, from its recorded path or from beside the run, only if its size and
+A folder may come from anyone. A file is read again, from its recorded path or next to the run folder, only if its size and
 digest match the recorded ones. A recorded query is run only if the caller trusts it.
 """
 
@@ -141,7 +141,7 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
 
 
 def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:
-    """The path of an unchanged file that a run was trained on: its recorded path, or beside the run.
+    """The path of an unchanged file that a run was trained on: its recorded path, or next to the run folder.
 
     Raises
     ------
