@@ -73,7 +73,7 @@ def _summary(told: Reported) -> str:
         return (
             f"Training diverged in the first epoch, so there is no result: {told.ended}. Try a smaller learning rate."
         )
-    learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
+    learnt = f"{counted(n, 'training row')}, {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
     rows = "held-out rows" if told.which == "test" else "training rows"
     for name, network in told.scores.network.items():
         baseline = told.scores.baseline[name]
@@ -93,7 +93,7 @@ def _scores(told: Reported) -> str:
     sample = told.scores.auc_rows
     note = "" if sample is None else f"; the network's roc auc on a random sample of {counted(sample, 'row')}"
     caption = f"Scores on {told.scores.rows:,} {told.which} rows{note}"
-    return table(caption, ["score", "network", told.scores.baseline_is, ""], rows)
+    return table(caption, ["score", "network", told.scores.baseline_is, "better"], rows)
 
 
 def _course(course: Course) -> str:

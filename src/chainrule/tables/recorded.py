@@ -1,7 +1,7 @@
 """The request recorded in a run folder, and locating the table of the run again.
 
-A folder may come from anyone. A file is read again, from its recorded path or next to the run folder, only if its size and
-digest match the recorded ones. A recorded query is run only if the caller trusts it.
+A folder may come from anyone. A file is read again, from its recorded path or next to the run folder, only if its size
+and digest match the recorded ones. A recorded query is run only if the caller trusts it.
 """
 
 from __future__ import annotations
