@@ -240,14 +240,14 @@ def test_other_settings_elsewhere(tmp_path):
             ["--processes", "2", "--process-id", "1"],
             "it cannot be combined with --coordinator, --num-processes or --process-id",
         ),
-        (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
+        (["--coordinator", "a:1"], "--coordinator, --num-processes and --process-id must be given together"),
         (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "--process-id: expected 0 to 1"),
         (["--coordinator", "a:99999", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "0", "--process-id", "0"], "--num-processes: expected 1 or more"),
-        (["--processes", "2", "--dry-run"], "--dry-run: shows what one process would do"),
-        (["--processes", "2", "--stream"], "--stream: each of several processes"),
-        (["--processes", "2", "--keep-every", "5"], "--keep-every: updates of several"),
+        (["--processes", "2", "--dry-run"], "--dry-run cannot be combined with --processes"),
+        (["--processes", "2", "--stream"], "--stream cannot be used with several processes"),
+        (["--processes", "2", "--keep-every", "5"], "--keep-every cannot be used with several processes"),
     ],
 )
 def test_wrong_use(chainrule, words, why):

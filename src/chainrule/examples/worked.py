@@ -176,6 +176,16 @@ def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.
 def compare(example: Example) -> list[Compared]:
     """Compare each published number with the computed one, in the order of the document.
 
+    Parameters
+    ----------
+    example : Example
+        The example.
+
+    Returns
+    -------
+    list of Compared
+        The comparisons.
+
     Raises
     ------
     InputError

@@ -47,6 +47,20 @@ def framed(page: str, text: str) -> str:
 def widget(story: Story, row: int, digits: int) -> Any:
     """An anywidget that shows a story.
 
+    Parameters
+    ----------
+    story : Story
+        The updates to show.
+    row : int
+        The index of the row that is shown first.
+    digits : int
+        The number of decimal places.
+
+    Returns
+    -------
+    anywidget.AnyWidget
+        The widget.
+
     Raises
     ------
     UsageError

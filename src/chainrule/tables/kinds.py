@@ -57,6 +57,13 @@ def value_sql(source: Source, column: Column) -> str:
 def check_values(source: Source, columns: Sequence[Column]) -> None:
     """Check that all values are finite and of the kind of their column.
 
+    Parameters
+    ----------
+    source : Source
+        The table.
+    columns : sequence of Column
+        The columns to check.
+
     Raises
     ------
     InputError

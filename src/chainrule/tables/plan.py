@@ -44,6 +44,18 @@ class _Document:
 def read_plan(path: str | os.PathLike[str], network: Network) -> Plan:
     """Read the plan of a network from a file.
 
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    network : Network
+        The network of the run.
+
+    Returns
+    -------
+    Plan
+        The settings of the run.
+
     Raises
     ------
     InputError

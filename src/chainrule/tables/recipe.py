@@ -52,6 +52,16 @@ class Recipe(NamedTuple):
 def preparing_of(request: Request) -> Preparing:
     """How the table of a request is prepared.
 
+    Parameters
+    ----------
+    request : Request
+        The requested settings.
+
+    Returns
+    -------
+    Preparing
+        The arguments of `prepare`.
+
     Raises
     ------
     UsageError
@@ -159,6 +169,11 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: R
 
 def check_room(network: Network) -> None:
     """Refuse a network whose parameters need more than the free memory, before they are allocated.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
 
     Raises
     ------

@@ -67,6 +67,16 @@ def write_recorded(run: Path, recorded: Recorded) -> None:
 def read_recorded(run: str | os.PathLike[str]) -> Recorded:
     """Read the request of a run.
 
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+
+    Returns
+    -------
+    Recorded
+        The request and its files.
+
     Raises
     ------
     InputError
@@ -117,7 +127,19 @@ class Named(NamedTuple):
 def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
     """Open the table of a run: the one that the caller specifies, else the recorded one.
 
-    `hint` says in an error how to specify a file.
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+    named : Named
+        How the caller specifies the table.
+    hint : str
+        How to specify a file, for error messages.
+
+    Returns
+    -------
+    Source
+        The table.
 
     Raises
     ------
@@ -142,6 +164,20 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
 
 def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:
     """The path of an unchanged file that a run was trained on: its recorded path, or next to the run folder.
+
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+    file : TableFile
+        The file as recorded.
+    hint : str
+        How to specify a file, for error messages.
+
+    Returns
+    -------
+    str
+        The path.
 
     Raises
     ------

@@ -119,6 +119,11 @@ def fingerprint(path: str) -> str:
 def check_alike(mine: dict[str, Any]) -> None:
     """Check that all processes have the same files, settings and package versions.
 
+    Parameters
+    ----------
+    mine : dict
+        The facts of this process, by name.
+
     Raises
     ------
     InputError

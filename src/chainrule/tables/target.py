@@ -135,7 +135,21 @@ def truth_of(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
 
 
 def class_places(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
-    """The index of each row's label in `target.classes`; `before` is the number of rows before these.
+    """The index of each row's label in `target.classes`.
+
+    Parameters
+    ----------
+    target : Target
+        The target.
+    table : pyarrow.Table
+        The rows.
+    before : int
+        The number of rows before these, for error messages.
+
+    Returns
+    -------
+    ndarray
+        Indices (rows,).
 
     Raises
     ------

@@ -29,9 +29,21 @@ class Spread(NamedTuple):
 
 
 def spread_of(name: str, values: pa.Array, normalize: bool) -> Spread | None:
-    """Compute the spread of a column; None if it is constant and no value is missing.
+    """Compute the spread of a column.
 
-    Without `normalize`, the mean is 0 and the standard deviation 1.
+    Parameters
+    ----------
+    name : str
+        The name of the column.
+    values : pyarrow.Array
+        The values of the training rows.
+    normalize : bool
+        Whether numbers become Z-scores; otherwise the mean is 0 and the standard deviation 1.
+
+    Returns
+    -------
+    Spread, optional
+        The spread; None if the column is constant and no value is missing.
 
     Raises
     ------
