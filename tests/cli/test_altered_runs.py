@@ -75,7 +75,7 @@ def test_a_request_that_nobody_can_make_is_refused(chainrule, run, values, words
 def test_hundreds_of_processes_are_not_started_because_a_folder_says_so(chainrule, run):
     altered(run / "request.json", request__processes=1000)
     (run / "metrics.json").unlink()
-    refused(chainrule("train", "--resume", run), "was begun in 1,000 processes", code=2)
+    refused(chainrule("train", "--resume", run), "was started with 1,000 processes", code=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
@@ -123,4 +123,4 @@ def test_a_checkpoint_of_numbers_that_are_none_is_refused(chainrule, run):
     document, tensors = read_tensors(path, "chainrule-checkpoint")
     broken = {name: x * float("nan") if x.dtype.kind == "f" else x for name, x in tensors.items()}
     write_tensors(path, document, broken, document.pop("format"))
-    refused(chainrule("explain", run), "not finite numbers")
+    refused(chainrule("explain", run), "contains parameters that are not finite")

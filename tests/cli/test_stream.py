@@ -106,7 +106,7 @@ def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table
     with locked(tmp_path / "run"):
         result = chainrule(*words)
         assert result.code == 1
-        assert "already there" in result.err or "another process is training there" in result.err
+        assert "already exists" in result.err or "another process is training there" in result.err
     assert (tmp_path / "run" / "lock").exists()
 
 
