@@ -268,6 +268,7 @@ def fit_table(
     target: str | Sequence[str] = (),
     *,
     sql: str | None = None,
+    database: str | None = None,
     path: str | os.PathLike[str] | None = None,
     **request: Any,
 ) -> Run:
@@ -282,6 +283,8 @@ def fit_table(
         The column to predict, or several columns of numbers.
     sql : str, optional
         A query, instead of `data`.
+    database : str, optional
+        What the query reads, if not files: a DuckDB or SQLite file, or the URL of a PostgreSQL database.
     path : path, optional
         The folder to write, instead of a temporary one.
     **request
@@ -307,12 +310,12 @@ def fit_table(
     >>> run.predict(pa.table({"x": [3, 190]})).column("prediction").to_pylist()
     ['low', 'high']
     """
-    asked = _request(data, target, sql, request)
+    asked = _request(data, target, sql, database, request)
     if path is not None:
-        return _fitted(table_of(data, sql), asked, Path(path))
+        return _fitted(table_of(data, sql, database), asked, Path(path))
     scratch = mkdtemp(prefix="chainrule-")
     try:
-        run = _fitted(table_of(data, sql), asked, Path(scratch, "run"))
+        run = _fitted(table_of(data, sql, database), asked, Path(scratch, "run"))
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -338,11 +341,13 @@ def _fitted(source: Source, request: Request, folder: Path) -> Run:
     return Run(folder, done, source)
 
 
-def table_of(data: Any, sql: str | None = None) -> Source:
-    """A frame, a path, several paths, a glob or a query as a table."""
+def table_of(data: Any, sql: str | None = None, database: str | None = None) -> Source:
+    """A frame, a path, several paths, a glob or a query, perhaps of a database, as a table."""
     if data is not None and is_frame(data):
+        if database is not None:
+            raise UsageError("database: goes with sql=, and not with a frame")
         return open_frame(data)
-    return open_table(_paths(data), sql)
+    return open_table(_paths(data), sql, database=database)
 
 
 def _paths(data: Any) -> list[str]:
@@ -355,7 +360,9 @@ def _paths(data: Any) -> list[str]:
     raise UsageError(f"data: expected a path, several, or a pandas, polars or Arrow table; got {type(data).__name__}")
 
 
-def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dict[str, Any]) -> Request:
+def _request(
+    data: Any, target: str | Sequence[str], sql: str | None, database: str | None, given: dict[str, Any]
+) -> Request:
     known = [field.name for field in fields(Request)]
     for name in given:
         if name not in known or name in ("data", "processes", "save_every"):
@@ -368,7 +375,7 @@ def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dic
     for name in ("drop", "activation"):
         if isinstance(listed.get(name), str):
             listed[name] = (listed[name],)
-    return Request(data=files, sql=sql, target=targets, **listed)
+    return Request(data=files, sql=sql, database=database, target=targets, **listed)
 
 
 def recorded_of(

@@ -38,7 +38,8 @@ def flag(*words: str) -> Any:
 
 Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON lines; globs.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
-Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instead of files.")]
+Sql = Annotated[str | None, option("--sql", "QUERY", "Read a query (of --database FILE), not files.")]
+Database = Annotated[str | None, option("--database", "FILE", "What the query reads: DuckDB, SQLite, a URL.")]
 Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
 MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse a table of more rows.")]
 Json = Annotated[bool, flag("--json", "Print one JSON document.")]

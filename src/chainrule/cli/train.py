@@ -24,6 +24,7 @@ def train(
     ] = None,
     out: Annotated[str | None, option("-o", "--out", "RUN", "Folder to write [runs/NAME-1, -2 ...].")] = None,
     sql: Sql = None,
+    database: Annotated[str | None, typer.Option("--database", hidden=True)] = None,  # --sql tells of it
     max_rows: Annotated[int | None, typer.Option("--max-rows", hidden=True)] = None,  # FILES tells of it
     task: Annotated[str | None, option("--task", "TASK", "binary, multiclass or regression.")] = None,
     drop: Annotated[list[str] | None, option("--drop", "COL", "Leave a column out (repeat).")] = None,

@@ -123,7 +123,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     from chainrule.tables.recipe import preparing_of, recipe_for
     from chainrule.tables.streamed import prepare_sample, streams
 
-    source = open_table(request.data, request.sql)
+    source = open_table(request.data, request.sql, database=request.database)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
         source, _ = _read_both(wanted, request, source, None)
@@ -229,11 +229,12 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
 
     given = wanted.given
     if recorded is None:
-        return open_table(request.data, request.sql), _test_file(request)
+        return open_table(request.data, request.sql, database=request.database), _test_file(request)
     run = wanted.resume or "."
     hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
-    named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
-    kept, anew = kept_rows(Path(run) / ROWS) if recorded.streamed else None, bool(named.data or named.sql)
+    named = Named(given.get("data", ()), given.get("sql"), wanted.trust, database=given.get("database"))
+    kept = kept_rows(Path(run) / ROWS) if recorded.streamed else None
+    anew = bool(named.data or named.sql or named.database)
     if kept and anew and not wanted.changed_data:
         raise UsageError(
             "the run keeps the rows of its query, and goes on with those: leave files and --sql out, or add "

@@ -84,6 +84,7 @@ def explain(
     output: str | None = None,
     data: Sequence[str] = (),
     sql: str | None = None,
+    database: str | None = None,
     trust: bool = False,
 ) -> Explanation:
     """Open an update of a run of `chainrule train`, replayed bit for bit; or a prediction.
@@ -96,8 +97,8 @@ def explain(
     predict : str
         A file: open the prediction of its row `row` (1) instead, and follow the class or target `output` to the
         inputs (the predicted class, or the first target).
-    data, sql
-        The run's table, if it is no longer where it was: files, or a query.
+    data, sql, database
+        The run's table, if it is no longer where it was: files, or a query, and the database that it reads.
     trust : bool
         Whether a query that is recorded in the run may be run; it can read any file that you can read.
 
@@ -119,12 +120,12 @@ def explain(
         Path("step.html").write_text(step.to_html())
     """
     if predict is not None:
-        if epoch is not None or batch is not None or data or sql is not None:
+        if epoch is not None or batch is not None or data or sql is not None or database is not None:
             raise UsageError("explain: predict opens a prediction, epoch, batch and data an update: one of the two")
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
         raise UsageError("explain: output is what a prediction is followed from: it needs predict=FILE")
-    return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
+    return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust, database=database))
 
 
 def explain_update(

@@ -12,11 +12,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+from weakref import finalize
 
 from chainrule.errors import InputError
 from chainrule.storage.documents import newer, read_document, save_json
 from chainrule.tables.reading import Source, open_table
+from chainrule.tables.reading.databases import is_file
 from chainrule.tables.request import Request
 
 REQUEST, FORMAT = "request.json", 1
@@ -51,12 +53,14 @@ class Recorded:
 class Untrusted(InputError):
     """A query that was recorded in a run folder, and that nobody has vouched for."""
 
-    def __init__(self, run: Any, query: str, folder: str, hint: str):
+    def __init__(self, run: Any, recorded: Recorded, hint: str):
+        query, database = recorded.request.sql or "", recorded.request.database
+        where = f"in {recorded.folder}" if database is None else f"of the database {database}"
         super().__init__(
-            f"{run}: its rows come from a query that is recorded in it: {query!r}, in {folder}; if you trust it, say "
+            f"{run}: its rows come from a query that is recorded in it: {query!r}, {where}; if you trust it, say "
             f"--trust (trust=True); or {hint}"
         )
-        self.query, self.folder = query, folder
+        self.query = query if database is None else f"{query}\n(of the database {database})"
 
 
 def write_recorded(run: Path, recorded: Recorded) -> None:
@@ -90,28 +94,42 @@ def read_recorded(run: str | os.PathLike[str]) -> Recorded:
 
 
 def files_of(source: Source | None) -> tuple[TableFile, ...]:
-    """The files behind a source, to be known again."""
-    return () if source is None else tuple(_file(path) for path in source.files)
+    """The files behind a source, to be known again: its own, or that of its database."""
+    if source is None:
+        return ()
+    if source.database is None:
+        return tuple(_file(path) for path in source.files)
+    file = open(source.database, "rb")  # noqa: SIM115
+    finalize(source.connection, file.close)  # not before: it would take DuckDB's lock away, which is the process's
+    return (_file(source.database, file),)
 
 
-def _file(path: str) -> TableFile:
+def _file(path: str, file: IO[bytes] | None = None) -> TableFile:
     absolute = os.path.abspath(path)
-    return TableFile(absolute, os.path.getsize(absolute), digest_of(absolute))
+    return TableFile(absolute, os.path.getsize(absolute), _digest(file) if file else digest_of(absolute))
 
 
 def digest_of(path: str) -> str:
     """The BLAKE2 digest of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # pyright: ignore
 
 
 class Named(NamedTuple):
-    """The table of a run as the caller names it: files, a query, an open table; or whether a recorded query may run."""
+    """The table of a run as the caller names it: files, a query (of a database), an open table.
+
+    `trust` says whether a recorded query may run.
+    """
 
     data: Sequence[str] = ()
     sql: str | None = None
     trust: bool = False
     source: Source | None = None
+    database: str | None = None
 
 
 def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
@@ -128,16 +146,26 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
     """
     if named.source is not None:
         return named.source
-    if named.data or named.sql is not None:
-        return open_table(named.data, named.sql)
+    if named.data or named.sql is not None or named.database is not None:
+        return open_table(named.data, named.sql, database=named.database)
     recorded = read_recorded(run)
     if recorded.request.sql is None:
         if not recorded.files:
             raise InputError(f"{run}: was trained on a table in memory, which is not kept; {hint}")
         return open_table([found_again(run, file, hint) for file in recorded.files])
     if not named.trust:
-        raise Untrusted(run, recorded.request.sql, recorded.folder, hint)
-    return open_table([], recorded.request.sql, recorded.folder)
+        raise Untrusted(run, recorded, hint)
+    return open_table([], recorded.request.sql, recorded.folder, _database_again(run, recorded, hint))
+
+
+def _database_again(run: str | os.PathLike[str], recorded: Recorded, hint: str) -> str | None:
+    """The database of a recorded query: the very file, or the URL, for which nobody has a digest."""
+    database = recorded.request.database
+    if database is None or not is_file(database):
+        return database
+    if not recorded.files:
+        raise InputError(f"{run}: records no digest of {database}; {hint}")
+    return found_again(run, recorded.files[0], hint)
 
 
 def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:

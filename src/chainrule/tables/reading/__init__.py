@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError, nearest, shortened
 from chainrule.tables.memory import MOST_ROWS
 from chainrule.tables.reading.connection import locked_connection
 from chainrule.tables.reading.copies import IN_MEMORY, Place, place_of_copy
+from chainrule.tables.reading.databases import attach, explained_query, is_file, needs_query
 from chainrule.tables.reading.faults import explained, first_line
 from chainrule.tables.reading.files import PARQUET_SUFFIXES, check_count, check_repeats, matching, scan_of
 from chainrule.tables.reading.queries import one_select
@@ -49,7 +51,8 @@ COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one g
 class Source(NamedTuple):
     """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it.
 
-    `copy` is where its rows may be copied to (`once.read_once`), if anywhere.
+    `copy` is where its rows may be copied to (`once.read_once`), if anywhere; `database` is the file of the database
+    that a query reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -58,6 +61,7 @@ class Source(NamedTuple):
     files: tuple[str, ...]
     name: str
     copy: Place | None = None
+    database: str | None = None
 
     @property
     def copied(self) -> bool:
@@ -65,30 +69,49 @@ class Source(NamedTuple):
         return self.copy is not None and self.sql == self.copy.table
 
 
-def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
+def open_table(
+    patterns: Sequence[str], sql: str | None = None, folder: str | None = None, database: str | None = None
+) -> Source:
     """The table in files (paths or globs, all with the same columns), or the result of a query.
 
     `folder` is where a query looks for its files, if not in the current one. Files are read and nothing else is; a
-    query reads whatever it names, and writes nothing.
+    query reads whatever it names, and writes nothing. With a `database`, a file or a URL, it reads the tables of that,
+    and nothing else.
 
     Raises
     ------
     InputError
         For files that are not there, empty, of an unknown format or with unlike or repeated columns; for a query that
-        is not one SELECT.
+        is not one SELECT; for a database that cannot be opened.
     """
+    if database is not None and (patterns or sql is None):
+        raise needs_query(database, bool(patterns))
     if bool(patterns) == (sql is not None):
         raise UsageError("expected files, or --sql with a query: one of the two")
     if sql is not None:
-        inner, files, name = f"({one_select(sql)}\n)", (), "query"
-        connection, place = locked_connection(folder=folder), IN_MEMORY
+        return _open_query(f"({one_select(sql)}\n)", folder, database)
+    files = tuple(path for pattern in patterns for path in matching(pattern))
+    inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
+    place = place_of_copy(files)
+    connection = locked_connection(files, aside=place.path if place else None)
+    return Source(connection, inner, types_of(connection, inner, name), files, name, place)
+
+
+def _open_query(inner: str, folder: str | None, database: str | None) -> Source:
+    import duckdb
+
+    if database is None:
+        connection = locked_connection(folder=folder)
     else:
-        files = tuple(path for pattern in patterns for path in matching(pattern))
-        inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
-        place = place_of_copy(files)
-        connection = locked_connection(files, aside=place.path if place else None)
-    types = types_of(connection, inner, "the query" if sql is not None else name)
-    return Source(connection, inner, types, files, name, place)
+        connection = locked_connection([], before=partial(attach, target=database))
+    try:
+        types = types_of(connection, inner, "the query")
+    except InputError as error:
+        if database is not None and isinstance(error.__cause__, duckdb.Error):
+            raise InputError(explained_query(connection, error.__cause__)) from error.__cause__
+        raise
+    path = database if database is not None and is_file(database) else None
+    return Source(connection, inner, types, (), "query", IN_MEMORY, path)
 
 
 def count_rows(source: Source) -> int:

@@ -45,11 +45,16 @@ def _found(pattern: str) -> list[str]:
         raise InputError(f"{pattern}: is a folder; name its files, such as '{pattern.rstrip('/')}/*.csv'")
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     if not found:
-        folder = Path(pattern).parent
-        there = [p.name for p in folder.iterdir()] if folder.is_dir() and not glob.has_magic(pattern) else []
-        close = get_close_matches(Path(pattern).name, there, n=1)
-        raise InputError(f"{pattern}: no such file" + (f"; did you mean {folder / close[0]}?" if close else ""))
+        raise absent(pattern)
     return found
+
+
+def absent(pattern: str) -> InputError:
+    """The error for a file that is not there, with the nearest name beside it."""
+    folder = Path(pattern).parent
+    there = [p.name for p in folder.iterdir()] if folder.is_dir() and not glob.has_magic(pattern) else []
+    close = get_close_matches(Path(pattern).name, there, n=1)
+    return InputError(f"{pattern}: no such file" + (f"; did you mean {folder / close[0]}?" if close else ""))
 
 
 def scan_of(files: Sequence[str]) -> str:
