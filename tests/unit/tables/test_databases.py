@@ -13,7 +13,7 @@ from chainrule.errors import InputError, UsageError
 from chainrule.tables.reading import count_rows, extensions, open_table
 from chainrule.tables.reading.databases import attach_statement
 from chainrule.tables.reading.once import forget, read_once
-from chainrule.tables.recorded import files_of
+from chainrule.tables.recorded import TableFile, files_of
 from chainrule.tables.request import Request, resumed
 
 EVERY = "SELECT * FROM customers"
@@ -33,7 +33,7 @@ def shop(tmp_path, monkeypatch):
     with duckdb.connect("shop.duckdb") as connection:
         connection.execute("CREATE TABLE customers AS SELECT range AS x, range % 2 AS y FROM range(100)")
         connection.execute("CREATE SCHEMA archive; CREATE TABLE archive.orders AS SELECT 1 AS z")
-        connection.execute("CREATE VIEW some AS SELECT * FROM customers WHERE x < 10")
+        connection.execute("CREATE VIEW few AS SELECT * FROM customers WHERE x < 10")
         connection.execute("CREATE VIEW outside AS SELECT * FROM read_text('other.csv')")
     return tmp_path / "shop.duckdb"
 
@@ -46,7 +46,7 @@ def open_shop(sql=EVERY, database="shop.duckdb"):
     ("sql", "rows"),
     [
         (EVERY, 100),
-        ("FROM some", 10),
+        ("FROM few", 10),
         ("FROM archive.orders", 1),
         ("FROM main.customers", 100),
         ("WITH c AS (FROM customers) SELECT * FROM c JOIN archive.orders ON c.x = z", 1),
@@ -97,7 +97,7 @@ def test_nothing_else_is_read_and_nothing_is_written(shop, sql):
         ("FROM custmers", "no table 'custmers'; did you mean 'customers'"),
         ("FROM orders", r"no table 'orders'; did you mean 'archive.orders'"),
         ("FROM nowhere.orders", r"no table 'nowhere.orders'; did you mean 'archive.orders'"),
-        ("FROM zzz", r"no table 'zzz' \(tables: customers, outside, some, archive.orders\)"),
+        ("FROM zzz", r"no table 'zzz' \(tables: customers, few, outside, archive.orders\)"),
         ("FROM read_csv('other.csv')", "reads the tables of the database alone, and no file"),
         ("SELECT w FROM customers", '--sql: Binder Error: Referenced column "w" not found'),
     ],
@@ -109,7 +109,7 @@ def test_what_is_not_in_it_is_named_with_what_is(shop, sql, said):
 
 @pytest.mark.parametrize("files", [(), ("other.csv",)])
 def test_a_query_is_needed_and_the_tables_are_listed(shop, files):
-    with pytest.raises(UsageError, match=r'such as --sql "select \* from customers" \(tables: customers, outside'):
+    with pytest.raises(UsageError, match=r'such as --sql "select \* from customers" \(tables: customers, few'):
         open_table(files, None, database="shop.duckdb")
     with pytest.raises(UsageError, match=r'such as --sql "select \* from customers"$'):
         open_table(files, None, database="nowhere.duckdb")
@@ -128,7 +128,8 @@ def with_a_macro(path):
 
 def cut_off(path):
     code = (
-        "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1]); connection.execute('CREATE TABLE t (x INT)');"
+        "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1]);"
+        "connection.execute('CREATE TABLE t (x INT)');"
         "connection.execute('CHECKPOINT'); connection.execute('INSERT INTO t VALUES (1)'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True)
@@ -158,7 +159,8 @@ def test_one_that_another_process_has_open(shop, doing):
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, shop, doing], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
-        assert other.stdout and other.stdout.readline() == b"open\n"
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
         if doing == "reading":
             assert count_rows(open_shop()) == 100
         else:
@@ -174,10 +176,9 @@ def test_one_that_this_process_is_writing_to(shop):
 
 def test_nobody_can_write_to_it_after_its_digest_was_taken(shop):
     """A lock is the process's, and goes as soon as the process closes the file anywhere."""
+    digest = hashlib.blake2b(shop.read_bytes(), digest_size=16).hexdigest()
     source = open_shop()
-    (file,) = files_of(source)
-    assert (file.path, file.bytes) == (str(shop), shop.stat().st_size)
-    assert file.digest == hashlib.blake2b(shop.read_bytes(), digest_size=16).hexdigest()
+    assert files_of(source) == (TableFile(str(shop), shop.stat().st_size, digest),)
     write = [sys.executable, "-c", "import duckdb; duckdb.connect('shop.duckdb')"]
     assert b"Could not set lock" in subprocess.run(write, capture_output=True).stderr
     source.connection.close()
@@ -243,7 +244,7 @@ def test_where_it_is_installed_it_is_loaded_before_the_connection_is_locked(shop
     assert count_rows(source) == 100
     assert files_of(source) == ()
     with pytest.raises(duckdb.Error):
-        source.connection.execute("LOAD json")
+        source.connection.execute("ATTACH 'new.duckdb'")
 
 
 def test_an_extension_that_cannot_be_loaded(shop, monkeypatch):

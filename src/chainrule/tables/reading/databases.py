@@ -25,7 +25,8 @@ OTHERS = (  # a macro of a name that DuckDB has itself would stand in for it, in
 )
 TABLES = (
     "SELECT table_schema, table_name, current_schema() FROM information_schema.tables WHERE table_catalog = "
-    f"{literal(NAME)} AND table_schema NOT IN ('information_schema', 'pg_catalog') ORDER BY 1, 2"
+    f"{literal(NAME)} AND table_schema NOT IN ('information_schema', 'pg_catalog') "
+    "ORDER BY table_schema != current_schema(), 1, 2"
 )
 
 
