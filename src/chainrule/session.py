@@ -328,7 +328,7 @@ def _fitted(source: Source, request: Request, folder: Path) -> Run:
     test = None if request.test_file is None else open_table([request.test_file])
     with claimed(folder, False):
         rows = rows_read(source, request)
-        is_streamed = bool(source.files or request.sql) and streams(request, rows)
+        is_streamed = bool(request.data or request.sql) and streams(request, rows)
         recorded = recorded_of(request, source, test, ("chainrule.fit_table",), streamed=is_streamed)
         begin_run(folder, recorded)
         if is_streamed:

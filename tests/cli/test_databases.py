@@ -134,7 +134,7 @@ def test_several_processes_read_no_database(shop):
     words = ["train", *SHOP, *TRAIN, "--processes", "2", "-o", "run"]
     done = subprocess.run([sys.executable, "-m", "chainrule.cli", *words], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "processes read files" in done.stderr
+    assert "--processes: expected files of this machine" in done.stderr
     assert not (shop.parent / "run").exists()
 
 

@@ -150,6 +150,9 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
         return open_table(named.data, named.sql, database=named.database)
     recorded = read_recorded(run)
     if recorded.request.sql is None:
+        if recorded.request.data and not recorded.files:
+            where = ", ".join(recorded.request.data)
+            raise InputError(f"{run}: was trained on {where}, which is read again only where it is named; {hint}")
         if not recorded.files:
             raise InputError(f"{run}: was trained on a table in memory, which is not kept; {hint}")
         return open_table([found_again(run, file, hint) for file in recorded.files])

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from chainrule.errors import UsageError, is_utf8, shortened
-from chainrule.tables.reading.urls import check_no_credential
+from chainrule.tables.reading.urls import check_no_credential, is_remote
 from chainrule.training.rules import LARGEST, MOST_UPDATES
 
 Number = int | float
@@ -79,6 +79,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.database is not None:
             check_no_credential("--database", self.database)
+        if self.test_file is not None and is_remote(self.test_file):
+            raise UsageError("--test-file: expected a file of this machine, got a URL; download it first")
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):

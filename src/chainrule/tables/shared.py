@@ -62,7 +62,9 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
     sample, known = None, b""
     with one_fate():
         if not source.files:
-            raise InputError("--sql: processes read files: write the rows to one, COPY (...) TO 'rows.parquet'")
+            raise InputError(
+                "--processes: expected files of this machine; write the rows to one: COPY (...) TO 'rows.parquet'"
+            )
         facts = {
             "files": [fingerprint(path) for path in source.files],
             "settings": repr((preparing, balanced)),

@@ -15,10 +15,13 @@ from chainrule.tables.memory import MOST_ROWS
 from chainrule.tables.reading.connection import locked_connection
 from chainrule.tables.reading.copies import IN_MEMORY, Place, place_of_copy
 from chainrule.tables.reading.databases import attach, explained_query, is_file, needs_query
+from chainrule.tables.reading.extensions import missing, missing_by
 from chainrule.tables.reading.faults import explained, first_line
 from chainrule.tables.reading.files import PARQUET_SUFFIXES, check_count, check_repeats, matching, scan_of
 from chainrule.tables.reading.queries import one_select
+from chainrule.tables.reading.remote import check_urls, load_httpfs, load_httpfs_if_there, scan_of_urls
 from chainrule.tables.reading.sql import literal, quoted
+from chainrule.tables.reading.urls import check_no_credential, is_remote, urls_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -90,6 +93,8 @@ def open_table(
         raise UsageError("expected files, or --sql with a query: one of the two")
     if sql is not None:
         return _open_query(f"({one_select(sql)}\n)", folder, database)
+    if any(map(is_remote, patterns)):
+        return _open_urls(patterns)
     files = tuple(path for pattern in patterns for path in matching(pattern))
     inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
     place = place_of_copy(files)
@@ -97,19 +102,36 @@ def open_table(
     return Source(connection, inner, types_of(connection, inner, name), files, name, place)
 
 
+def _open_urls(urls: Sequence[str]) -> Source:
+    """Files elsewhere: like a query, they have no digest, and may be others each time."""
+    check_urls(urls)
+    name = urls[0] if len(urls) == 1 else f"{len(urls)} files"
+    connection = locked_connection(urls, before=partial(load_httpfs, what=name))
+    inner = scan_of_urls(connection, urls)
+    return Source(connection, inner, types_of(connection, inner, name), (), name, IN_MEMORY)
+
+
 def _open_query(inner: str, folder: str | None, database: str | None) -> Source:
     import duckdb
 
     if database is None:
-        connection = locked_connection(folder=folder)
+        urls = urls_in(inner)
+        for url in urls:
+            check_no_credential("--sql", url)
+        connection = locked_connection(folder=folder, before=load_httpfs_if_there if urls else None)
     else:
         connection = locked_connection([], before=partial(attach, target=database))
     try:
         types = types_of(connection, inner, "the query")
     except InputError as error:
-        if database is not None and isinstance(error.__cause__, duckdb.Error):
-            raise InputError(explained_query(connection, error.__cause__)) from error.__cause__
-        raise
+        said, cause = str(error), error.__cause__
+        if not isinstance(cause, duckdb.Error):
+            raise
+        if database is not None:
+            said = explained_query(connection, cause)
+        elif extension := missing_by(cause):
+            said = missing(extension, "--sql")
+        raise InputError(said) from cause
     path = database if database is not None and is_file(database) else None
     return Source(connection, inner, types, (), "query", IN_MEMORY, path)
 

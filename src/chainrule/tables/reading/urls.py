@@ -9,7 +9,9 @@ from chainrule.errors import UsageError
 
 REMOTE = ("https://", "http://", "s3://", "gs://", "gcs://", "r2://")
 POSTGRES = ("postgres://", "postgresql://")
-CREDENTIAL = re.compile(r"pass|pwd|token|secret|sig|key|cred|auth", re.I)
+CREDENTIAL = re.compile(  # the names of those that are in the query string of a URL
+    r"passw|pwd|token|secret|signature|credential|api.?key|(^|[-_])(pass|sig|key|auth)($|[-_])", re.I
+)
 FROM_ELSEWHERE = {
     "postgres": "libpq takes the password from the environment variable PGPASSWORD, or from ~/.pgpass",
     "remote": "DuckDB takes credentials from its persistent secrets (CREATE PERSISTENT SECRET)",
@@ -23,6 +25,11 @@ def is_remote(path: str) -> bool:
     (True, False)
     """
     return path.lower().startswith(REMOTE)
+
+
+def urls_in(sql: str) -> list[str]:
+    """The URLs in a query, whatever they are there for."""
+    return re.findall(rf"(?:{'|'.join(REMOTE)})[^\s'\"]*", sql, re.I)
 
 
 def is_postgres(target: str) -> bool:
@@ -60,4 +67,4 @@ def has_credential(target: str) -> bool:
         return "@" in rest
     user = rest.rpartition("@")[0]
     named = "@" in address if is_remote(target) else ":" in user
-    return named or any(CREDENTIAL.search(name) and name != "passfile" for name, _ in query)
+    return named or any(CREDENTIAL.search(name) for name, _ in query)
