@@ -194,7 +194,7 @@ class Run:
     def __init__(self, path: Path, done: Scored, source: Source):
         self.path, self.model, self.fit, self.scores = path, done.model, done.fit, done.scores
         self.scored_on = done.which
-        self._source = source
+        self._source = source if source.database is None else None  # a database is opened again, from what is recorded
 
     def __repr__(self) -> str:
         said = "; ".join(line.strip() for line in score_lines(self.scores, self.scored_on)[1:3])
@@ -243,7 +243,7 @@ class Run:
 
     def explain(self, epoch: int = 1, batch: int | None = None, row: int | None = None) -> Explanation:
         """An update of the training, replayed bit for bit and opened; see `chainrule.explain`."""
-        return explain_update(self.path, epoch, batch, row, Named(source=self._source))
+        return explain_update(self.path, epoch, batch, row, Named(source=self._source, trust=True))
 
     def report(self) -> str:
         """The report, one self-contained HTML page."""

@@ -51,6 +51,14 @@ def test_a_run_of_a_database_is_that_of_the_file_with_the_same_rows(chainrule, s
     assert fitted.explain(epoch=2).trace.rows
 
 
+def test_a_database_may_be_written_to_while_a_run_of_it_lives(shop):
+    fitted = cr.fit_table(sql=EVERY, database="shop.duckdb", target="species", epochs=1, hidden=(4,))
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.execute("UPDATE penguins SET year = 2010 WHERE year = 2009; CHECKPOINT")
+    with pytest.raises(InputError, match=r"shop\.duckdb: has changed since the run was trained on it"):
+        fitted.explain()
+
+
 @pytest.mark.parametrize("words", [["predict"], ["evaluate"]])
 def test_its_rows_are_answered_as_those_of_the_file(chainrule, run, words):
     of_database, of_file = chainrule(*words, run, *SHOP), chainrule(*words, run, PENGUINS)

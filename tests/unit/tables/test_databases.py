@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import InputError, UsageError
-from chainrule.tables.reading import count_rows, extensions, open_table
+from chainrule.tables.reading import count_rows, extensions, open_table, share_read
 from chainrule.tables.reading.databases import attach_statement
 from chainrule.tables.reading.once import forget, read_once
 from chainrule.tables.recorded import TableFile, files_of
@@ -58,6 +58,8 @@ def test_its_tables_are_read_and_it_stays_as_it_is(shop, sql, rows):
     assert source.copied
     assert count_rows(source) == rows
     forget(source)
+    assert share_read(source) is None
+    duckdb.connect("shop.duckdb").close()  # as nobody could who found it open
     assert shop.read_bytes() == before
     assert sorted(os.listdir()) == there
 

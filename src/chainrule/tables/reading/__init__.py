@@ -166,7 +166,12 @@ def too_many_rows(source: Source, most: int) -> InputError:
 
 def share_read(source: Source) -> float | None:
     """How far the query is that another thread has begun: from 0 to 1; None where DuckDB cannot tell."""
-    percent = source.connection.query_progress()
+    import duckdb
+
+    try:
+        percent = source.connection.query_progress()
+    except duckdb.ConnectionException:  # it has been closed, after all was read
+        return None
     return percent / 100 if 0 < percent <= 100 else None
 
 
