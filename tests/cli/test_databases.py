@@ -10,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import InputError
+from chainrule.tables.reading.databases import attach_statement
 from chainrule.training.checkpoints import Safe
 
 from .conftest import PENGUINS, QUICK
@@ -161,3 +162,22 @@ def test_a_password_is_nowhere(chainrule, run, tmp_path, command, url):
 def test_from_python_a_frame_is_no_table_of_a_database(shop):
     with pytest.raises(InputError, match="database: goes with sql=, and not with a frame"):
         cr.fit_table(duckdb.sql("SELECT 1 AS x").to_arrow_table(), "x", database="shop.duckdb")
+
+
+def test_a_database_at_a_url_is_recorded_without_the_password_and_trusted_to_be_asked_again(
+    chainrule, shop, tmp_path, monkeypatch
+):
+    """The extension as if it were loaded, and the file in the place of the server."""
+    url, databases = "postgresql://ann@localhost/shop", "chainrule.tables.reading.databases"
+    statement = attach_statement(str(shop))
+    monkeypatch.setattr(f"{databases}.load", lambda *_: None)
+    monkeypatch.setattr(f"{databases}.attach_statement", lambda *_: statement)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    told = [chainrule("train", "--database", url, "--sql", EVERY, *TRAIN, "-o", "run")]
+    recorded = json.loads((tmp_path / "run" / "request.json").read_text())
+    assert (recorded["request"]["database"], recorded["files"]) == (url, [])
+    told += [chainrule("explain", "run", "--trust"), chainrule("explain", "run")]
+    assert [one.code for one in told] == [0, 0, 1]
+    assert f"of the database {url}; if you trust it, say --trust" in told[2].err
+    assert not any(PASSWORD in one.out + one.err for one in told)
+    assert not any(PASSWORD.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
