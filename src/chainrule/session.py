@@ -211,7 +211,7 @@ class Run:
     def __init__(self, path: Path, done: Scored, source: Source):
         self.path, self.model, self.fit, self.scores = path, done.model, done.fit, done.scores
         self.scored_on = done.which
-        self._source = source
+        self._source = source if source.database is None else None  # a database is opened again, from what is recorded
 
     def __repr__(self) -> str:
         said = "; ".join(line.strip() for line in score_lines(self.scores, self.scored_on)[1:3])
@@ -310,7 +310,7 @@ class Run:
         InputError
             If there is no such update or row, or the training cannot be replayed.
         """
-        return explain_update(self.path, epoch, batch, row, Named(source=self._source))
+        return explain_update(self.path, epoch, batch, row, Named(source=self._source, trust=True))
 
     def report(self) -> str:
         """Read the report of the run.
@@ -345,6 +345,7 @@ def fit_table(
     target: str | Sequence[str] = (),
     *,
     sql: str | None = None,
+    database: str | None = None,
     path: str | os.PathLike[str] | None = None,
     **request: Any,
 ) -> Run:
@@ -359,6 +360,8 @@ def fit_table(
         The column to predict, or several numeric columns.
     sql : str, optional
         A query, in place of `data`.
+    database : str, optional
+        The database that the query reads: a DuckDB or SQLite file, or the URL of a PostgreSQL database.
     path : path, optional
         The run folder to write, in place of a temporary folder.
     **request
@@ -384,12 +387,12 @@ def fit_table(
     >>> run.predict(pa.table({"x": [3, 190]})).column("prediction").to_pylist()
     ['low', 'high']
     """
-    asked = _request(data, target, sql, request)
+    asked = _request(data, target, sql, database, request)
     if path is not None:
-        return _fitted(table_of(data, sql), asked, Path(path))
+        return _fitted(table_of(data, sql, database), asked, Path(path))
     scratch = mkdtemp(prefix="chainrule-")
     try:
-        run = _fitted(table_of(data, sql), asked, Path(scratch, "run"))
+        run = _fitted(table_of(data, sql, database), asked, Path(scratch, "run"))
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -402,7 +405,7 @@ def _fitted(source: Source, request: Request, folder: Path) -> Run:
     test = None if request.test_file is None else open_table([request.test_file])
     with claimed(folder, False):
         rows = rows_read(source, request)
-        is_streamed = bool(source.files or request.sql) and streams(request, rows)
+        is_streamed = bool(request.data or request.sql) and streams(request, rows)
         recorded = recorded_of(request, source, test, ("chainrule.fit_table",), streamed=is_streamed)
         begin_run(folder, recorded)
         if is_streamed:
@@ -415,11 +418,13 @@ def _fitted(source: Source, request: Request, folder: Path) -> Run:
     return Run(folder, done, source)
 
 
-def table_of(data: Any, sql: str | None = None) -> Source:
-    """A frame, a path, several paths, a glob or a query as a table."""
+def table_of(data: Any, sql: str | None = None, database: str | None = None) -> Source:
+    """A frame, a path, several paths, a glob or a query, perhaps of a database, as a table."""
     if data is not None and is_frame(data):
+        if database is not None:
+            raise UsageError("database: goes with sql=, and not with a frame")
         return open_frame(data)
-    return open_table(_paths(data), sql)
+    return open_table(_paths(data), sql, database=database)
 
 
 def _paths(data: Any) -> list[str]:
@@ -434,7 +439,9 @@ def _paths(data: Any) -> list[str]:
     )
 
 
-def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dict[str, Any]) -> Request:
+def _request(
+    data: Any, target: str | Sequence[str], sql: str | None, database: str | None, given: dict[str, Any]
+) -> Request:
     known = [field.name for field in fields(Request)]
     for name in given:
         if name not in known or name in ("data", "processes", "save_every"):
@@ -447,7 +454,7 @@ def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dic
     for name in ("drop", "activation"):
         if isinstance(listed.get(name), str):
             listed[name] = (listed[name],)
-    return Request(data=files, sql=sql, target=targets, **listed)
+    return Request(data=files, sql=sql, database=database, target=targets, **listed)
 
 
 def recorded_of(

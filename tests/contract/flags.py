@@ -52,6 +52,7 @@ GOOD: dict[str, Sequence[str]] = {
     "batch_size": ["8", "1", "8", "64", "1000", "all"],
     "cost": ["rmse", "huber:1.5", "pinball:0.9", "poisson", "squared_error", "absolute-error", "binary_cross_entropy"],
     "cost_goal": ["0.1", "0"],
+    "database": ["shop.duckdb", "table.csv", "postgres://127.0.0.1:9/shop", "https://a@127.0.0.1:9/shop.duckdb"],
     "digits": ["1", "4", "17"],
     "drop": ["x", "z"],
     "dropout": ["0", "0.2", "0.99"],
@@ -92,7 +93,18 @@ GOOD: dict[str, Sequence[str]] = {
 TABLES = ("data", "test_file", "predict")
 RUNS = ("run", "resume")
 OUT = {"train": ["-o", "run"], "predict": ["-o", "new.csv"], "export": ["new.onnx"]}
-SELDOM = ("coordinator", "num_processes", "process_id", "processes", "resume", "sql", "dry_run", "test_file", "html")
+SELDOM = (
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "processes",
+    "resume",
+    "sql",
+    "database",
+    "dry_run",
+    "test_file",
+    "html",
+)
 QUICK = ("--epochs", "2", "--hidden", "3", "--max-seconds", "3")
 DIGITS = "0123456789"
 Choose = Callable[[Sequence[Any]], Any]

@@ -116,6 +116,22 @@ def query(sql: str, base: str = "cut") -> tuple[str, Change]:
     return base, change
 
 
+def database(target: str, base: str = "cut", files: Any = ()) -> tuple[str, Change]:
+    """A query of a database."""
+
+    def change(run: Path, outside: Path) -> None:
+        query("SELECT * FROM penguins")[1](run, outside)
+        changed("request.json", "request", "database", to=target)(run, outside)
+        changed("request.json", "files", to=list(files))(run, outside)
+
+    return base, change
+
+
+def at_a_url(run: Path, outside: Path) -> None:
+    changed("request.json", "request", "data", to=["http://127.0.0.1:9/x.csv"])(run, outside)
+    changed("request.json", "files", to=[])(run, outside)
+
+
 def in_rows(run: Path, outside: Path) -> None:
     """A run of a query that has kept its rows, so that the query need not run again."""
     import pyarrow as pa
@@ -148,6 +164,12 @@ FOLDERS: dict[str, tuple[str, Change]] = {
     "a query that attaches": query("ATTACH 'OUTSIDE/new.db'; SELECT 1"),
     "a query that installs": query("INSTALL httpfs; LOAD httpfs; SELECT 1"),
     "a query from the network": query("SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')", "good"),
+    "a database outside": database("OUTSIDE/secret.csv", "good"),
+    "a database outside, with its digest": database("OUTSIDE/secret.csv", files=[file("OUTSIDE/secret.csv")]),
+    "a database in the network": database("postgresql://127.0.0.1:9/shop", "good"),
+    "a database in the network, to go on with": database("http://127.0.0.1:9/shop.duckdb"),
+    "a database without a query": ("cut", changed("request.json", "request", "database", to="OUTSIDE/secret.csv")),
+    "a table at a URL": ("cut", at_a_url),
     "a file outside": ("good", changed("request.json", "files", to=[file("OUTSIDE/secret.csv")])),
     "a file outside, to go on with": ("cut", changed("request.json", "files", to=[file("OUTSIDE/secret.csv")])),
     "a file above": ("good", changed("request.json", "files", to=[file("../../outside/secret.csv")])),

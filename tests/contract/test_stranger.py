@@ -21,6 +21,7 @@ HARMLESS = (  # what these change is for people, or for another command
     "a command",
     "a coordinator",
     "data outside",
+    "a database without a query",
 )
 
 

@@ -39,6 +39,7 @@ def flag(*words: str) -> Any:
 Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON Lines; globs.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
 Sql = Annotated[str | None, option("--sql", "QUERY", "DuckDB query to read instead of files.")]
+Database = Annotated[str | None, option("--database", "FILE", "Database that --sql reads: file or URL.")]
 Trust = Annotated[bool, flag("--trust", "Run the query recorded in the run folder.")]
 MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse tables with more than N rows.")]
 Json = Annotated[bool, flag("--json", "Print the result as JSON.")]

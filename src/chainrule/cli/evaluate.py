@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.cli.common import Files, Json, MaxRows, Run, Sql, answer, app
+from chainrule.cli.common import Database, Files, Json, MaxRows, Run, Sql, answer, app
 
 
 @app.command(epilog="Example: chainrule evaluate runs/churn-1 labelled.csv")
@@ -10,6 +10,7 @@ def evaluate(
     run: Run,
     data: Files = None,
     sql: Sql = None,
+    database: Database = None,
     max_rows: MaxRows = None,
     as_json: Json = False,
 ) -> None:
@@ -19,7 +20,7 @@ def evaluate(
     from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.run_folder import load_table_model, trained_on
 
-    model, source = load_table_model(run), open_table(data or [], sql)
+    model, source = load_table_model(run), open_table(data or [], sql, database=database)
     with console.reading_line(source, not as_json):
         check_rows(source, max_rows)
         scores, without = predict.evaluate(model, source)

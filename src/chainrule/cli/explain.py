@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.common import Json, Trust, answer, app, confirmed, option, terminal_width, use_compilation_cache
+from chainrule.cli.common import (
+    Database,
+    Json,
+    Trust,
+    answer,
+    app,
+    confirmed,
+    option,
+    terminal_width,
+    use_compilation_cache,
+)
 from chainrule.cli.pages import Digits, digits_of, write_page
 from chainrule.errors import UsageError
 
@@ -28,6 +38,7 @@ def explain(
     digits: Digits = None,
     data: Annotated[list[str] | None, option("--data", "FILE", "The training table, if it has moved.")] = None,
     sql: Annotated[str | None, option("--sql", "QUERY", "The training table, as a DuckDB query.")] = None,
+    database: Database = None,
     trust: Trust = False,
     html: Annotated[str | None, option("--html", "FILE", "Write an HTML page.")] = None,
     as_json: Json = False,
@@ -51,9 +62,9 @@ def explain(
     if predict is not None:
         if epoch is not None or batch is not None:
             raise UsageError("--predict cannot be combined with --epoch or --batch, which select an update")
-        if data or sql is not None or trust:
+        if data or sql is not None or database is not None or trust:
             raise UsageError(
-                "--data, --sql and --trust select the training table and cannot be combined with --predict"
+                "--data, --sql, --database and --trust select the training table and cannot be combined with --predict"
             )
         opened = open_prediction(run, [predict], 1 if row is None else row, output)
         view = View(0, layer, node, digits, terminal_width())
@@ -67,7 +78,7 @@ def explain(
     at = (run, 1 if epoch is None else epoch, batch, row)
 
     def read(trusts: bool) -> Story:
-        named = Named(data or (), sql, trusts)
+        named = Named(data or (), sql, trusts, database=database)
         return open_story(*at, named) if html is not None else Story((open_step(*at, named),), course=course_of(run))
 
     story = confirmed(read, trust)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from chainrule.cli.common import Files, MaxRows, Run, Sql, app, flag, option, print_lines
+from chainrule.cli.common import Database, Files, MaxRows, Run, Sql, app, flag, option, print_lines
 
 
 @app.command(epilog="Example: chainrule predict runs/churn-1 new.csv -o predictions.csv")
@@ -14,6 +14,7 @@ def predict(
     data: Files = None,
     out: Annotated[str, option("-o", "--out", "FILE", ".csv, .tsv, .parquet or .jsonl; - for stdout [-].")] = "-",
     sql: Sql = None,
+    database: Database = None,
     max_rows: MaxRows = None,
     quiet: Annotated[bool, flag("-q", "--quiet", "Suppress messages.")] = False,
 ) -> None:
@@ -26,7 +27,7 @@ def predict(
     from chainrule.tables.reading import check_rows, open_table
     from chainrule.tables.run_folder import load_table_model
 
-    model, source = load_table_model(run), open_table(data or [], sql)
+    model, source = load_table_model(run), open_table(data or [], sql, database=database)
     with console.reading_line(
         source, not quiet and not (out == "-" and sys.stdout is not None and sys.stdout.isatty())
     ):

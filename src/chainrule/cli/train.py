@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.common import Json, Sql, app, flag, option
+from chainrule.cli.common import Json, app, flag, option
 from chainrule.cli.together import MAX_RESTARTS, Among
 from chainrule.cli.trainings import Wanted, train_here
 from chainrule.cli.writing import Shown
@@ -21,7 +21,8 @@ def train(
     ] = None,
     target: Annotated[list[str] | None, option("-t", "--target", "COL", "Column to predict; may be repeated.")] = None,
     out: Annotated[str | None, option("-o", "--out", "RUN", "Run folder to create [runs/NAME-1, -2, ...].")] = None,
-    sql: Sql = None,
+    sql: Annotated[str | None, option("--sql", "QUERY", "Query instead of files (database: --database).")] = None,
+    database: Annotated[str | None, typer.Option("--database", hidden=True)] = None,  # mentioned in the help of --sql
     max_rows: Annotated[int | None, typer.Option("--max-rows", hidden=True)] = None,  # mentioned in the help of FILES
     task: Annotated[str | None, option("--task", "TASK", "binary, multiclass or regression [inferred].")] = None,
     drop: Annotated[list[str] | None, option("--drop", "COL", "Column to leave out; may be repeated.")] = None,

@@ -123,7 +123,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
     from chainrule.tables.recipe import preparing_of, recipe_for
     from chainrule.tables.streamed import prepare_sample, streams
 
-    source = open_table(request.data, request.sql)
+    source = open_table(request.data, request.sql, database=request.database)
     preparing = asdict(preparing_of(request))
     with console.reading_line(source, shown.talks):
         source, _ = _read_both(wanted, request, source, None)
@@ -231,14 +231,15 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
 
     given = wanted.given
     if recorded is None:
-        return open_table(request.data, request.sql), _test_file(request)
+        return open_table(request.data, request.sql, database=request.database), _test_file(request)
     run = wanted.resume or "."
     hint = f"restore it, or resume with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
-    named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
-    kept, anew = kept_rows(Path(run) / ROWS) if recorded.streamed else None, bool(named.data or named.sql)
+    named = Named(given.get("data", ()), given.get("sql"), wanted.trust, database=given.get("database"))
+    kept = kept_rows(Path(run) / ROWS) if recorded.streamed else None
+    anew = bool(named.data or named.sql or named.database)
     if kept and anew and not wanted.changed_data:
         raise UsageError(
-            "the run has saved the rows of its query and resumes with those: leave out files and --sql, or add "
+            "the run has saved the rows of its query and resumes with those: leave out files, --sql and --database, or add "
             "--changed-data to resume with other rows"
         )
     source = kept if kept and not anew else None

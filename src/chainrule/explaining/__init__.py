@@ -106,6 +106,7 @@ def explain(
     output: str | None = None,
     data: Sequence[str] = (),
     sql: str | None = None,
+    database: str | None = None,
     trust: bool = False,
 ) -> Explanation:
     """Explain an update of a run of `chainrule train`, replayed bit for bit, or a prediction.
@@ -129,6 +130,8 @@ def explain(
         The files of the training table, if they have moved.
     sql : str, optional
         A query for the training table.
+    database : str, optional
+        The database that the query reads: a DuckDB or SQLite file, or the URL of a PostgreSQL database.
     trust : bool
         Whether a query recorded in the run may be run; it can read any file that you can read.
 
@@ -155,14 +158,14 @@ def explain(
         Path("step.html").write_text(step.to_html())
     """
     if predict is not None:
-        if epoch is not None or batch is not None or data or sql is not None:
+        if epoch is not None or batch is not None or data or sql is not None or database is not None:
             raise UsageError(
-                "explain: predict cannot be combined with epoch, batch, data or sql, which select an update"
+                "explain: predict cannot be combined with epoch, batch, data, sql or database, which select an update"
             )
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
         raise UsageError("explain: output requires predict=FILE")
-    return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
+    return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust, database=database))
 
 
 def explain_update(

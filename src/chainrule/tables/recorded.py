@@ -12,11 +12,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+from weakref import finalize
 
 from chainrule.errors import InputError
 from chainrule.storage.documents import newer, read_document, save_json
 from chainrule.tables.reading import Source, open_table
+from chainrule.tables.reading.databases import is_file
 from chainrule.tables.request import Request
 
 REQUEST, FORMAT = "request.json", 1
@@ -51,12 +53,14 @@ class Recorded:
 class Untrusted(InputError):
     """Raised for a query that is recorded in a run folder and that the caller has not trusted."""
 
-    def __init__(self, run: Any, query: str, folder: str, hint: str):
+    def __init__(self, run: Any, recorded: Recorded, hint: str):
+        query, database = recorded.request.sql or "", recorded.request.database
+        where = f"in {recorded.folder}" if database is None else f"of the database {database}"
         super().__init__(
-            f"{run}: its rows come from a query recorded in it: {query!r}, in {folder}; if you trust the query, pass "
+            f"{run}: its rows come from a query recorded in it: {query!r}, {where}; if you trust the query, pass "
             f"--trust (trust=True); otherwise {hint}"
         )
-        self.query, self.folder = query, folder
+        self.query = query if database is None else f"{query}\n(of the database {database})"
 
 
 def write_recorded(run: Path, recorded: Recorded) -> None:
@@ -100,28 +104,42 @@ def read_recorded(run: str | os.PathLike[str]) -> Recorded:
 
 
 def files_of(source: Source | None) -> tuple[TableFile, ...]:
-    """The files of a source, with sizes and digests."""
-    return () if source is None else tuple(_file(path) for path in source.files)
+    """The files of a source, or its database file, with sizes and digests."""
+    if source is None:
+        return ()
+    if source.database is None:
+        return tuple(_file(path) for path in source.files)
+    file = open(source.database, "rb")  # noqa: SIM115
+    finalize(source.connection, file.close)  # not earlier: closing any handle of the file releases DuckDB's lock
+    return (_file(source.database, file),)
 
 
-def _file(path: str) -> TableFile:
+def _file(path: str, file: IO[bytes] | None = None) -> TableFile:
     absolute = os.path.abspath(path)
-    return TableFile(absolute, os.path.getsize(absolute), digest_of(absolute))
+    return TableFile(absolute, os.path.getsize(absolute), _digest(file) if file else digest_of(absolute))
 
 
 def digest_of(path: str) -> str:
     """The BLAKE2 digest of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # pyright: ignore
 
 
 class Named(NamedTuple):
-    """How the caller specifies the table of a run: files, a query or an open table, or trust in a recorded query."""
+    """How the caller specifies the table of a run: files, a query or an open table, or trust in a recorded query.
+
+    `database` is the database that the query reads.
+    """
 
     data: Sequence[str] = ()
     sql: str | None = None
     trust: bool = False
     source: Source | None = None
+    database: str | None = None
 
 
 def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
@@ -150,16 +168,29 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
     """
     if named.source is not None:
         return named.source
-    if named.data or named.sql is not None:
-        return open_table(named.data, named.sql)
+    if named.data or named.sql is not None or named.database is not None:
+        return open_table(named.data, named.sql, database=named.database)
     recorded = read_recorded(run)
     if recorded.request.sql is None:
+        if recorded.request.data and not recorded.files:
+            where = ", ".join(recorded.request.data)
+            raise InputError(f"{run}: was trained on {where}, which is read again only if you name it; {hint}")
         if not recorded.files:
             raise InputError(f"{run}: was trained on a table in memory, which is not saved; {hint}")
         return open_table([found_again(run, file, hint) for file in recorded.files])
     if not named.trust:
-        raise Untrusted(run, recorded.request.sql, recorded.folder, hint)
-    return open_table([], recorded.request.sql, recorded.folder)
+        raise Untrusted(run, recorded, hint)
+    return open_table([], recorded.request.sql, recorded.folder, _database_again(run, recorded, hint))
+
+
+def _database_again(run: str | os.PathLike[str], recorded: Recorded, hint: str) -> str | None:
+    """The database of a recorded query: the file if it is unchanged, or the URL, which has no digest."""
+    database = recorded.request.database
+    if database is None or not is_file(database):
+        return database
+    if not recorded.files:
+        raise InputError(f"{run}: it records no digest of {database}; {hint}")
+    return found_again(run, recorded.files[0], hint)
 
 
 def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:

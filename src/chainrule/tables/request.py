@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from chainrule.errors import UsageError, is_utf8, shortened
+from chainrule.tables.reading.urls import check_no_credential, is_remote
 from chainrule.training.rules import LARGEST, MOST_UPDATES
 
 Number = int | float
@@ -40,6 +41,7 @@ class Request:
 
     data: tuple[str, ...] = ()
     sql: str | None = None
+    database: str | None = None  # that the query reads: a file, or a URL without a password
     test_file: str | None = None
     target: tuple[str, ...] = ()
     task: Literal["binary", "multiclass", "regression"] | None = None
@@ -75,6 +77,10 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.database is not None:
+            check_no_credential("--database", self.database)
+        if self.test_file is not None and is_remote(self.test_file):
+            raise UsageError("--test-file: expected a file of this machine, got a URL; download it first")
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):
@@ -128,7 +134,7 @@ class Preparing:
 
 
 # what a run that was cut off may be told anew when it goes on; all else stays as it began
-TABLES, COURSE = ("data", "sql", "test_file"), ("epochs", "keep_every", "save_every", "processes")
+TABLES, COURSE = ("data", "sql", "database", "test_file"), ("epochs", "keep_every", "save_every", "processes")
 MAY_CHANGE = (*TABLES, *COURSE)
 
 
@@ -150,9 +156,9 @@ def resumed(recorded: Request, given: dict[str, Any]) -> Request:
                 "train another run with other settings"
             )
     if given.get("sql") is not None:
-        given = {"data": (), **given}
+        given = {"data": (), "database": None, **given}
     if given.get("data"):
-        given = {"sql": None, **given}
+        given = {"sql": None, "database": None, **given}
     return replace(recorded, **given)
 
 

@@ -77,7 +77,8 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
     with one_fate():
         if not source.files:
             raise InputError(
-                "--sql cannot be used with several processes: save the rows first, with COPY (...) TO 'rows.parquet'"
+                "--sql and tables at URLs cannot be used with several processes: save the rows first, with "
+                "COPY (...) TO 'rows.parquet'"
             )
         facts = {
             "files": [fingerprint(path) for path in source.files],

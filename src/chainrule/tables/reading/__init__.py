@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import InputError, UsageError, nearest, shortened
 from chainrule.tables.memory import MOST_ROWS
 from chainrule.tables.reading.connection import locked_connection
 from chainrule.tables.reading.copies import IN_MEMORY, Place, place_of_copy
+from chainrule.tables.reading.databases import attach, explained_query, is_file, needs_query
+from chainrule.tables.reading.extensions import missing, missing_by
 from chainrule.tables.reading.faults import explained, first_line
 from chainrule.tables.reading.files import PARQUET_SUFFIXES, check_count, check_repeats, matching, scan_of
 from chainrule.tables.reading.queries import one_select
+from chainrule.tables.reading.remote import check_urls, load_httpfs, load_httpfs_if_there, scan_of_urls
 from chainrule.tables.reading.sql import literal, quoted
+from chainrule.tables.reading.urls import check_no_credential, is_remote, urls_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,7 +54,8 @@ COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one g
 class Source(NamedTuple):
     """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it.
 
-    `copy` is where its rows may be copied to (`once.read_once`), if anywhere.
+    `copy` is where its rows may be copied to (`once.read_once`), if anywhere; `database` is the file of the database
+    that a query reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -58,6 +64,7 @@ class Source(NamedTuple):
     files: tuple[str, ...]
     name: str
     copy: Place | None = None
+    database: str | None = None
 
     @property
     def copied(self) -> bool:
@@ -65,30 +72,68 @@ class Source(NamedTuple):
         return self.copy is not None and self.sql == self.copy.table
 
 
-def open_table(patterns: Sequence[str], sql: str | None = None, folder: str | None = None) -> Source:
+def open_table(
+    patterns: Sequence[str], sql: str | None = None, folder: str | None = None, database: str | None = None
+) -> Source:
     """The table in files (paths or globs, all with the same columns), or the result of a query.
 
     `folder` is where a query looks for its files, if not in the current one. Files are read and nothing else is; a
-    query reads whatever it names, and writes nothing.
+    query reads whatever it names, and writes nothing. With a `database`, a file or a URL, it reads the tables of that,
+    and nothing else.
 
     Raises
     ------
     InputError
         For files that are not there, empty, of an unknown format or with unlike or repeated columns; for a query that
-        is not one SELECT.
+        is not one SELECT; for a database that cannot be opened.
     """
+    if database is not None and (patterns or sql is None):
+        raise needs_query(database, bool(patterns))
     if bool(patterns) == (sql is not None):
         raise UsageError("expected files, or --sql with a query: one of the two")
     if sql is not None:
-        inner, files, name = f"({one_select(sql)}\n)", (), "query"
-        connection, place = locked_connection(folder=folder), IN_MEMORY
+        return _open_query(f"({one_select(sql)}\n)", folder, database)
+    if any(map(is_remote, patterns)):
+        return _open_urls(patterns)
+    files = tuple(path for pattern in patterns for path in matching(pattern))
+    inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
+    place = place_of_copy(files)
+    connection = locked_connection(files, aside=place.path if place else None)
+    return Source(connection, inner, types_of(connection, inner, name), files, name, place)
+
+
+def _open_urls(urls: Sequence[str]) -> Source:
+    """Files elsewhere: like a query, they have no digest, and may be others each time."""
+    check_urls(urls)
+    name = urls[0] if len(urls) == 1 else f"{len(urls)} files"
+    connection = locked_connection(urls, before=partial(load_httpfs, what=name))
+    inner = scan_of_urls(connection, urls)
+    return Source(connection, inner, types_of(connection, inner, name), (), name, IN_MEMORY)
+
+
+def _open_query(inner: str, folder: str | None, database: str | None) -> Source:
+    import duckdb
+
+    if database is None:
+        urls = urls_in(inner)
+        for url in urls:
+            check_no_credential("--sql", url)
+        connection = locked_connection(folder=folder, before=load_httpfs_if_there if urls else None)
     else:
-        files = tuple(path for pattern in patterns for path in matching(pattern))
-        inner, name = scan_of(files), files[0] if len(files) == 1 else f"{len(files)} files"
-        place = place_of_copy(files)
-        connection = locked_connection(files, aside=place.path if place else None)
-    types = types_of(connection, inner, "the query" if sql is not None else name)
-    return Source(connection, inner, types, files, name, place)
+        connection = locked_connection([], before=partial(attach, target=database))
+    try:
+        types = types_of(connection, inner, "the query")
+    except InputError as error:
+        said, cause = str(error), error.__cause__
+        if not isinstance(cause, duckdb.Error):
+            raise
+        if database is not None:
+            said = explained_query(connection, cause)
+        elif extension := missing_by(cause):
+            said = missing(extension, "--sql")
+        raise InputError(said) from cause
+    path = database if database is not None and is_file(database) else None
+    return Source(connection, inner, types, (), "query", IN_MEMORY, path)
 
 
 def count_rows(source: Source) -> int:
@@ -121,7 +166,12 @@ def too_many_rows(source: Source, most: int) -> InputError:
 
 def share_read(source: Source) -> float | None:
     """How far the query is that another thread has begun: from 0 to 1; None where DuckDB cannot tell."""
-    percent = source.connection.query_progress()
+    import duckdb
+
+    try:
+        percent = source.connection.query_progress()
+    except duckdb.ConnectionException:  # it has been closed, after all was read
+        return None
     return percent / 100 if 0 < percent <= 100 else None
 
 

@@ -6,7 +6,7 @@ import atexit
 import glob
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 def locked_connection(
-    files: Sequence[str] | None = None, folder: str | None = None, aside: str | None = None
+    files: Sequence[str] | None = None,
+    folder: str | None = None,
+    aside: str | None = None,
+    before: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A database that reads, and whose settings can no longer be changed; with `files`, that reads those alone.
 
     Extensions are neither installed nor loaded by themselves. `aside` is a file for a large copy of the rows.
+    `before` is called before the connection is locked: it loads an extension, or attaches a database.
     """
     import duckdb
 
@@ -44,6 +48,8 @@ def locked_connection(
         connection.execute("SET file_search_path = ?", [folder])
     if aside is not None:
         connection.execute(f"ATTACH {literal(aside)} AS aside")
+    if before is not None:
+        before(connection)
     if files is not None:
         connection.execute("SET allowed_paths = ?", [sorted({*files, *map(glob.escape, files)})])
         connection.execute("SET enable_external_access = false")

@@ -45,16 +45,21 @@ def _found(pattern: str) -> list[str]:
         raise InputError(f"{pattern}: is a folder; name its files, such as '{pattern.rstrip('/')}/*.csv'")
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     if not found:
-        folder = Path(pattern).parent
-        there = [p.name for p in folder.iterdir()] if folder.is_dir() and not glob.has_magic(pattern) else []
-        close = get_close_matches(Path(pattern).name, there, n=1)
-        raise InputError(f"{pattern}: no such file" + (f"; did you mean {folder / close[0]}?" if close else ""))
+        raise absent(pattern)
     return found
+
+
+def absent(pattern: str) -> InputError:
+    """The error for a file that is not there, with the nearest name beside it."""
+    folder = Path(pattern).parent
+    there = [p.name for p in folder.iterdir()] if folder.is_dir() and not glob.has_magic(pattern) else []
+    close = get_close_matches(Path(pattern).name, there, n=1)
+    return InputError(f"{pattern}: no such file" + (f"; did you mean {folder / close[0]}?" if close else ""))
 
 
 def scan_of(files: Sequence[str]) -> str:
     """The DuckDB table function that reads the files; they must share one format and one set of columns."""
-    suffixes = {_suffix(path) for path in files}
+    suffixes = {suffix_of(path) for path in files}
     for path in files:
         if os.path.getsize(path) == 0:
             raise InputError(f"{path}: the file is empty")
@@ -62,19 +67,30 @@ def scan_of(files: Sequence[str]) -> str:
             raise InputError(f"{path}: no permission to read this file")
     listed = "[" + ", ".join(literal(glob.escape(path)) for path in files) + "]"
     if suffixes <= set(TEXT_SUFFIXES):
-        header, delimiter = _header_of_all(files)
-        columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
-        return (
-            f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
-            f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}, "
-            f"hive_partitioning = false{_buffer(files)})"
-        )
+        return scan_of_text(listed, *_header_of_all(files), _buffer(files))
     if suffixes <= set(PARQUET_SUFFIXES):
         check_count(_columns_of_parquet(files[0]), files[0])
-        return f"read_parquet({listed}, hive_partitioning = false)"
-    if suffixes <= set(JSON_SUFFIXES):
+    elif suffixes <= set(JSON_SUFFIXES):
         for path in files:
             check_count(_names_in_first_object(path), path)
+    return scan_of_typed(listed, suffixes)
+
+
+def scan_of_text(listed: str, header: Sequence[str], delimiter: str, buffer: str = "") -> str:
+    """The table function that reads text files, given as a list in SQL, with these columns."""
+    columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
+    return (
+        f"read_csv({listed}, columns = {columns}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
+        f"header = true, auto_detect = false, strict_mode = true, max_line_size = {LONGEST_LINE}, "
+        f"hive_partitioning = false{buffer})"
+    )
+
+
+def scan_of_typed(listed: str, suffixes: set[str]) -> str:
+    """The same for Parquet and JSON lines, whose files name and type their columns."""
+    if suffixes <= set(PARQUET_SUFFIXES):
+        return f"read_parquet({listed}, hive_partitioning = false)"
+    if suffixes <= set(JSON_SUFFIXES):
         format_ = "auto" if ".json" in suffixes else "newline_delimited"
         return (
             f"read_json({listed}, format = {literal(format_)}, map_inference_threshold = -1, hive_partitioning = false)"
@@ -106,7 +122,8 @@ def _check_lines(path: str) -> None:
                 raise InputError(f"{path}: a line has more than {LONGEST_LINE:,} bytes, the most that can be read")
 
 
-def _suffix(path: str) -> str:
+def suffix_of(path: str) -> str:
+    """The suffix that says in which format a file is; an InputError for another."""
     suffix = Path(path.removesuffix(".gz")).suffix.lower()
     if suffix not in (*TEXT_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES):
         raise InputError(
@@ -139,6 +156,11 @@ def _header(path: str) -> tuple[list[str], str]:
         raise InputError(not_utf8(path, error.object[: error.start].count(b"\n") + 1)) from None
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+    return header_in(start, path)
+
+
+def header_in(start: str, path: str) -> tuple[list[str], str]:
+    """The same, of the text that the file begins with."""
     if not start.strip():
         raise InputError(f"{path}: the file is empty")
     if len(start) == LONGEST_HEADER and not {"\n", "\r"} & set(start):

@@ -51,7 +51,10 @@ def _copied(source: Source, place: Place, most: int | None) -> bool:
 
 
 def forget(source: Source) -> None:
-    """Give back the room that a copy takes, if it is one; nothing more can be asked of it."""
+    """Give back the room that a copy takes, and close a database; nothing more can be asked of it."""
+    if source.database is not None:
+        source.connection.close()  # so that others may write to it while a network is trained
+        return
     if not source.copied or source.copy is None:
         return
     if source.copy.path is None:
