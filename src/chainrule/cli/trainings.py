@@ -239,8 +239,8 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     anew = bool(named.data or named.sql or named.database)
     if kept and anew and not wanted.changed_data:
         raise UsageError(
-            "the run has saved the rows of its query and resumes with those: leave out files, --sql and --database, or add "
-            "--changed-data to resume with other rows"
+            "the run has saved the rows of its query and resumes with those: leave out files, --sql and --database, or "
+            "add --changed-data to resume with other rows"
         )
     source = kept if kept and not anew else None
     source = source or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
