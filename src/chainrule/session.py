@@ -211,7 +211,7 @@ class Run:
     def __init__(self, path: Path, done: Scored, source: Source):
         self.path, self.model, self.fit, self.scores = path, done.model, done.fit, done.scores
         self.scored_on = done.which
-        self._source = source if source.database is None else None  # a database is opened again, from what is recorded
+        self._source = source if source.database is None else None  # a database is opened again, as recorded
 
     def __repr__(self) -> str:
         said = "; ".join(line.strip() for line in score_lines(self.scores, self.scored_on)[1:3])
@@ -419,10 +419,10 @@ def _fitted(source: Source, request: Request, folder: Path) -> Run:
 
 
 def table_of(data: Any, sql: str | None = None, database: str | None = None) -> Source:
-    """A frame, a path, several paths, a glob or a query, perhaps of a database, as a table."""
+    """A frame, a path, several paths, a glob or a query (of a database) as a table."""
     if data is not None and is_frame(data):
         if database is not None:
-            raise UsageError("database: goes with sql=, and not with a frame")
+            raise UsageError("database: requires sql= and cannot be combined with a frame")
         return open_frame(data)
     return open_table(_paths(data), sql, database=database)
 

@@ -102,7 +102,7 @@ def test_a_database_that_has_moved_is_found_beside_the_run_and_a_changed_one_is_
     assert changed.code == 1
     assert "shop.duckdb: has changed since the run was trained on it" in changed.err
     assert (
-        "its table is not what it was"
+        "its table has changed: its encoding differs"
         in chainrule(*("explain", "moved/run", "--database", "moved/shop.duckdb", "--sql", EVERY)).err
     )
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_cut_off_goes_on_with_its_database(chainrule, shop, monke
         patch.setattr(Safe, "keep", keep)
         assert chainrule(*words, "-o", "cut").code == 130
     assert "--trust" in chainrule("train", "--resume", "cut").err
-    assert "--database: expected a query, too" in chainrule("train", "--resume", "cut", "--database", shop).err
+    assert "--database requires a query" in chainrule("train", "--resume", "cut", "--database", shop).err
     assert chainrule("train", "--resume", "cut", "--trust").code == 0
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
@@ -131,7 +131,8 @@ def test_a_database_needs_a_query(chainrule, run, command):
     words = {"train": ["train", *TRAIN]}.get(command, [command, run])
     wrong = chainrule(*words, "--database", "shop.duckdb")
     assert wrong.code == 2
-    assert 'say which rows with --sql, such as --sql "select * from penguins" (tables: penguins)' in wrong.err
+    said = 'a query; select the rows with --sql, such as --sql "select * from penguins" (tables: penguins)'
+    assert f"--database requires {said}" in wrong.err
     near = chainrule(*words, "--database", "shop.duckdb", "--sql", "select * from penguin")
     assert near.code == 1
     assert "the database has no table 'penguin'; did you mean 'penguins'?" in near.err
@@ -155,14 +156,14 @@ def test_a_password_is_nowhere(chainrule, run, tmp_path, command, url):
     words = {"train": ["train", *TRAIN, "-o", "new"]}.get(command, [command, run])
     said = chainrule(*words, "--database", url, "--sql", EVERY)
     assert said.code == 2
-    assert "a run would record; leave it out" in said.err
+    assert "which would be recorded in the run; leave it out" in said.err
     assert PASSWORD not in said.out + said.err
     assert not any(PASSWORD.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert not (tmp_path / "new").exists()
 
 
 def test_from_python_a_frame_is_no_table_of_a_database(shop):
-    with pytest.raises(InputError, match="database: goes with sql=, and not with a frame"):
+    with pytest.raises(InputError, match="database: requires sql= and cannot be combined with a frame"):
         cr.fit_table(duckdb.sql("SELECT 1 AS x").to_arrow_table(), "x", database="shop.duckdb")
 
 

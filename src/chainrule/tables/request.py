@@ -41,7 +41,7 @@ class Request:
 
     data: tuple[str, ...] = ()
     sql: str | None = None
-    database: str | None = None  # that the query reads: a file, or a URL without a password
+    database: str | None = None  # that the query reads: a file, or a URL without credentials
     test_file: str | None = None
     target: tuple[str, ...] = ()
     task: Literal["binary", "multiclass", "regression"] | None = None
@@ -80,7 +80,7 @@ class Request:
         if self.database is not None:
             check_no_credential("--database", self.database)
         if self.test_file is not None and is_remote(self.test_file):
-            raise UsageError("--test-file: expected a file of this machine, got a URL; download it first")
+            raise UsageError("--test-file: expected a local file, got a URL; download it first")
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):

@@ -100,7 +100,7 @@ def test_nothing_else_is_read_and_nothing_is_written(shop, sql):
         ("FROM orders", r"no table 'orders'; did you mean 'archive.orders'"),
         ("FROM nowhere.orders", r"no table 'nowhere.orders'; did you mean 'archive.orders'"),
         ("FROM zzz", r"no table 'zzz' \(tables: customers, few, outside, archive.orders\)"),
-        ("FROM read_csv('other.csv')", "reads the tables of the database alone, and no file"),
+        ("FROM read_csv('other.csv')", "a query can only read the tables of the database"),
         ("SELECT w FROM customers", '--sql: Binder Error: Referenced column "w" not found'),
     ],
 )
@@ -143,9 +143,9 @@ NOT_READ = {
     "a folder": (os.mkdir, "is a folder; expected a DuckDB or SQLite file"),
     "an empty file": (lambda path: open(path, "w").close(), "the file is empty"),
     "a file of rows": (lambda path: os.link("other.csv", path), "is not a database; expected a DuckDB or SQLite file"),
-    "an encrypted one": (encrypted, "is encrypted; export the table that you need"),
-    "a macro instead of a function": (with_a_macro, "has a macro of its own named 'count'"),
-    "changes beside it": (cut_off, r"has changes that are not in the file yet, but in odd\.duckdb\.wal; write them"),
+    "an encrypted one": (encrypted, "is encrypted; export the table"),
+    "a macro instead of a function": (with_a_macro, "defines a macro with the name of a DuckDB function, 'count'"),
+    "changes beside it": (cut_off, r"contains changes that are still in odd\.duckdb\.wal; write them"),
 }
 
 
@@ -229,7 +229,7 @@ def test_an_extension_that_is_not_installed_is_named_and_how_it_is(shop, no_exte
     (shop.parent / "shop.db").write_bytes(b"SQLite format 3\0" + bytes(4096))
     with pytest.raises(InputError) as raised:
         open_shop(EVERY, target)
-    assert f"{target}: DuckDB's extension {extension} is needed, and is not installed" in str(raised.value)
+    assert f"{target}: requires the DuckDB extension {extension}, which is not installed" in str(raised.value)
     assert f"python -c \"import duckdb; duckdb.execute('INSTALL {extension}')\"" in str(raised.value)
     assert not list(shop.parent.rglob("*.duckdb_extension*"))
 
@@ -254,7 +254,7 @@ def test_an_extension_that_cannot_be_loaded(shop, monkeypatch):
         def execute(self, sql):
             raise duckdb.IOException(f"{sql}: built for another version")
 
-    with pytest.raises(InputError, match="x: DuckDB's extension sqlite cannot be loaded: LOAD sqlite: built for"):
+    with pytest.raises(InputError, match="x: the DuckDB extension sqlite cannot be loaded: LOAD sqlite: built for"):
         extensions.load(Broken(), "sqlite", "x")  # pyright: ignore
 
 
@@ -281,7 +281,9 @@ def test_a_credential_is_refused_and_never_shown(shop, target):
         lambda: resumed(Request(), {"database": target, "sql": EVERY}),
         lambda: cr.fit_table(sql=EVERY, database=target, target="y"),
     ):
-        with pytest.raises(UsageError, match="a credential in the URL, which a run would record") as raised:
+        with pytest.raises(
+            UsageError, match="the URL contains a credential, which would be recorded in the run"
+        ) as raised:
             ask()
         assert "s3cret" not in str(raised.value)
 

@@ -37,9 +37,9 @@ def test_the_extension_is_named_and_how_it_is_installed(url, tmp_path):
     with pytest.raises(InputError) as raised:
         open_table([url])
     assert str(raised.value) == (
-        f"{url}: DuckDB's extension httpfs is needed, and is not installed; install it once: {INSTALL}"
+        f"{url}: requires the DuckDB extension httpfs, which is not installed; install it once: {INSTALL}"
     )
-    with pytest.raises(InputError, match=r"^--sql: DuckDB's extension httpfs is needed"):
+    with pytest.raises(InputError, match=r"^--sql: requires the DuckDB extension httpfs"):
         open_table([], f"SELECT * FROM '{url}'")
     assert not list(tmp_path.rglob("*.duckdb_extension*"))
 
@@ -51,7 +51,9 @@ def test_a_query_with_a_url_that_it_does_not_read_needs_nothing():
 @pytest.mark.parametrize("url", CREDENTIALS)
 def test_a_credential_is_refused_and_not_shown(url):
     for files, sql in (([url], None), ([], f"SELECT * FROM read_parquet('{url}')")):
-        with pytest.raises(UsageError, match="there is a credential in the URL, which a run would record") as raised:
+        with pytest.raises(
+            UsageError, match="the URL contains a credential, which would be recorded in the run"
+        ) as raised:
             open_table(files, sql)
         assert "s3cret" not in str(raised.value)
 
@@ -81,8 +83,8 @@ def test_urls_in_a_query():
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        (["https://host/x.csv", "y.csv"], "y.csv: expected a URL, as the other files are"),
-        (["s3://bucket/*.parquet"], "expected the URL of one file; read several with --sql"),
+        (["https://host/x.csv", "y.csv"], "y.csv: expected a URL like the other files"),
+        (["s3://bucket/*.parquet"], "expected the URL of a single file; to read several, use --sql"),
     ],
 )
 def test_what_cannot_be_read_together(files, why):
@@ -91,7 +93,7 @@ def test_what_cannot_be_read_together(files, why):
 
 
 def test_a_test_file_is_on_this_machine():
-    with pytest.raises(UsageError, match="--test-file: expected a file of this machine"):
+    with pytest.raises(UsageError, match="--test-file: expected a local file"):
         Request(test_file="https://host/x.csv")
 
 
@@ -124,7 +126,7 @@ def test_files_elsewhere_have_the_same_columns(tmp_path):
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")
     (tmp_path / "empty.csv").write_text("")
     with duckdb.connect() as connection:
-        with pytest.raises(InputError, match=r"b\.csv: its columns, or what is between them, are not those of a\.csv"):
+        with pytest.raises(InputError, match=r"b\.csv: its columns or delimiter differ from those of a\.csv"):
             scan_of_urls(connection, ["a.csv", "b.csv"])
         with pytest.raises(InputError, match=r"empty\.csv: the file is empty"):
             scan_of_urls(connection, ["empty.csv"])

@@ -54,8 +54,8 @@ COLUMNS_AT_ONCE = 32  # in a query, for the time that DuckDB takes to plan one g
 class Source(NamedTuple):
     """A table that is still on disk: its SQL, its raw columns (name -> DuckDB type) and the files behind it.
 
-    `copy` is where its rows may be copied to (`once.read_once`), if anywhere; `database` is the file of the database
-    that a query reads.
+    `copy` is where its rows may be copied to (`once.read_once`), if anywhere; `database` is the database file that a
+    query reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -78,8 +78,8 @@ def open_table(
     """The table in files (paths or globs, all with the same columns), or the result of a query.
 
     `folder` is where a query looks for its files, if not in the current one. Files are read and nothing else is; a
-    query reads whatever it names, and writes nothing. With a `database`, a file or a URL, it reads the tables of that,
-    and nothing else.
+    query reads whatever it names, and writes nothing. With `database`, a file or a URL, it can only read the
+    tables of the database.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def open_table(
 
 
 def _open_urls(urls: Sequence[str]) -> Source:
-    """Files elsewhere: like a query, they have no digest, and may be others each time."""
+    """Files at URLs: like the result of a query, they have no digest and may change between reads."""
     check_urls(urls)
     name = urls[0] if len(urls) == 1 else f"{len(urls)} files"
     connection = locked_connection(urls, before=partial(load_httpfs, what=name))
@@ -170,7 +170,7 @@ def share_read(source: Source) -> float | None:
 
     try:
         percent = source.connection.query_progress()
-    except duckdb.ConnectionException:  # it has been closed, after all was read
+    except duckdb.ConnectionException:  # closed after all rows were read
         return None
     return percent / 100 if 0 < percent <= 100 else None
 

@@ -26,7 +26,7 @@ def locked_connection(
     """A database that reads, and whose settings can no longer be changed; with `files`, that reads those alone.
 
     Extensions are neither installed nor loaded by themselves. `aside` is a file for a large copy of the rows.
-    `before` is called before the connection is locked: it loads an extension, or attaches a database.
+    `before` is called before the connection is locked, to load an extension or attach a database.
     """
     import duckdb
 

@@ -1,4 +1,4 @@
-"""A database whose tables a query reads: attached to be read alone, before the connection is locked."""
+"""Databases whose tables a query reads: attached read-only, before the connection is locked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chainrule.tables.reading.urls import check_no_credential, is_postgres, is_r
 if TYPE_CHECKING:
     import duckdb
 
-NAME = "database"  # that it is attached under
-SQLITE = b"SQLite format 3\0"  # the first bytes of such a file
-MOST_NAMES = 20  # of tables, in a message
-OTHERS = (  # a macro of a name that DuckDB has itself would stand in for it, in our own queries, too
+NAME = "database"  # under which it is attached
+SQLITE = b"SQLite format 3\0"  # the first bytes of a SQLite file
+MOST_NAMES = 20  # of tables in an error message
+OTHERS = (  # a macro with the name of a DuckDB function would replace it, also in the package's own queries
     f"SELECT function_name FROM duckdb_functions() WHERE database_name = {literal(NAME)} INTERSECT "
     "SELECT function_name FROM duckdb_functions() WHERE database_name = 'system' ORDER BY 1"
 )
@@ -31,12 +31,12 @@ TABLES = (
 
 
 def is_file(target: str) -> bool:
-    """Whether a database is a file of this machine, and not a URL."""
+    """Whether a database is a local file rather than a URL."""
     return not (is_postgres(target) or is_remote(target))
 
 
 def attach_statement(target: str, extension: str | None = None) -> str:
-    """The SQL that attaches a database, to be read alone.
+    """The SQL that attaches a database read-only.
 
     >>> print(attach_statement("/data/shop.duckdb"))
     ATTACH '/data/shop.duckdb' AS "database" (TYPE duckdb, READ_ONLY)
@@ -46,12 +46,22 @@ def attach_statement(target: str, extension: str | None = None) -> str:
 
 
 def attach(connection: duckdb.DuckDBPyConnection, target: str) -> None:
-    """Attach a database to be read, and look for tables in it; call it before the connection is locked.
+    """Attach a database read-only and use its tables; to be called before the connection is locked.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        A connection that is not locked yet.
+    target : str
+        A DuckDB or SQLite file, or the URL of a database.
 
     Raises
     ------
     InputError
-        If it is not there, is none, is encrypted, is being written to, or needs an extension that is not installed.
+        If the database is missing, invalid, encrypted or open for writing, defines macros with the names of DuckDB
+        functions, or requires an extension that is not installed.
+    UsageError
+        If the URL contains a credential.
     """
     import duckdb
 
@@ -78,18 +88,18 @@ def attach(connection: duckdb.DuckDBPyConnection, target: str) -> None:
         raise InputError(_explained(target, error)) from error
     if macros:
         raise InputError(
-            f"{target}: has a macro of its own named {macros[0][0]!r}, as a function of DuckDB is; rename the macro"
+            f"{target}: defines a macro with the name of a DuckDB function, {macros[0][0]!r}; rename the macro"
         )
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The tables and views of the database that is attached, as a query names them."""
+    """The tables and views of the attached database, as a query names them."""
     rows = connection.execute(TABLES).fetchall()
     return [name if schema == usual else f"{schema}.{name}" for schema, name, usual in rows]
 
 
 def needs_query(target: str, files: bool) -> UsageError:
-    """The error for a database without a query, or with files; it lists the tables, if the database can be opened."""
+    """The error for a database with files or without a query; lists the tables if the database can be opened."""
     from chainrule.tables.reading.connection import locked_connection
 
     check_no_credential("--database", target)
@@ -98,22 +108,22 @@ def needs_query(target: str, files: bool) -> UsageError:
     except InputError:
         tables = []
     example = tables[0] if tables else "customers"
-    left_out = "leave files out, and say" if files else "say"
+    instead = "leave out files and select" if files else "select"
     return UsageError(
-        f'--database: expected a query, too; {left_out} which rows with --sql, such as --sql "select * from '
+        f'--database requires a query; {instead} the rows with --sql, such as --sql "select * from '
         f'{example}"{_listed(tables)}'
     )
 
 
 def explained_query(connection: duckdb.DuckDBPyConnection, error: Exception) -> str:
-    """What DuckDB says of a query that it cannot answer from the database, said again for the reader."""
+    """The error message for a query that the database cannot answer."""
     text = str(error)
     absent = re.search(r'Table with name "?(.+?)"? does not exist', text)
     if absent:
         name, tables = absent.group(1), tables_of(connection)
         return f"--sql: the database has no table {shortened(name)!r}{nearest(name, tables)}{_listed(tables)}"
     if "file system operations are disabled" in text:
-        return "--sql: with --database, a query reads the tables of the database alone, and no file"
+        return "--sql: with --database, a query can only read the tables of the database"
     return f"--sql: {first_line(error)}"
 
 
@@ -139,9 +149,9 @@ def _is_sqlite(path: str) -> bool:
 
 
 def _unfinished(target: str) -> str:
-    """Changes in a log beside the file: a digest of the file would not tell of them."""
+    """The error message for changes in a write-ahead log, which the digest of the file does not include."""
     return (
-        f"{target}: has changes that are not in the file yet, but in {target}.wal; write them into it: "
+        f"{target}: contains changes that are still in {target}.wal; write them to the file: "
         f'python -c "import sys, duckdb; duckdb.connect(sys.argv[1]).close()" {target}'
     )
 
@@ -151,16 +161,16 @@ def _explained(target: str, error: Exception) -> str:
     if "Conflicting lock" in text:
         process = re.search(r"PID (\d+)", text)
         who = f"process {process.group(1)}" if process else "another process"
-        return f"{target}: {who} has it open for writing; close it there, or open it there to be read"
+        return f"{target}: {who} has it open for writing; close it there, or open it read-only there"
     if "already attached" in text:
         return (
-            f"{target}: this process has it open for writing; close that connection, or hand over a relation of it: "
+            f"{target}: this process has it open for writing; close that connection, or pass a relation of it: "
             "fit_table(connection.sql(...))"
         )
     if "not a valid DuckDB database" in text:
         return (
-            f"{target}: is not a database; expected a DuckDB or SQLite file; a file of rows is named without --database"
+            f"{target}: is not a database; expected a DuckDB or SQLite file; to read a table file, leave out --database"
         )
     if "encrypted" in text:
-        return f"{target}: is encrypted; export the table that you need: COPY customers TO 'customers.parquet'"
+        return f"{target}: is encrypted; export the table: COPY customers TO 'customers.parquet'"
     return f"{target}: cannot be opened: {first_line(error)}"

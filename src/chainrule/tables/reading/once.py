@@ -51,9 +51,9 @@ def _copied(source: Source, place: Place, most: int | None) -> bool:
 
 
 def forget(source: Source) -> None:
-    """Give back the room that a copy takes, and close a database; nothing more can be asked of it."""
+    """Free the space of a copy, and close a database; the source cannot be read afterwards."""
     if source.database is not None:
-        source.connection.close()  # so that others may write to it while a network is trained
+        source.connection.close()  # so that other processes can write to it during the training
         return
     if not source.copied or source.copy is None:
         return

@@ -1,4 +1,4 @@
-"""Files that are read over a network, through DuckDB's extension httpfs."""
+"""Files that are read over a network, with the DuckDB extension httpfs."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from chainrule.tables.reading.urls import check_no_credential, is_remote
 if TYPE_CHECKING:
     import duckdb
 
-LINES = 100  # of a text file, in which its header ends
+LINES = 100  # of a text file, which contain its header
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection, what: str) -> None:
-    """Load what reads URLs; see `extensions.load`."""
+    """Load the extension that reads URLs; see `extensions.load`."""
     load(connection, "httpfs", what)
 
 
 def load_httpfs_if_there(connection: duckdb.DuckDBPyConnection) -> None:
-    """The same; a query that needs it where it is not installed fails, and says so."""
+    """Load the extension if it is installed; otherwise, a query that requires it raises an error."""
     with suppress(InputError):
         load_httpfs(connection, "")
 
 
 def check_urls(paths: Sequence[str]) -> None:
-    """They are URLs, all of them, of one file each, and with no credential in them.
+    """Check that all paths are URLs of single files, without credentials.
 
     Raises
     ------
     UsageError
-        If not.
+        If a path is not a URL, contains a glob or contains a credential.
     """
     for path in paths:
         check_no_credential("FILES", path)
         if not is_remote(path):
-            raise UsageError(f"{path}: expected a URL, as the other files are; read them with --sql to mix the two")
+            raise UsageError(f"{path}: expected a URL like the other files; use --sql to combine local files and URLs")
         if any(sign in urlsplit(path).path for sign in "*["):
             raise UsageError(
-                f"{path}: expected the URL of one file; read several with --sql \"select * from '{path}'\""
+                f"{path}: expected the URL of a single file; to read several, use --sql \"select * from '{path}'\""
             )
 
 
 def scan_of_urls(connection: duckdb.DuckDBPyConnection, urls: Sequence[str]) -> str:
-    """The DuckDB table function that reads the files; they must share one format and one set of columns."""
+    """The DuckDB table function that reads the files, which must have the same format and columns."""
     suffixes = {suffix_of(urlsplit(url).path) for url in urls}
     listed = "[" + ", ".join(map(literal, urls)) + "]"
     if not suffixes <= set(TEXT_SUFFIXES):
@@ -58,12 +58,12 @@ def scan_of_urls(connection: duckdb.DuckDBPyConnection, urls: Sequence[str]) -> 
     headers = [_header(connection, url) for url in urls]
     for url, header in zip(urls, headers, strict=True):
         if header != headers[0]:
-            raise InputError(f"{url}: its columns, or what is between them, are not those of {urls[0]}")
+            raise InputError(f"{url}: its columns or delimiter differ from those of {urls[0]}")
     return scan_of_text(listed, *headers[0])
 
 
 def _header(connection: duckdb.DuckDBPyConnection, url: str) -> tuple[list[str], str]:
-    """The names in the first line, and the delimiter: few lines are read, each as it is."""
+    """The column names in the first line, and the delimiter; only the first lines are read."""
     import duckdb
 
     line = (
