@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -42,22 +42,6 @@ Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instea
 Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
 MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse a table of more rows.")]
 Json = Annotated[bool, flag("--json", "Print one JSON document.")]
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that the next run of the same design starts at once."""
-    import os
-
-    import jax
-    from platformdirs import user_cache_path
-
-    from chainrule.training.program_cache import make_forgiving
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        with suppress(RuntimeError):  # a user who has no home has no cache either
-            jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    make_forgiving()
 
 
 @contextmanager
