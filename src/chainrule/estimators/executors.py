@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.estimators.passes import eager_pass, passes
+from chainrule.estimators.widths import resized, widened_design
 from chainrule.maths.activations import is_activation_of_ours
 from chainrule.maths.costs import is_cost_of_ours
 from chainrule.network import Network
@@ -25,8 +26,12 @@ FEWEST_HELD = 64  # validation rows, which each pass looks at
 
 
 class Executor(NamedTuple):
-    """Where passes are made: how many rows a table is padded to, how arrays get there and back, what makes passes."""
+    """Where passes are made: how many rows a table is padded to, how arrays get there and back, what makes passes.
 
+    `network` is the design as it is trained, of which some hidden nodes may be padding.
+    """
+
+    network: Network
     room: Callable[[int, int], int]
     table: Callable[[Table, int], Table]
     held: Callable[[np.ndarray], Any]
@@ -36,9 +41,11 @@ class Executor(NamedTuple):
     precision: Callable[[Any], Any]
 
 
-def executor_of(network: Network, rule: Any, n: int, single: bool) -> Executor:
+def executor_of(network: Network, rule: Any, n: int, single: bool, dropout: bool) -> Executor:
     """Where the passes over n rows are made; `single` says that there is one."""
-    return EAGER if single and _is_light(network, rule, n) else COMPILED
+    if single and _is_light(network, rule, n):
+        return _eager(network)
+    return _compiled(network, network if dropout else widened_design(network, rule, n))
 
 
 def _is_light(network: Network, rule: Any, n: int) -> bool:
@@ -61,18 +68,6 @@ def _held_on_device(X: np.ndarray) -> Any:
     return jax.device_put(roomy)
 
 
-def _put(tree: Any) -> Any:
-    import jax
-
-    return jax.device_put(tree)
-
-
-def _fetched(tree: Any) -> Any:
-    import jax
-
-    return jax.tree.map(np.array, tree)
-
-
 def _precision(dtype: Any) -> Any:
     import jax
 
@@ -83,13 +78,27 @@ def _same(tree: Any) -> Any:
     return tree
 
 
-EAGER = Executor(
-    room=lambda n, _: n,
-    table=lambda table, _: table,
-    held=_same,
-    put=_same,
-    fetched=_same,
-    passes=eager_pass,
-    precision=lambda _: nullcontext(),
-)
-COMPILED = Executor(_room, on_device, _held_on_device, _put, _fetched, passes, _precision)
+def _eager(network: Network) -> Executor:
+    return Executor(
+        network,
+        room=lambda n, _: n,
+        table=lambda table, _: table,
+        held=_same,
+        put=_same,
+        fetched=_same,
+        passes=eager_pass,
+        precision=lambda _: nullcontext(),
+    )
+
+
+def _compiled(network: Network, wide: Network) -> Executor:
+    import jax
+
+    def put(tree: Any) -> Any:
+        return jax.device_put(resized(tree, wide.layers) if wide is not network else tree)
+
+    def fetched(tree: Any) -> Any:
+        tree = jax.tree.map(np.array, tree)
+        return resized(tree, network.layers) if wide is not network else tree
+
+    return Executor(wide, _room, on_device, _held_on_device, put, fetched, passes, _precision)

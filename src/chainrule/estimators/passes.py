@@ -121,7 +121,7 @@ def eager_pass(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
     ) -> Progressed:
         assert n_passes == 1
         rated = rule if has_own_rate(rule) else with_rate(rule, rates[0])
-        learned: list[Any] = [params, rule_state, average]
+        learned: Any = [params, rule_state, average]
         starts = range(0, n_rows, batch)
         losses = squares = table.X.dtype.type(0)
         for i, start in enumerate(starts):
@@ -131,7 +131,8 @@ def eager_pass(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
             *learned, loss, square = stepped(network, rated, ways, some, alpha, place, *learned)
             losses, squares = losses + loss * len(rows), squares + square
         told = forward(network, answering(*learned), held).a[-1]
-        return Progressed(*learned, (losses / n_rows)[None], np.sqrt(squares / len(starts))[None], told[None])
+        seen: Any = losses / n_rows, np.sqrt(squares / len(starts)), told
+        return Progressed(*learned, *(x[None] for x in seen))
 
     return run
 

@@ -109,13 +109,13 @@ class StochasticMixin:
         self._best_replay: Any = None
         best = self.coefs_, self.intercepts_
         single = incremental or (self.max_iter == 1 and self.warm_start != "resume")
-        executor = executor_of(self.network_, self._position.rule, len(X), single)
+        executor = executor_of(self.network_, self._position.rule, len(X), single, bool(self.dropout))
         restores = (self.early_stopping or self.restore_best) and not incremental
         with executor.precision(X.dtype), interruptible() as keyboard:
             self._pass_over(executor, X, y, sample_weight, held, incremental, keyboard)
             if self._best_replay and restores:
                 again: Any = self._best_replay.go(self._best_replay.passes)
-                best = _as_lists(answering(*again[:3]))
+                best = _as_lists(answering(*executor.fetched(again[:3])))
         if keyboard.pressed:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.warm_start == "resume":
@@ -144,7 +144,7 @@ class StochasticMixin:
         average = past.average or (average_from(first) if self.average else ())
         params, state, average = executor.put((first, past.state or past.rule.init(first), average))
         ways = Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None)
-        run = executor.passes(self.network_, past.rule, batch, ways)
+        run = executor.passes(executor.network, past.rule, batch, ways)
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
@@ -170,12 +170,13 @@ class StochasticMixin:
                 break
             fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
             size = 1 if self.callbacks else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
+        params, state, average = executor.fetched((params, state, average))
         self.coefs_, self.intercepts_ = _as_lists(answering(params, state, average))
         resumable = self.warm_start == "resume"
         self._position = self._position._replace(
-            state=executor.fetched(state),
-            average=executor.fetched(average),
-            params=executor.fetched(params) if resumable or average else None,
+            state=state,
+            average=average,
+            params=params if resumable or average else None,
             order=order if resumable else None,
         )
 
