@@ -1,4 +1,4 @@
-"""Makes the README's pictures, docs/page.png and docs/report.png: needs Chromium and playwright (in the extra "test").
+"""Make the screenshots docs/page.png and docs/report.png; needs Chromium and playwright (in the extra "test").
 
 python docs/pictures.py
 """
@@ -15,12 +15,12 @@ from chainrule.examples.shown import story_of
 from chainrule.examples.worked import example_named
 from chainrule.explaining.page import to_html
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
 
 def main() -> None:
-    """Photograph the lecture's page at epoch 100, forward, with the third node chosen; and the report of a run."""
+    """Take screenshots of the lecture's page at epoch 100 (step Forward, node H3 selected) and of a report."""
     from playwright.sync_api import sync_playwright
 
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -36,17 +36,17 @@ def main() -> None:
         page.click('nav [data-step="3"]')
         page.click('.node[data-of="H3"]')
         page.screenshot(path=HERE / "page.png")
-        page.goto(_report(folder).as_uri())
+        page.goto(_report(Path(folder)).as_uri())
         page.screenshot(path=HERE / "report.png")
         launched.close()
 
 
-def _report(folder: str) -> Path:
-    """The report of the README's first run."""
+def _report(folder: Path) -> Path:
+    """Train a regression on the penguins and return its report."""
     command = ["train", str(HERE.parent / "examples" / "penguins.csv"), "--target", "body_mass_g"]
-    run = Path(folder, "runs", "penguins-1")
-    subprocess.run([sys.executable, "-m", "chainrule", *command, "--quiet", "-o", str(run)], check=True)
-    return run / "report.html"
+    run = Path("runs", "penguins-1")
+    subprocess.run([sys.executable, "-m", "chainrule", *command, "--quiet", "-o", str(run)], check=True, cwd=folder)
+    return folder / run / "report.html"
 
 
 if __name__ == "__main__":

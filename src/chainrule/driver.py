@@ -1,7 +1,7 @@
-r"""The one host loop: it dispatches updates to an executor, a fraction of a second at a time, until a goal is met.
+r"""The host loop: it dispatches updates to an executor, a fraction of a second at a time, until a goal is met.
 
-Python looks at the clock and at the keyboard in between. An executor has its rows in memory, in files, or over devices
-and processes; the order of the rows is a function of the seed and the epoch alone.
+Between dispatches, Python checks the time limit and handles Ctrl-C. An executor has its rows in memory, in files, or
+distributed over devices and processes; the order of the rows depends on the seed and the epoch alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 SECONDS_PER_DISPATCH = 0.2
-FIRST_DISPATCH = 5e7  # multiplications, about, of the epochs that are dispatched before any time is known
+FIRST_DISPATCH = 5e7  # approximate number of multiplications of the first dispatch, whose duration is unknown
 
 
 def train(
@@ -67,70 +67,81 @@ def train(
     resumable: Resumable | str | os.PathLike[str] | None = None,
     together: bool = False,
 ) -> Fit:
-    """Train until a goal is met.
+    """Train a network until a goal is met or the maximum number of epochs is reached.
 
     Parameters
     ----------
-    network, params
-        The design and the first parameters, from `initialize`.
-    X, Y, weights
-        Inputs, targets, and optional observation weights. Or Arrow record batches, any iterable of them, the names
-        of their target columns, and the name of the column of weights: the other columns are the inputs. They may be
-        more than memory holds: see `chainrule.scaling.streaming`.
-    rule
+    network : Network
+    params : tuple of Layer
+        The initial parameters, from `initialize`.
+    X : array of shape (n_rows, n_in) or iterable of Arrow record batches
+        Inputs. Record batches also contain targets and weights; their other columns are the inputs, and they may
+        exceed memory: see `chainrule.scaling.streaming`.
+    Y : array of shape (n_rows, n_out), or str or sequence of str
+        Targets; for record batches, the names of their columns.
+    rule : Rule
         From `gradient_descent`, `optax_rule`, or any optax transformation.
-    batch_size
-        None: the whole table (batch gradient descent); 1: one observation at a time; else mini-batches.
-    epochs
-        At most so many passes over the table.
-    stop
-        Goals: `CostGoal`, `MinGradient`, `Unchanged`, `NoImprovement`, `MaxSeconds`, or your own. Where
-        several are met in one epoch, the first in the list is named.
-    seed, sample
-        The order of the rows: a fresh "permutation" every epoch, or draws "with_replacement".
-    dtype
-        "float32" or "float64"; the caller's JAX configuration is left alone.
-    validation
-        (X, Y) or (X, Y, weights): rows that are not trained on. Their cost is taken every epoch and the
-        parameters with the lowest are returned.
-    order
-        epoch (from 1) -> row numbers, instead of the order made from `seed`.
-    dropout
-        The share of the hidden nodes that each update leaves out: see `chainrule.training.dropout`. The training
-        cost is then that of the thinned network; validation and the returned parameters are of the whole one.
-    average
-        The decay of an average over the updates, such as 0.998: see `chainrule.training.averaging`. It is the average
-        that is validated and returned; the training cost is that of the parameters themselves.
-    progress
-        Called a few times a second.
-    checkpoint, keep_every
-        Called with the state (as NumPy arrays) before the first epoch, after epochs 1, 2, 4, 8 ..., every
-        `keep_every` epochs, and the last; `replay` goes on from the nearest.
-    resumable
-        A folder in which the state is kept, or a `Resumable`, which says how often. The same call, after it was cut
-        off, goes on from there and ends with the same numbers, bit for bit; it may ask for more `epochs`. SIGTERM
-        finishes the epoch, keeps the state and raises `Terminated`, a SystemExit.
-    together
-        Whether the processes of `jax.distributed` train one network, each with its own rows: all their rows, in the
-        order of the processes, are the table, and so are the validation rows. All call `train` with the same
-        arguments but for the rows, and all get the same fit, that of one process with the whole table but for
-        rounding: see `chainrule.scaling.devices`. Also for several devices of one process.
+    batch_size : int, optional
+        Rows per update; by default the whole table (batch gradient descent).
+    epochs : int, default=100
+        Maximum number of epochs.
+    stop : sequence of Stop, default=()
+        Goals: `CostGoal`, `MinGradient`, `Unchanged`, `NoImprovement`, `MaxSeconds`, or your own. If several are met
+        in one epoch, `stopped_by` is the first in the sequence.
+    seed : int, default=0
+        Seed of the row order and of dropout.
+    dtype : {"float32", "float64"}, default="float32"
+        The caller's JAX configuration is not changed.
+    weights : array of shape (n_rows,) or str, optional
+        Observation weights; for record batches, the name of their column.
+    validation : tuple (X, Y) or (X, Y, weights), optional
+        Rows that are not trained on. Their cost is measured after every epoch, and the parameters with the lowest
+        validation cost are returned.
+    sample : {"permutation", "with_replacement"}, default="permutation"
+        Shuffle the rows in every epoch, or draw them with replacement.
+    order : callable, optional
+        epoch (from 1) -> array of row numbers, in place of the order derived from `seed`.
+    dropout : float, default=0.0
+        Share of the hidden nodes that each update drops: see `chainrule.training.dropout`. The training cost is that
+        of the thinned network; validation costs and returned parameters are those of the full network.
+    average : float, default=0.0
+        Decay of a moving average of the parameters, such as 0.998: see `chainrule.training.averaging`. The average
+        is validated and returned; the training cost is that of the parameters themselves.
+    progress : callable, optional
+        Called with a `Progress` a few times a second.
+    checkpoint : callable, optional
+        Called with the state, as NumPy arrays, before the first epoch, after epochs 1, 2, 4, 8, ..., every
+        `keep_every` epochs, and after the last; `chainrule.replay` starts from the nearest.
+    keep_every : int, optional
+        Epochs between checkpoints, in addition to the powers of two.
+    resumable : path or Resumable, optional
+        A folder for checkpoints to resume from. If the training is interrupted, the same call resumes it and ends
+        with the same numbers, bit for bit; only `epochs` may be larger. On SIGTERM, the epoch is finished, its
+        checkpoint is written and `Terminated`, a SystemExit, is raised.
+    together : bool, default=False
+        Train one network on all devices of this process, or of all processes of `jax.distributed`, each with its own
+        rows. The table is the rows of all processes, in the order of the processes. Every process calls `train` with
+        the same arguments except for the rows, and gets the same fit, equal up to rounding to that of one process
+        with the whole table: see `chainrule.scaling.devices`.
 
     Returns
     -------
     Fit
-        With the whole table per update, `history.cost` and `gradient_norm` are those of the parameters at the
-        epoch's end. With mini-batches they are taken over the epoch's batches, each before its own update: the
-        average cost, and the root mean square of the gradients' norms (only where a goal looks at it, else NaN); an
-        L2 penalty is that of the parameters at the epoch's end. `fit.cost_is` says which.
+        If each update uses the whole table, `history.cost` and `gradient_norm` are measured at the end of the epoch.
+        With mini-batches, they are the average cost of the epoch's batches, each before its own update, and the root
+        mean square of the gradient norms (NaN unless a goal needs them); an L2 penalty is that of the parameters at
+        the end of the epoch. `fit.cost_is` states which.
 
     Raises
     ------
     DivergedError
-        If the cost turns NaN or infinite; its `fit` has the last good parameters.
-    ValueError
-        If shapes, values or settings do not fit; an `InputError`, which is one, if `resumable` holds the states of
-        another training, or if another process is training there.
+        If the cost becomes NaN or infinite; its `fit` has the last finite parameters.
+    ValueError, TypeError
+        If shapes, values or settings are invalid.
+    InputError
+        If `resumable` contains checkpoints of another training, or is in use by another process.
+    Terminated
+        After SIGTERM, if `resumable` is given.
 
     Examples
     --------
@@ -175,12 +186,12 @@ def train_on(
     together: bool = False,
     **run: Any,
 ) -> Fit:
-    """`train`, for settings that are a record; `run` are the arguments of `Driver.run`."""
+    """Train with given `TrainingSettings`; `run` are arguments of `Driver.run`."""
     return Driver(settings, params, rows, order=order, together=together).run(**run)
 
 
 class Driver:
-    """A training and where it is: `at`, the state and the updates of this epoch; `course`, the rows of its history."""
+    """A training in progress: `at` is its state, including updates of an unfinished epoch, `course` its history."""
 
     def __init__(
         self,
@@ -205,7 +216,7 @@ class Driver:
         self.start = self.at.begin
 
     def begin_from(self, state: State) -> None:
-        """Another state before the first epoch, such as that of a checkpoint."""
+        """Replace the state before the first epoch, for instance by that of a checkpoint."""
         with self.precision():
             import jax
 
@@ -214,12 +225,12 @@ class Driver:
 
     @property
     def epochs(self) -> int:
-        """Epochs trained."""
+        """Number of completed epochs."""
         return int(self.at.begin.epoch)
 
     @property
     def reason(self) -> int:
-        """Why training ended, RUNNING if it has not: see `State`."""
+        """Why training ended, or RUNNING: see `State`."""
         return int(self.at.begin.reason)
 
     @property
@@ -229,11 +240,11 @@ class Driver:
 
     @property
     def updates_per_epoch(self) -> int:
-        """Updates of one epoch."""
+        """Number of updates per epoch."""
         return 1 if self.executor.batch is None else -(-self.executor.rows // self.executor.batch)
 
     def advance(self, span: Span, began: float | None = None) -> int:
-        """Make the updates of a span, and return how many epochs ended; `began` is where the seconds count from."""
+        """Make the updates of a span and return how many epochs ended; `began` is the start time of the clock."""
         since = time.perf_counter() - self.seconds if began is None else began
         before = self.epochs
         state, sums, block = self.executor.run(self.at, span, self.settings)
@@ -260,13 +271,13 @@ class Driver:
                 self.advance(Span(0, self.at.updates, done))
 
     def epoch(self) -> None:
-        """Make the updates that are left of this epoch, whether or not a goal is met."""
+        """Make the remaining updates of this epoch, whether or not a goal is met."""
         with self.precision():
             self.go_on()
             self.advance(Span(1, self.at.updates))
 
     def go_on(self) -> None:
-        """Forget the goal that was met."""
+        """Clear the goal that was met, so that training can continue."""
         if self.reason != RUNNING:
             state = self.at.begin
             self.at = at_beginning(state._replace(reason=np.zeros_like(state.reason)))
@@ -281,17 +292,9 @@ class Driver:
         resumable: Resumable | str | os.PathLike[str] | None = None,
         until: Callable[[], bool] | None = None,
     ) -> Fit:
-        """Train until a goal is met, or up to `epochs` epochs in all; the other parameters are those of `train`.
+        """Train until a goal is met or `epochs` epochs are complete in total; see `train` for the other parameters.
 
-        Parameters
-        ----------
-        until : callable, optional
-            Asked after every epoch; True ends the training.
-
-        Raises
-        ------
-        DivergedError, InputError, Terminated
-            As `train`.
+        `until` is called after every epoch and ends the training by returning True.
         """
         epochs = self.settings.epochs if epochs is None else epochs
         with (
@@ -310,7 +313,7 @@ class Driver:
             return checked(self.fit(pressed))
 
     def fit(self, interrupted: bool = False) -> Fit:
-        """What was trained so far; of an unfinished epoch nothing."""
+        """Return the result so far, without the updates of an unfinished epoch."""
         stopped_by = reason_name(self.reason, self.settings.stop, self.is_out_of_time, interrupted)
         return finished(self.at.begin, self.course, stopped_by, self.settings.network, self.executor.batch)
 
@@ -322,7 +325,7 @@ class Driver:
         progress: Callable[[Progress], None] | None,
         until: Callable[[], bool] | None,
     ) -> Looked:
-        """Dispatch epochs until the program or the clock says stop; what was seen last."""
+        """Dispatch epochs until a goal, the time limit or an interrupt ends the loop."""
         work = self.executor.rows * self.settings.network.n_weights
         limit, began = self.settings.seconds, time.perf_counter() - self.seconds
         kept.begins(self.at.begin)
@@ -354,55 +357,51 @@ class Driver:
         return looked
 
     def change_rule(self, rule: Rule) -> None:
-        """Another learning rate, from the next update on.
-
-        Raises
-        ------
-        ValueError
-            If the rule would need another state than the one that it has.
-        """
+        """Replace the rule from the next update on; a ValueError if its state has another structure."""
         import jax
 
         with self.precision():
             state, params = self.at.now.rule_state, self.at.begin.params
             if jax.tree.structure(jax.eval_shape(rule.init, params)) != jax.tree.structure(state):
-                raise ValueError("learning_rate: a number cannot take the place of a schedule of this rule, or back")
+                raise ValueError(
+                    "learning_rate: in this rule, a number cannot be replaced by a schedule, nor a schedule by a number"
+                )
         self.settings = replace(self.settings, rule=rule)
 
     def save(self, folder: Path) -> None:
-        """Keep the state in a folder; a ValueError in the middle of an epoch."""
+        """Write a checkpoint into a folder; a ValueError within an epoch."""
         if self.at.updates:
             raise ValueError(
-                f"update {self.at.updates} of {self.updates_per_epoch} of an epoch: a state is kept between epochs; "
-                "call epoch() first"
+                f"cannot save after update {self.at.updates} of {self.updates_per_epoch} of an epoch: checkpoints are "
+                "written between epochs; call epoch() first"
             )
         with self.precision(), safe_in(folder, self._digests()) as safe:
-            newest(safe, self.start)  # refuses the states of another training
+            newest(safe, self.start)  # refuses checkpoints of another training
             safe.keep(as_numpy(self.at.begin), self.course)
             if safe.trouble:
                 raise InputError(safe.trouble)
 
     def resume(self, folder: Path) -> None:
-        """Go on from the newest state in a folder; an InputError if there is none of this training."""
+        """Resume from the newest checkpoint in a folder; an InputError if it has none of this training."""
         if not folder.is_dir():
-            raise InputError(f"{folder}: expected a folder with the states of a training; there is none")
+            raise InputError(f"{folder}: expected a folder with checkpoints of a training; it does not exist")
         with self.precision(), safe_in(folder, self._digests()) as safe:
             saved, _ = newest(safe, self.start)
             if saved is None:
-                raise InputError(f"{folder}: holds no state of a training")
+                raise InputError(f"{folder}: contains no checkpoint of a training")
             self.go_on_from(saved.state, saved.rows)
 
     def go_on_from(self, state: State, rows: np.ndarray) -> None:
-        """Another state to go on from, and the rows of the history up to it."""
+        """Continue from another state, with the history up to it."""
         self.at, self.course = at_beginning(state), rows
         self.seconds = rows[-1, -1] if len(rows) else 0.0
 
     def _digests(self) -> dict[str, str]:
-        """What tells this training from others."""
+        """Digests that identify this training."""
         return {"design": design_digest(self._began_as, self.given), "data": self.executor.digest()}
 
     def _resumed(self, stack: ExitStack, resumable: Resumable | str | os.PathLike[str]) -> Safe | None:
-        """The folder of states, held until the stack ends; from here on the newest of them is where training is."""
+        """Lock the folder of checkpoints until the stack ends, and continue from the newest of them."""
         together, first = self.executor.together, self.at.begin
         digests = self._digests()
         with one_fate() if together else nullcontext():
@@ -414,12 +413,13 @@ class Driver:
         return safe
 
     def precision(self) -> Any:
+        """A context in which JAX computes in the dtype of the settings."""
         import jax
 
         return jax.enable_x64(self.settings.dtype == "float64")
 
 
 def _next_count(k: int, spent: float, left: float) -> int:
-    """How many epochs to dispatch next: so many that Python looks up a few times a second."""
+    """How many epochs to dispatch next, so that control returns to Python a few times a second."""
     wanted = min(SECONDS_PER_DISPATCH, left)
     return max(1, min(4 * k, int(k * wanted / max(spent, 1e-6))))

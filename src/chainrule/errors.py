@@ -1,4 +1,4 @@
-"""The errors that bad input gets, and the words in them: the nearest right name, nothing that steers a terminal."""
+"""Errors for invalid input, and text for their messages: suggestions, and removal of terminal control characters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
-# What a name or a value could do to a terminal: control characters but for the tab and what ends a line or a page,
-# separators of lines, and marks that turn the direction of the text.
+# Characters that could manipulate a terminal: control characters except for tab, line feed and form feed,
+# line separators, and marks that change the direction of the text.
 _CONTROLS = [
     *range(9),
     0xB,
@@ -27,15 +27,36 @@ IN_ONE_LINE = {**PRINTABLE, 0xA: "\ufffd", 0xC: "\ufffd"}
 
 
 class InputError(ValueError):
-    """What was expected, what arrived, the likely fix. The command line prints it and exits with 1."""
+    """Invalid input; the message states what was expected, what was found and a likely fix.
+
+    The command line prints the message and exits with status 1.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> network = cr.Network([2, 1], abs)
+    >>> cr.save((network, cr.initialize(network)), "model.safetensors")
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.InputError: activation 'abs' is your own function: it cannot be saved without code
+    """
 
 
 class UsageError(InputError):
-    """A setting that is wrong whatever the data. The command line exits with 2."""
+    """A setting that is invalid regardless of the data. The command line prints it and exits with status 2.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.fit_table("any.csv")
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.UsageError: fit_table: name the column to predict, such as target="churn"
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest known name, or nothing.
+    """Suggest the known name closest to `name`, as the end of an error message; "" if none is close.
 
     >>> nearest("sigmoyd", ["sigmoid", "tanh"])
     "; did you mean 'sigmoid'?"
@@ -49,21 +70,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def look_up(
     kind: str, name: str, known: Mapping[str, Value], elsewhere: Mapping[str, str] = MappingProxyType({})
 ) -> Value:
-    """`known[name]`, or a ValueError that lists what there is; `elsewhere`: what other programs call them.
+    """Return `known[name]`, or raise a ValueError that lists the names; `elsewhere` has synonyms of other packages.
 
     >>> look_up("activation", "sigmoyd", {"sigmoid": 1, "tanh": 2})
     Traceback (most recent call last):
     ...
-    ValueError: unknown activation 'sigmoyd'; did you mean 'sigmoid'? (there are: sigmoid, tanh)
+    ValueError: unknown activation 'sigmoyd'; did you mean 'sigmoid'? (expected one of: sigmoid, tanh)
     """
     if name not in known:
         meant = nearest(elsewhere.get(name, name), known)
-        raise ValueError(f"unknown {kind} {name!r}{meant} (there are: {', '.join(known)})")
+        raise ValueError(f"unknown {kind} {name!r}{meant} (expected one of: {', '.join(known)})")
     return known[name]
 
 
 def in_one_line(text: str) -> str:
-    r"""The text without what moves a cursor or turns its direction; each such character becomes U+FFFD.
+    r"""Replace line breaks, control characters and direction marks by U+FFFD.
 
     >>> in_one_line("a\x1b[2Jb\n") == "a\ufffd[2Jb\ufffd"
     True
@@ -72,7 +93,7 @@ def in_one_line(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """At most 60 characters of it, for messages.
+    """Truncate a text to 60 characters, for messages.
 
     >>> len(shortened("x" * 1000))
     60
@@ -81,7 +102,7 @@ def shortened(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    r"""Whether what was typed, or what the system calls a file, is text; DuckDB and JSON take no other.
+    r"""Whether an argument or a file name is valid UTF-8, which DuckDB and JSON require.
 
     >>> is_utf8("caf\xe9"), is_utf8("caf\udce9")
     (True, False)

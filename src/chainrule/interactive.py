@@ -1,4 +1,4 @@
-"""A training held in the hand: one update or one epoch at a time, looked at and changed in between."""
+"""Interactive training: one update or one epoch at a time, inspected and adjusted in between."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 
 class EpochRecord(NamedTuple):
-    """A row of the history: what was measured at the end of an epoch; NaN where it was not."""
+    """One row of the history: the measurements at the end of an epoch, NaN where not measured.
+
+    Attributes
+    ----------
+    epoch : int
+    cost, validation_cost, validation_metric, gradient_norm, learning_rate, seconds : float
+    """
 
     epoch: int
     cost: float
@@ -44,21 +50,33 @@ class EpochRecord(NamedTuple):
 
 
 class Training:
-    """A training that goes on when it is told to; `cr.train` is one that is run to its end.
+    """An interactive training, advanced one update, one epoch or several epochs at a time.
 
-    However it is divided into updates, epochs and runs, the numbers are the same, bit for bit.
+    However a training is divided into steps, epochs and runs, its numbers are the same as those of `train`, bit for
+    bit. Iterating over a `Training` yields one `EpochRecord` per epoch.
 
     Parameters
     ----------
-    network, params, X, Y, rule, weights, validation, order
-        As in `train`.
+    network : Network
+    params : tuple of Layer
+        The initial parameters, from `initialize`.
+    X : array of shape (n_rows, n_in)
+    Y : array of shape (n_rows, n_out)
+    rule : Rule
+        From `gradient_descent`, `optax_rule`, or any optax transformation.
+    weights : array of shape (n_rows,), optional
+        Observation weights.
+    validation : tuple (X, Y) or (X, Y, weights), optional
+        Rows that are not trained on.
+    order : callable, optional
+        epoch (from 1) -> array of row numbers, in place of the order derived from the seed.
     **settings
         batch_size, epochs, stop, seed, dtype, sample, dropout and average, as in `train`.
 
     Raises
     ------
     ValueError, TypeError
-        If shapes, values or settings cannot be used.
+        If shapes, values or settings are invalid.
 
     Examples
     --------
@@ -102,44 +120,51 @@ class Training:
 
     @property
     def network(self) -> Network:
-        """The design."""
+        """The design of the network."""
         return self._driver.settings.network
 
     @property
     def epochs(self) -> int:
-        """Epochs trained."""
+        """Number of completed epochs."""
         return self._driver.epochs
 
     @property
     def updates(self) -> int:
-        """Updates made in the epoch that has begun."""
+        """Number of updates made in the current epoch."""
         return self._driver.at.updates
 
     @property
     def params(self) -> Params:
-        """The parameters now, as NumPy arrays; in a training that averages them, the average."""
+        """The current parameters, as NumPy arrays; their moving average if the training keeps one."""
         import jax
 
         return jax.tree.map(np.array, self._driver.at.now.answering)
 
     @property
     def state(self) -> State:
-        """All that the next update starts from: parameters, rule state, the best so far, the average."""
+        """The state before the next update: parameters, rule state, best parameters so far, average."""
         return self._driver.at.now
 
     @property
     def history(self) -> History:
-        """The course of the training so far."""
+        """The history of the completed epochs."""
         return history_of(self._driver.course)
 
     @property
     def fit(self) -> Fit:
-        """What `train` would return if it ended now; of an epoch that has not ended, nothing."""
+        """The result so far, as returned by `train`; updates of an unfinished epoch are not included."""
         return self._driver.fit()
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate, or the schedule, of the next update; it may be set."""
+        """The learning rate of the next update, or its schedule. Setting it does not recompile anything.
+
+        Raises
+        ------
+        ValueError
+            When it is set: if the value is invalid, or a number replaces a schedule whose rule needs one, or if the
+            rule does not expose its learning rate.
+        """
         return getattr(self._driver.settings.rule, "learning_rate", None)
 
     @learning_rate.setter
@@ -147,17 +172,27 @@ class Training:
         self._driver.change_rule(with_checked_rate(self._driver.settings.rule, learning_rate))
 
     def step(self) -> None:
-        """Make one update."""
-        self._driver.step()
-        self._check()
-
-    def epoch(self) -> EpochRecord:
-        """Make the updates that are left of this epoch.
+        """Make one update, whether or not a goal is met.
 
         Raises
         ------
         DivergedError
-            If the cost turns NaN or infinite; `step` and `run` raise it, too.
+            If the cost becomes NaN or infinite; it is measured at the end of each epoch.
+        """
+        self._driver.step()
+        self._check()
+
+    def epoch(self) -> EpochRecord:
+        """Make the remaining updates of this epoch, whether or not a goal is met.
+
+        Returns
+        -------
+        EpochRecord
+
+        Raises
+        ------
+        DivergedError
+            If the cost becomes NaN or infinite.
         """
         self._driver.epoch()
         self._check()
@@ -171,16 +206,27 @@ class Training:
         stop_on: Callable[[Training], bool] | None = None,
         resumable: Resumable | str | os.PathLike[str] | None = None,
     ) -> Fit:
-        """Train until a goal is met.
+        """Train until a goal is met or the maximum number of epochs is reached.
 
         Parameters
         ----------
         epochs : int, optional
-            Epochs from here on; by default those that are left of the settings' maximum.
-        progress, resumable
-            As in `train`.
+            Number of further epochs; by default the remainder of the maximum in the settings.
+        progress : callable, optional
+            Called with a `Progress` a few times a second.
         stop_on : callable, optional
-            Called with the training after every epoch; True ends it.
+            Called with the training after every epoch; training ends if it returns True.
+        resumable : path or Resumable, optional
+            A folder for checkpoints to resume from, as in `train`.
+
+        Returns
+        -------
+        Fit
+
+        Raises
+        ------
+        DivergedError, InputError, Terminated
+            As `train`.
         """
         most = self._driver.settings.epochs if epochs is None else self.epochs + epochs
         self._driver.go_on()
@@ -188,18 +234,27 @@ class Training:
         return self._driver.run(most, progress=progress, resumable=resumable, until=until)
 
     def __iter__(self) -> Iterator[EpochRecord]:
-        """A record of each epoch, until a goal is met or the maximum number of epochs is reached."""
+        """Train epoch by epoch until a goal is met or the maximum number of epochs is reached."""
         driver = self._driver
         while self.epochs < driver.settings.epochs and driver.reason == RUNNING and not driver.is_out_of_time:
             yield self.epoch()
 
     def explain(self, row: int = 1) -> Explanation:
-        """The next update, opened.
+        """Explain the next update: its weighted sums, activations, errors, deltas, gradients and new weights.
 
         Parameters
         ----------
-        row : int
-            The row of the update, from 1, that is worked through.
+        row : int, default=1
+            The row of the update, counted from 1, whose computation is written out.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        ValueError
+            If the update has no such row.
         """
         before, given = next_update(self._driver), self._rows
         if not 1 <= row <= len(before.rows):
@@ -208,29 +263,38 @@ class Training:
         return Explanation(Story((Opened(trace, {}),)), row - 1)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Keep the state in a folder, from which `resume` goes on, bit for bit.
+        """Write a checkpoint, from which `resume` continues bit for bit.
+
+        Parameters
+        ----------
+        folder : path
+            Created if it does not exist.
 
         Raises
         ------
         ValueError
-            In the middle of an epoch.
+            Within an epoch.
         InputError
-            If the folder cannot be written, or holds the states of another training.
+            If the folder cannot be written, or contains checkpoints of another training.
         """
         self._driver.save(Path(folder))
 
     def resume(self, folder: str | os.PathLike[str]) -> None:
-        """Go on from the newest state that `save`, or `run(resumable=...)`, has kept in a folder.
+        """Continue from the newest checkpoint that `save` or `run(resumable=...)` wrote.
+
+        Parameters
+        ----------
+        folder : path
 
         Raises
         ------
         InputError
-            If the folder holds no state of this training: same design, settings, first parameters and rows.
+            If the folder has no checkpoint of this training: same design, settings, initial parameters and rows.
         """
         self._driver.resume(Path(folder))
 
     def _check(self) -> None:
-        """Raise a DivergedError if the cost is no number."""
+        """Raise a DivergedError if the cost is not finite."""
         if self._driver.reason == DIVERGED:
             checked(self.fit)
 

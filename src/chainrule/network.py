@@ -1,11 +1,11 @@
 r"""The network: design, initialize, forward, cost, backward. Start reading here.
 
-Layer l has weights W (n_in, n_out), rows "from" and columns "to", and biases b (n_out,). With one
-observation per row of X, a[l] feeds layer l and a[l+1] comes out of it:
+Layer l has weights W of shape (n_in, n_out), rows "from" and columns "to", and biases b of shape (n_out,). With one
+observation per row of X, a[l] is the input of layer l and a[l+1] its output:
 
 .. math:: z^l = a^l W^l + b^l, \qquad a^{l+1} = \sigma(z^l), \qquad a^0 = X
 
-Every function here is pure and runs on NumPy arrays (to look) and on JAX arrays (to run) alike.
+Every function here is pure and accepts both NumPy arrays (for inspection) and JAX arrays (for training).
 """
 
 from __future__ import annotations
@@ -21,15 +21,29 @@ from chainrule.errors import look_up
 from chainrule.maths import shapes
 from chainrule.maths.activations import activation_of
 from chainrule.maths.arrays import Array, listed, namespace, transposed_product
-from chainrule.maths.costs import FUSED, OutputPair, cost_of
+from chainrule.maths.costs import cost_of
 from chainrule.maths.initializers import SCHEMES
+from chainrule.maths.pairs import FUSED, OutputPair
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
 class Layer(NamedTuple):
-    """One layer's weights W: (n_in, n_out) and biases b: (n_out,); or anything of the same shapes."""
+    """The parameters of one layer, or arrays of the same shapes, such as their gradient.
+
+    Attributes
+    ----------
+    W : array of shape (n_in, n_out)
+        Weights; ``W[i, j]`` leads from node i to node j.
+    b : array of shape (n_out,)
+        Biases.
+
+    Examples
+    --------
+    >>> Layer(np.zeros((2, 3)), np.zeros(3)).W.shape
+    (2, 3)
+    """
 
     W: Float[Array, "n_in n_out"]
     b: Float[Array, " n_out"]
@@ -40,16 +54,27 @@ Params: TypeAlias = tuple[Layer, ...]
 
 @dataclass(frozen=True)
 class Network:
-    """The design of a network: plain data, hashable, no weights.
+    """The design of a network: plain data, hashable, without weights.
 
     Parameters
     ----------
-    layers : sequence of int         nodes per layer, inputs first: [2, 3, 1]
-    activations                      a name, function or Activation; or one per layer after the inputs
-    cost                             a name, function or Cost; "huber:1.5", "pinball:0.9" carry their number
-    reduction : "mean" or "sum"      over observations
-    l2 : float                       adds l2/2 times the sum of squared weights (not biases) to the cost
-    masks : sequence, optional       per layer None or booleans (n_in, n_out): False means no connection
+    layers : sequence of int
+        Nodes per layer, inputs first, such as ``[2, 3, 1]``.
+    activations : str, callable, Activation or a sequence of these, default="sigmoid"
+        One for all layers after the inputs, or a sequence with one for each of them.
+    cost : str, callable or Cost, default="half_squared_error"
+        "huber" and "pinball" accept a number after a colon: "huber:1.5", "pinball:0.9".
+    reduction : {"mean", "sum"}, default="mean"
+        How the costs of the observations are combined.
+    l2 : float, default=0.0
+        Adds l2/2 times the sum of the squared weights (not the biases) to the cost.
+    masks : sequence, optional
+        For each layer None, or booleans of shape (n_in, n_out), where False removes the connection.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a shape or number is invalid, or cost, reduction and output layer are incompatible.
 
     Examples
     --------
@@ -60,7 +85,7 @@ class Network:
     Network([400, 14, 8, 2], ['tanh', 'tanh', 'sigmoid'], 'half_squared_error')
     """
 
-    numbers: ClassVar[tuple[str, ...]] = ("l2",)  # that a compiled program takes as an argument
+    numbers: ClassVar[tuple[str, ...]] = ("l2",)  # passed to a compiled program as arguments
 
     layers: Sequence[int]
     activations: Any = "sigmoid"
@@ -91,32 +116,47 @@ class Network:
 
     @property
     def n_weights(self) -> int:
-        """Connections: all pairs of nodes in neighbouring layers, less those masked out."""
+        """The number of connections: all pairs of nodes in adjacent layers, except those masked out."""
         pairs = zip(self.layers, self.layers[1:], self.masks, strict=False)
         return sum(n_in * n_out if mask is None else int(np.sum(mask)) for n_in, n_out, mask in pairs)
 
-    n_biases = property(lambda self: sum(self.layers[1:]), doc="One for each node that is not an input.")
-    n_parameters = property(lambda self: self.n_weights + self.n_biases, doc="Weights and biases.")
+    n_biases = property(lambda self: sum(self.layers[1:]), doc="The number of biases.")
+    n_parameters = property(lambda self: self.n_weights + self.n_biases, doc="The number of weights and biases.")
 
     @property
     def penalised(self) -> bool:
-        """Whether the cost has an L2 penalty; the `l2` of a compiled program may be an argument of unknown value."""
+        """Whether the cost has an L2 penalty; in a compiled program, `l2` may be a traced value."""
         return not (isinstance(self.l2, int | float) and self.l2 == 0)
 
     @property
     def fused(self) -> OutputPair | None:
-        """The stable form of the last activation joined with the cost, where there is one."""
+        """The numerically stable combination of the last activation and the cost, or None."""
         return FUSED.get((self.activations[-1], self.cost))
 
 
 def initialize(network: Network, scheme: Any = "uniform", seed: int = 0, dtype: str = "float64") -> Params:
-    """First parameters, as NumPy arrays; the same seed gives the same numbers.
+    """Draw the initial parameters; the same seed gives the same numbers.
 
     Parameters
     ----------
-    scheme : "uniform", "gaussian", "glorot", "he", "lecun", "zeros", or the parameters themselves:
-        a sequence of (W, b), one per layer
+    network : Network
+    scheme : {"uniform", "gaussian", "glorot", "he", "lecun", "zeros"} or sequence of (W, b), default="uniform"
+        A scheme of `chainrule.maths.initializers`, or the parameters themselves, one pair per layer.
+    seed : int, default=0
+    dtype : str, default="float64"
 
+    Returns
+    -------
+    tuple of Layer
+        NumPy arrays, one `Layer` per layer of weights.
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown, or if given parameters have the wrong shapes or are not finite.
+
+    Examples
+    --------
     >>> [(W.shape, b.shape) for W, b in initialize(Network([2, 3, 1]), seed=0)]
     [((2, 3), (3,)), ((3, 1), (1,))]
     """
@@ -131,7 +171,17 @@ def initialize(network: Network, scheme: Any = "uniform", seed: int = 0, dtype: 
 
 
 class Forward(NamedTuple):
-    """a: L + 1 activations, a[0] is X, a[-1] the output; z: L weighted sums; each (batch, n). keep: dropout's."""
+    """The result of a forward pass through L layers of weights.
+
+    Attributes
+    ----------
+    a : tuple of arrays of shape (batch, n)
+        L + 1 activations: ``a[0]`` is X and ``a[-1]`` the output.
+    z : tuple of arrays of shape (batch, n_out)
+        L weighted sums.
+    keep : tuple of arrays or None
+        Dropout masks of each layer's inputs; None where all are kept.
+    """
 
     a: tuple[Array, ...]
     z: tuple[Array, ...]
@@ -139,8 +189,29 @@ class Forward(NamedTuple):
 
 
 def forward(network: Network, params: Params, X: Float[Array, "batch n_in"], keep: Any = ()) -> Forward:
-    """Weighted sums and activations, layer by layer; `keep`, from `dropout`, multiplies what a layer is fed.
+    r"""Compute weighted sums and activations, layer by layer.
 
+    .. math:: z^l = a^l W^l + b^l, \qquad a^{l+1} = \sigma(z^l)
+
+    Parameters
+    ----------
+    network : Network
+    params : tuple of Layer
+    X : array of shape (batch, n_in)
+    keep : tuple of arrays or None, optional
+        Dropout masks, which multiply the inputs of each layer.
+
+    Returns
+    -------
+    Forward
+
+    Raises
+    ------
+    ValueError
+        If X has the wrong shape.
+
+    Examples
+    --------
     >>> forward(Network([2, 1]), initialize(Network([2, 1]), "zeros"), np.ones((4, 2))).a[-1].shape
     (4, 1)
     """
@@ -154,9 +225,34 @@ def forward(network: Network, params: Params, X: Float[Array, "batch n_in"], kee
 
 
 def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None, params: Params | None = None) -> Array:
-    """The cost C of the outputs against the targets Y: (batch, n_out), as a scalar.
+    """Compute the cost C of the outputs against the targets.
 
-    `weights`: (batch,) weighs observations, a padded row has weight 0; `params` is needed where network.l2 is not 0.
+    The equation is that of `chainrule.maths.costs`, plus the L2 penalty.
+
+    Parameters
+    ----------
+    network : Network
+    fwd : Forward
+    Y : array of shape (batch, n_out)
+    weights : array of shape (batch,), optional
+        Observation weights; padding rows have weight 0.
+    params : tuple of Layer, optional
+        Needed for the penalty where ``network.l2`` is not 0.
+
+    Returns
+    -------
+    array of shape ()
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, or if `params` is needed and missing.
+
+    Examples
+    --------
+    >>> network = Network([2, 1])
+    >>> float(cost(network, forward(network, initialize(network, "zeros"), np.ones((4, 2))), np.ones((4, 1))))
+    0.125
     """
     c, share = costs_and_shares(network, fwd, Y, weights)
     C = network.cost.outer(namespace(c).sum(share * c))
@@ -166,13 +262,21 @@ def cost(network: Network, fwd: Forward, Y: Array, weights: Array | None = None,
 
 
 def penalty(network: Network, params: Params) -> Array | float:
-    """l2/2 times the sum of the squared weights; biases are left alone."""
+    """L2 penalty: l2/2 times the sum of the squared weights; biases are not penalised."""
     connected = [masked(W, network.masks[i]) for i, (W, _) in enumerate(params)]
     return network.l2 / 2 * sum(namespace(W).sum(W**2) for W in connected)
 
 
 class Backward(NamedTuple):
-    """error = dC/da and delta = dC/dz, as z; gradient, as params."""
+    """The result of a backward pass.
+
+    Attributes
+    ----------
+    error, delta : tuple of arrays of shape (batch, n_out)
+        dC/da and dC/dz of each layer.
+    gradient : tuple of Layer
+        dC/dW and dC/db of each layer.
+    """
 
     error: tuple[Array, ...]
     delta: tuple[Array, ...]
@@ -180,16 +284,42 @@ class Backward(NamedTuple):
 
 
 def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: Array | None = None) -> Backward:
-    r"""Errors, deltas and gradients, from the last layer to the first, by the chain rule.
+    r"""Compute errors, deltas and gradients by the chain rule, from the last layer to the first.
 
     .. math:: \delta^L = \frac{\partial C}{\partial a^L} \odot \sigma'(z^L), \qquad
               \delta^l = (\delta^{l+1} W^{l+1\top}) \odot \sigma'(z^l), \qquad
               \frac{\partial C}{\partial W^l} = a^{l\top} \delta^l, \qquad
               \frac{\partial C}{\partial b^l} = \sum_i \delta^l_i
 
+    Parameters
+    ----------
+    network : Network
+    params : tuple of Layer
+    fwd : Forward
+        The forward pass with the same parameters.
+    Y : array of shape (batch, n_out)
+    weights : array of shape (batch,), optional
+        Observation weights; padding rows have weight 0.
+
+    Returns
+    -------
+    Backward
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong.
+
     References
     ----------
     Rumelhart, Hinton and Williams (1986); Nielsen, "Neural Networks and Deep Learning", ch. 2, BP1-BP4.
+
+    Examples
+    --------
+    >>> network = Network([2, 1], "identity")
+    >>> params, X = initialize(network, "zeros"), np.ones((4, 2))
+    >>> backward(network, params, forward(network, params, X), np.ones((4, 1))).gradient[0].W.tolist()
+    [[-1.0], [-1.0]]
     """
     Y = listed(Y, fwd.z[-1])
     c, share = costs_and_shares(network, fwd, Y, weights)
@@ -209,12 +339,12 @@ def backward(network: Network, params: Params, fwd: Forward, Y: Array, weights: 
 
 
 def masked(x: Array, mask: Any) -> Array:
-    """x where the mask is 1, and 0 where it is 0; None is a mask of ones."""
+    """Multiply x by a mask; None is a mask of ones."""
     return x if mask is None else x * namespace(x).asarray(mask, dtype=x.dtype)
 
 
 def costs_and_shares(network: Network, fwd: Forward, Y: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Each observation's cost and its share in the batch's: w / sum(w) for the mean, w for the sum."""
+    """Cost of each observation and its share in that of the batch: w / sum(w) for the mean, w for the sum."""
     y_hat, z, xp, Y = fwd.a[-1], fwd.z[-1], namespace(fwd.z[-1]), listed(Y, fwd.z[-1])
     w = xp.ones_like(z[:, 0]) if weights is None else xp.asarray(weights, dtype=z.dtype)
     shapes.check_targets(network.layers, y_hat, Y, w)

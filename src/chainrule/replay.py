@@ -1,4 +1,4 @@
-"""An update of a training again: the same program makes the same updates, bit for bit what they were."""
+"""Replay of a past update: the same program repeats the updates before it, bit for bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainrule.training.state import Span, State
 
 
 class Before(NamedTuple):
-    """What an update starts from: parameters and rule state, its rows in order, dropout's masks; updates an epoch."""
+    """What an update starts from: parameters, rule state, its rows in order, dropout masks; and updates per epoch."""
 
     params: Params
     rule_state: Any
@@ -27,7 +27,7 @@ class Before(NamedTuple):
 
 
 def go_to(driver: Driver, epoch: int, step: int = 1, checkpoints: Sequence[State] = ()) -> None:
-    """Train anew up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
+    """Repeat the training up to update `step` of `epoch` (both from 1), from the nearest checkpoint before it.
 
     Raises
     ------
@@ -39,25 +39,25 @@ def go_to(driver: Driver, epoch: int, step: int = 1, checkpoints: Sequence[State
         raise ValueError(f"expected an epoch from 1 and an update from 1 to {updates}; got {epoch} and {step}")
     start = max((c for c in checkpoints if int(c.epoch) < epoch), key=lambda c: int(c.epoch), default=driver.start)
     with driver.precision():
-        driver.go_on_from(start, NO_ROWS)  # what is trained again is no part of the history
+        driver.go_on_from(start, NO_ROWS)  # repeated epochs are not part of the history
         while driver.epochs < epoch - 1:
             k = min(driver.executor.room, epoch - 1 - driver.epochs)
             if not driver.advance(Span(k)) or driver.reason:
-                raise ValueError(f"epoch {epoch} was never trained: training ended after epoch {driver.epochs}")
+                raise ValueError(f"epoch {epoch} was not trained: training ended after epoch {driver.epochs}")
         if step > 1:
             driver.advance(Span(0, 0, step - 1))
 
 
 def order_at(driver: Driver, epoch: int) -> np.ndarray:
-    """The places of the rows in an epoch, counted from 1; a ValueError where rows are not in memory."""
+    """The row numbers of an epoch (from 1) in their order; a ValueError if the rows are not in memory."""
     executor = driver.executor
     if not isinstance(executor, InMemory):
-        raise ValueError("the update cannot be opened: its rows are in files, or over several devices")
+        raise ValueError("the update cannot be explained: its rows are in files or distributed over several devices")
     return np.arange(executor.rows) if executor.batch is None else checked_order(executor.order(epoch), executor.rows)
 
 
 def next_update(driver: Driver) -> Before:
-    """What the update that comes next starts from; a ValueError where rows are not in memory."""
+    """What the next update starts from; a ValueError if the rows are not in memory."""
     import jax
 
     settings, epoch, step = driver.settings, driver.epochs + 1, driver.at.updates

@@ -1,4 +1,4 @@
-"""Models of every kind in one file, without pickle: a table's, an estimator, or a bare network with its parameters."""
+"""Saving and loading all kinds of models without pickle: table models, estimators, networks with parameters."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from chainrule.tables.run_folder import load_table_model, save_table_model, tabl
 
 
 def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
-    """Write a model to one safetensors file: weights, design, and all that its predictions need; no code.
+    """Write a model to one safetensors file, with everything its predictions need and without code.
 
     Parameters
     ----------
-    model
-        A fitted `MLPClassifier` or `MLPRegressor`; a scikit-learn pipeline of `StandardScaler` and `MinMaxScaler`
-        that ends in one; the model of a table; or a pair (network, params).
-    optimizer : bool
-        Of an estimator, the state of its optimiser too, so that a loaded one goes on with `partial_fit`, or with
-        `fit` where `warm_start="resume"`, bit for bit.
+    model : MLPClassifier, MLPRegressor, Pipeline, TableModel or tuple (network, params)
+        A fitted estimator; a scikit-learn pipeline of `StandardScaler` and `MinMaxScaler` that ends in one; the model
+        of a table; or a network with its parameters.
+    path : path
+        The file to write.
+    optimizer : bool, default=False
+        Also save the optimiser state of an estimator, so that after loading, `partial_fit`, or `fit` with
+        ``warm_start="resume"``, continues bit for bit.
 
     Raises
     ------
     InputError
-        If the network has a function of your own, which only code can define; if a step of the pipeline is of
-        another kind; or if `path` cannot be written.
+        If the network has a function of your own, which only code can define; if a pipeline step is not supported;
+        if there is no optimiser state to save; or if `path` cannot be written.
     TypeError
         If `model` is anything else.
 
@@ -56,17 +58,32 @@ def save(model: Any, path: str | os.PathLike[str], *, optimizer: bool = False) -
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """The model of a file that `save` or `chainrule train` wrote, or of a run folder; nothing in it is executed.
+    """Load a model from a file that `save` or `chainrule train` wrote, or from a run folder.
+
+    Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : path
+        A model file or a run folder.
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, Pipeline, TableModel or (Network, Params)
+    MLPClassifier, MLPRegressor, Pipeline, TableModel or tuple (network, params)
 
     Raises
     ------
     InputError
-        If the file is missing, truncated, altered or forged: tensors that are missing or too many, wrong shapes,
-        weights that are not finite, a document that makes no sense.
+        If the file is missing, truncated or altered: missing or unexpected tensors, wrong shapes, weights that are
+        not finite, or an invalid document.
+
+    Examples
+    --------
+    >>> import tempfile, chainrule as cr
+    >>> network, path = cr.Network([2, 1]), tempfile.mkdtemp() + "/network.safetensors"
+    >>> cr.save((network, cr.initialize(network)), path)
+    >>> cr.load(path)[0] == network
+    True
     """
     if Path(path).is_dir() or not Path(path).exists():
         return load_table_model(path)

@@ -1,6 +1,6 @@
-"""A table in one call: read, prepared, trained, scored and written. Nothing here prints or exits.
+"""Training on a table: reading, preparing, training, scoring and writing the results. Nothing here prints or exits.
 
-`chainrule train` says each step to people; `fit_table` takes them one after the other.
+`chainrule train` reports each of these steps to the terminal; `fit_table` runs all of them in one call.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from chainrule.training.state import State
 
 
 class Ready(NamedTuple):
-    """A training that is about to begin: the table, prepared; its recipe; its rows, wherever they are.
+    """A training that is ready to start: the prepared table, its recipe and its rows, in memory or in files.
 
-    `plan` is there where updates can be replayed.
+    `plan` is None if updates cannot be replayed.
     """
 
     prepared: Prepared
@@ -64,31 +64,31 @@ class Ready(NamedTuple):
 
 
 def ready_in_memory(prepared: Prepared, request: Request) -> Ready:
-    """The training of a table that was read as a whole."""
+    """Training on a table in memory."""
     recipe = recipe_for(prepared, request)
     plan = Plan(preparing_of(request), request.balanced, recipe.settings)
     return Ready(prepared, recipe, rows_of(prepared, request.balanced), len(prepared.split.train), plan)
 
 
 def ready_streamed(streamed: Streamed, request: Request) -> Ready:
-    """The training of a table whose rows are in files."""
+    """Training on a table whose rows are in files."""
     n = streamed.rows.rows.n
     return Ready(streamed.prepared, recipe_for(streamed.prepared, request, n), streamed.rows, n)
 
 
 def ready_shared(shared: Shared, request: Request) -> Ready:
-    """The training of the rows of several processes."""
+    """Training on the rows of several processes."""
     recipe = recipe_for(shared.prepared, request, shared.n_train)
     return Ready(shared.prepared, recipe, shared.rows, shared.n_train, together=True)
 
 
 def rows_read(source: Source, request: Request, most: int | None = None) -> Source:
-    """The rows, read once, no more than `most`; but a query that is streamed has a file for them, processes take none.
+    """Read the rows once, at most `most` of them; not for streamed queries, which use a file, nor for processes.
 
     Raises
     ------
     InputError
-        If they cannot be read, or are more.
+        If the rows cannot be read, or exceed `most`.
     """
     if not source.files and (request.stream or request.processes):
         check_rows(source, most)
@@ -97,14 +97,14 @@ def rows_read(source: Source, request: Request, most: int | None = None) -> Sour
 
 
 def prepared_in_memory(source: Source, request: Request) -> Prepared:
-    """The table of a request, prepared; what was read of it is given back, here and below."""
+    """Prepare the table of a request, then release the rows that were read, as the functions below do."""
     prepared = prepare(source, **asdict(preparing_of(request)))
     forget(source)
     return prepared
 
 
 def streamed_to(folder: Path, source: Source, request: Request) -> Streamed:
-    """The table of a request, its rows in files under `folder`."""
+    """Prepare the table of a request with its rows in files under `folder`."""
     how = {"balanced": request.balanced}
     sample = prepare_sample(kept_query(source, folder), **how, **asdict(preparing_of(request)))
     streamed = prepare_streamed(sample, folder, **how, seed=request.seed, dtype=request.dtype)
@@ -113,21 +113,21 @@ def streamed_to(folder: Path, source: Source, request: Request) -> Streamed:
 
 
 def shared_by_all(source: Source, request: Request) -> Shared:
-    """The table of a request, each process with its own rows."""
+    """Prepare the table of a request, each process with its own rows."""
     shared = prepare_shared(source, balanced=request.balanced, **asdict(preparing_of(request)))
     forget(source)
     return shared
 
 
 def trained(ready: Ready, folder: Path | None = None, **run: Any) -> Fit:
-    """The fit, with checkpoints in the run's folder if updates can be replayed from there; `run` is `Driver.run`'s."""
+    """Train, with checkpoints in the run folder if updates can be replayed; `run` are arguments of `Driver.run`."""
     recipe = ready.recipe
     keeping = {"checkpoint": partial(_kept_for_replay, folder)} if folder and ready.plan else {}
     return train_on(recipe.settings, recipe.params, ready.rows, together=ready.together, **keeping, **run)
 
 
 def _kept_for_replay(folder: Path, state: State) -> None:
-    """Write the state, or warn: an update that cannot be replayed is no reason to end a training."""
+    """Write a checkpoint, or warn: training should not fail because an update cannot be replayed later."""
     try:
         write_checkpoint(folder, state)
     except InputError as error:
@@ -135,7 +135,7 @@ def _kept_for_replay(folder: Path, state: State) -> None:
 
 
 class Scored(NamedTuple):
-    """A trained model and its scores, on the rows that `which` names: "test" or "training"."""
+    """A trained model and its scores on the rows named by `which`: "test" or "training"."""
 
     model: TableModel
     fit: Fit
@@ -146,6 +146,7 @@ class Scored(NamedTuple):
 
     @property
     def metrics(self) -> Metrics:
+        """The metrics for the run folder."""
         fit = self.fit
         return Metrics(
             stopped_by=fit.stopped_by,
@@ -159,7 +160,7 @@ class Scored(NamedTuple):
 
 
 def scored(ready: Ready, fit: Fit, test: Source | None = None) -> Scored:
-    """The model of a fit, scored on a test table, on the rows held out, or, where there are none, on those it knows."""
+    """The model of a fit, scored on a test table, else on held-out rows, else on the training rows."""
     settings, prepared = ready.recipe.settings, ready.prepared
     about = {"versions": versions(), "seed": settings.seed, "dtype": settings.dtype, "training_rows": ready.n_train}
     model = model_of(prepared, settings.network, fit, about)
@@ -173,7 +174,7 @@ def scored(ready: Ready, fit: Fit, test: Source | None = None) -> Scored:
 
 
 def write_run(path: Path, done: Scored, plan: Plan | None, recorded: Recorded, command: tuple[str, ...]) -> None:
-    """Write model, history, plan, report and metrics into the folder of a run."""
+    """Write the model, history, plan, report and metrics into the run folder."""
     fit, seed = done.fit, recorded.request.seed
     course = Course(fit.history.epoch, fit.history.cost, fit.history.validation_cost, fit.cost_is, fit.best_epoch)
     importance = importance_of(done.model, done.X, done.table, seed)
@@ -185,10 +186,26 @@ def write_run(path: Path, done: Scored, plan: Plan | None, recorded: Recorded, c
 
 
 class Run:
-    """A network trained on a table: its scores, and its answers for other tables.
+    """A network trained on a table by `fit_table`: its scores, and predictions for other tables.
 
-    `fit_table` makes it. Its files, those of `chainrule train`, are in the folder `path`: a temporary one, until `save`
-    copies them to another.
+    Attributes
+    ----------
+    path : Path
+        The folder with the files of `chainrule train`; temporary, unless `fit_table` was given a `path`, until `save`.
+    model : TableModel
+        The network, its parameters and the encoding of the columns.
+    fit : Fit
+        The result of the training.
+    scores : Scores
+    scored_on : str
+        The rows that `scores` are computed on: "test", or "training" if none were held out.
+
+    Examples
+    --------
+    >>> import pyarrow as pa, chainrule as cr
+    >>> run = cr.fit_table(pa.table({"x": [*range(100)], "y": [*range(100)]}), target="y", epochs=2)
+    >>> run.scored_on, run.fit.epochs
+    ('test', 2)
     """
 
     def __init__(self, path: Path, done: Scored, source: Source):
@@ -204,25 +221,25 @@ class Run:
         return framed(self.report(), repr(self))
 
     def predict(self, data: Any, out: str | os.PathLike[str] | None = None) -> Any:
-        """Answers for new rows, in their order.
+        """Predict the target of new rows, in their order.
 
         Parameters
         ----------
-        data
-            A frame, or the path of a file (or several, or a glob).
+        data : frame, path or sequence of paths
+            A pandas, polars or Arrow table, the path of a file, several paths, or a glob.
         out : path, optional
-            A file to write the rows and their answers to, whose suffix says in which format.
+            A file to write the rows and their predictions to, in the format of its suffix.
 
         Returns
         -------
         frame or path
-            A frame of the kind that `data` is, an Arrow table for a path, or `out`. Its columns are `prediction` (or
-            one per target), and for classes the probability of each.
+            A frame of the same kind as `data`, an Arrow table for a path, or `out` if it was given. Its columns are
+            `prediction` (or one per target) and, for classes, the probability of each.
 
         Raises
         ------
         InputError
-            If a column of the model is not there, or holds a value that cannot be read.
+            If a column of the model is missing, or contains a value that cannot be read.
         """
         source = table_of(data)
         if out is not None:
@@ -231,34 +248,94 @@ class Run:
         return like(data, predicted(self.model, source))
 
     def predict_proba(self, data: Any) -> np.ndarray:
-        """The probability of each class, as (rows, classes); a UsageError where the target is a number."""
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        data : frame, path or sequence of paths
+            As in `predict`.
+
+        Returns
+        -------
+        array of shape (n_rows, n_classes)
+
+        Raises
+        ------
+        UsageError
+            If the target is a number.
+        InputError
+            If a column of the model is missing, or contains a value that cannot be read.
+        """
         if self.model.target.task == "regression":
             raise UsageError("predict_proba: the target is a number; use predict")
         answers = predicted(self.model, table_of(data))
         return np.column_stack([column.to_numpy() for column in answers.columns[1:]])
 
     def evaluate(self, data: Any) -> Scores:
-        """Scores on the rows of `data` that have a target."""
-        return evaluate(self.model, table_of(data))[0]
+        """Compute the scores on the rows that have a target.
 
-    def explain(self, epoch: int = 1, batch: int | None = None, row: int | None = None) -> Explanation:
-        """An update of the training, replayed bit for bit and opened; see `chainrule.explain`."""
-        return explain_update(self.path, epoch, batch, row, Named(source=self._source))
+        Parameters
+        ----------
+        data : frame, path or sequence of paths
+            As in `predict`, with the target columns.
 
-    def report(self) -> str:
-        """The report, one self-contained HTML page."""
-        return (self.path / REPORT).read_text(encoding="utf-8")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Copy the run's files into a new folder, as `chainrule predict` and `chainrule explain` read them.
+        Returns
+        -------
+        Scores
 
         Raises
         ------
         InputError
-            If there is something at `path`.
+            If a column is missing, contains a value that cannot be read, or no row has a target.
+        """
+        return evaluate(self.model, table_of(data))[0]
+
+    def explain(self, epoch: int = 1, batch: int | None = None, row: int | None = None) -> Explanation:
+        """Replay an update of the training bit for bit and explain it; see `chainrule.explain`.
+
+        Parameters
+        ----------
+        epoch : int, default=1
+        batch : int, optional
+            The update of the epoch, counted from 1; by default the first, or the one that contains `row`.
+        row : int, optional
+            The row of the table whose computation is written out.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        InputError
+            If there is no such update or row, or the training cannot be replayed.
+        """
+        return explain_update(self.path, epoch, batch, row, Named(source=self._source))
+
+    def report(self) -> str:
+        """Read the report of the run.
+
+        Returns
+        -------
+        str
+            One self-contained HTML page.
+        """
+        return (self.path / REPORT).read_text(encoding="utf-8")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Copy the files of the run into a new folder, for `chainrule predict`, `chainrule explain` and `load`.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        InputError
+            If `path` exists.
         """
         if Path(path).exists():
-            raise InputError(f"{path}: is already there; name another folder")
+            raise InputError(f"{path}: already exists; name another folder")
         shutil.copytree(self.path, path)
         self.path = Path(path)
 
@@ -271,19 +348,19 @@ def fit_table(
     path: str | os.PathLike[str] | None = None,
     **request: Any,
 ) -> Run:
-    """Train a network on a table: what `chainrule train` does, without printing or exiting.
+    """Train a network on a table, like `chainrule train` but without printing or exiting.
 
     Parameters
     ----------
-    data
-        The path of a CSV, Parquet or JSON lines file, several, or a glob; or a pandas, polars or Arrow table, or a
-        DuckDB relation.
+    data : path, sequence of paths or frame, optional
+        The path of a CSV, Parquet or JSON lines file, several paths, or a glob; or a pandas, polars or Arrow table,
+        or a DuckDB relation.
     target : str or sequence of str
-        The column to predict, or several columns of numbers.
+        The column to predict, or several numeric columns.
     sql : str, optional
-        A query, instead of `data`.
+        A query, in place of `data`.
     path : path, optional
-        The folder to write, instead of a temporary one.
+        The run folder to write, in place of a temporary folder.
     **request
         The flags of `chainrule train`, such as ``hidden=(32,)``, ``epochs=50``, ``drop=("id",)`` or ``seed=1``:
         the fields of `chainrule.tables.request.Request`.
@@ -295,9 +372,9 @@ def fit_table(
     Raises
     ------
     InputError
-        If the table or the request cannot be used.
+        If the table cannot be read or used; a `UsageError`, which is one, if a setting is invalid.
     DivergedError
-        If the cost turns NaN or infinite; its `fit` has the last good parameters.
+        If the cost becomes NaN or infinite; its `fit` has the last finite parameters.
 
     Examples
     --------
@@ -321,7 +398,7 @@ def fit_table(
 
 
 def _fitted(source: Source, request: Request, folder: Path) -> Run:
-    """The run of a request, in its folder."""
+    """Carry out a request in a run folder."""
     test = None if request.test_file is None else open_table([request.test_file])
     with claimed(folder, False):
         rows = rows_read(source, request)
@@ -352,14 +429,16 @@ def _paths(data: Any) -> list[str]:
         return [str(data)]
     if isinstance(data, list | tuple) and all(isinstance(path, str | os.PathLike) for path in data):
         return [str(path) for path in data]
-    raise UsageError(f"data: expected a path, several, or a pandas, polars or Arrow table; got {type(data).__name__}")
+    raise UsageError(
+        f"data: expected a path, several paths, or a pandas, polars or Arrow table; got {type(data).__name__}"
+    )
 
 
 def _request(data: Any, target: str | Sequence[str], sql: str | None, given: dict[str, Any]) -> Request:
     known = [field.name for field in fields(Request)]
     for name in given:
         if name not in known or name in ("data", "processes", "save_every"):
-            raise UsageError(f"fit_table: has no setting {name!r}{nearest(name, known)}")
+            raise UsageError(f"fit_table: unknown setting {name!r}{nearest(name, known)}")
     targets = (target,) if isinstance(target, str) else tuple(target)
     if not targets:
         raise UsageError('fit_table: name the column to predict, such as target="churn"')
@@ -379,7 +458,7 @@ def recorded_of(
     streamed: bool = False,
     shared: bool = False,
 ) -> Recorded:
-    """What the folder of a new run records of it."""
+    """The record of a new run, for its folder."""
     return Recorded(
         request=request,
         files=files_of(source),
@@ -395,10 +474,10 @@ def recorded_of(
 
 
 def now() -> str:
-    """The time, in UTC."""
+    """The current time in UTC, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:
-    """Of the packages whose numbers a run depends on."""
+    """Versions of the packages that the numbers of a run depend on."""
     return {name: version(name) for name in ("chainrule", "jax", "numpy")}

@@ -78,9 +78,9 @@ def test_names_and_values_are_text_whatever_they_say(evil_page):
 def test_a_wide_network_says_what_it_leaves_out(wide_story):
     words = "".join(Page(to_html(wide_story)).words)
     assert re.search(r"and \d+ more", words)
-    assert "too wide to draw whole" in words
-    assert "8 paths of 1,200" in words
-    assert "and 38 rows more" in words
+    assert "too wide to draw in full" in words
+    assert "8 of 1,200 paths" in words
+    assert "and 38 more rows" in words
 
 
 def words_of(line):
@@ -300,9 +300,9 @@ def test_a_batch_of_fewer_rows_hides_the_rest(opened, wide_story):
 def test_a_prediction_has_its_own_steps(opened, wide_story):
     told = prediction_of(wide_story)
     with opened(to_html(told)) as page:
-        for name in ("Design", "Parameters", "Forward", "Pushes"):
+        for name in ("Design", "Parameters", "Forward", "Effects"):
             assert name in page.text_content("#now")
-            page.click("#next") if name != "Pushes" else None
+            page.click("#next") if name != "Effects" else None
         first = texts(page, "section.current tbody tr:nth-child(1) td")
         place = int(np.argmax(np.abs(told.trace.pushes[0] * told.trace.X[0])))
         assert first == [

@@ -61,7 +61,7 @@ def test_numbers_are_drawn_against_the_truth(opened, runs):
     with opened((runs / "numbers" / "report.html").read_text()) as page:
         rows = json.loads((runs / "numbers" / "metrics.json").read_text())["test_scores"]["rows"]
         assert page.locator(".point").count() == 2 * rows
-        assert "Rise of RMSE" in page.inner_text("main")
+        assert "Increase of RMSE" in page.inner_text("main")
 
 
 @pytest.mark.parametrize("run", ["classes", "numbers"])
@@ -98,4 +98,4 @@ def test_too_few_rows_tell_nothing_of_the_columns(tmp_path):
         app, ["train", str(tmp_path / "t.csv"), "-t", "b", "--epochs", "2", "-o", str(tmp_path / "r")]
     )
     assert done.exit_code == 0
-    assert "it takes 10 scored rows" in (tmp_path / "r" / "report.html").read_text()
+    assert "this needs at least 10 scored rows" in (tmp_path / "r" / "report.html").read_text()

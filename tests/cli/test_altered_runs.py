@@ -44,10 +44,10 @@ PLANS = {
     "a rate below 0": ({"training__rule__learning_rate": -1}, "learning rate: expected a number above 0"),
     "a schedule for a rule": (
         {"training__rule": {"is": "StepDecay", "eta": 1, "factor": 1, "every": 1}},
-        "a schedule,",
+        "expected a rule, got the schedule",
     ),
     "an endless goal": ({"training__stop": [{"is": "no_improvement", "checks": 10**15}]}, "checks"),
-    "many goals": ({"training__stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "two goals of one kind"),
+    "many goals": ({"training__stop": [{"is": "unchanged", "tolerance": 0}] * 9}, "at most one goal of each kind"),
     "a goal of no kind": ({"training__stop": [{"is": ["cost_goal"]}]}, "plan.json"),
 }
 
@@ -75,7 +75,7 @@ def test_a_request_that_nobody_can_make_is_refused(chainrule, run, values, words
 def test_hundreds_of_processes_are_not_started_because_a_folder_says_so(chainrule, run):
     altered(run / "request.json", request__processes=1000)
     (run / "metrics.json").unlink()
-    refused(chainrule("train", "--resume", run), "was begun in 1,000 processes", code=2)
+    refused(chainrule("train", "--resume", run), "was started with 1,000 processes", code=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
@@ -123,4 +123,4 @@ def test_a_checkpoint_of_numbers_that_are_none_is_refused(chainrule, run):
     document, tensors = read_tensors(path, "chainrule-checkpoint")
     broken = {name: x * float("nan") if x.dtype.kind == "f" else x for name, x in tensors.items()}
     write_tensors(path, document, broken, document.pop("format"))
-    refused(chainrule("explain", run), "not finite numbers")
+    refused(chainrule("explain", run), "contains parameters that are not finite")

@@ -31,13 +31,13 @@ def nothing_written(folder: Path) -> bool:
 BAD_TABLES = {
     "empty file": ("", ["table.csv", "the file is empty"]),
     "blank file": ("\n\n", ["table.csv", "the file is empty"]),
-    "header only": ("x,y\n", ["no row of data"]),
+    "header only": ("x,y\n", ["no rows of data"]),
     "target is not there": ("x,why\n1,2\n2,3\n", ["--target 'y'", "no such column", "columns: x, why"]),
     "target nearly there": ("x,yy\n1,2\n2,3\n", ["did you mean 'yy'?"]),
     "target with one value": ("x,y\n1,a\n2,a\n3,a\n", ["'y'", "two values or more", "'a'"]),
     "target all missing": ("x,y\n1,\n2,NA\n3,\n", ["target 'y'", "no value"]),
-    "all features dropped": ("c,y\n" + 10 * "1,a\n1,b\n", ["no column is left", "c: constant"]),
-    "only the target": ("y\n" + 10 * "a\nb\n", ["no column is left"]),
+    "all features dropped": ("c,y\n" + 10 * "1,a\n1,b\n", ["no usable input column", "c: constant"]),
+    "only the target": ("y\n" + 10 * "a\nb\n", ["no usable input column"]),
     "ragged row, short": (GOOD + "7,red\n", ["line 42", "expected 3 values", "found 2"]),
     "ragged row, long": (GOOD + "7,red,no,8\n", ["line 42", "expected 3 values", "found 4"]),
     "open quote": (GOOD + '7,"red,no\n', ["line 42", "quote"]),
@@ -93,7 +93,7 @@ WRONG_USE = {
     "no target": ([], ["--target is missing"]),
     "unknown flag": (["--target", "y", "--layers", "3"], ["No such option: --layers"]),
     "layer of no nodes": (["--target", "y", "--hidden", "4,0"], ["--hidden: expected 1 or more, got 0"]),
-    "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "whole numbers", "'4,x'"]),
+    "negative layer": (["--target", "y", "--hidden", "4,x"], ["--hidden", "layer sizes", "'4,x'"]),
     "learning rate of 0": (["--target", "y", "--learning-rate", "0"], ["--learning-rate", "above 0"]),
     "learning rate below 0": (["--target", "y", "--learning-rate", "-1"], ["--learning-rate", "-1"]),
     "learning rate of NaN": (
@@ -133,12 +133,12 @@ WRONG_USE = {
     "average of nothing": (["-t", "y", "--average", "1"], ["--average: expected a share"]),
     "schedule beyond counting": (
         ["-t", "y", "--schedule", "step:0.5:1e29"],
-        ["every: expected 2,147,483,647 at most"],
+        ["every: expected at most 2,147,483,647"],
     ),
-    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "1e+30 at most"]),
+    "schedule beyond float32": (["-t", "y", "--schedule", "inverse_time:1e300"], ["--schedule", "at most 1e+30"]),
     "more nodes than memory": (
         ["-t", "y", "--hidden", "2147483647,2147483647"],
-        ["parameters takes about", "fewer nodes"],
+        ["parameters needs about", "fewer nodes"],
     ),
     "text that is not UTF-8": (["-t", "y", "--reduction", "\udcff"], ["--reduction: expected text in UTF-8"]),
     "negative seed": (["--target", "y", "--seed", "-1"], ["--seed", "-1"]),
@@ -157,7 +157,7 @@ def test_a_design_that_cannot_be_is_refused(chainrule, words):
 
 
 def test_a_design_that_no_memory_holds_is_not_drawn(chainrule):
-    refused(chainrule("check", "9999999", "9999999"), "parameters takes about")
+    refused(chainrule("check", "9999999", "9999999"), "parameters needs about")
 
 
 def test_numbers_beyond_all_in_first_parameters_are_refused(chainrule, table, tmp_path):
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(chainrule, 
 def test_a_run_folder_that_holds_something_is_left_alone(chainrule, table, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    refused(chainrule("train", table(GOOD), "--target", "y", "-o", "run"), "run", "already there")
+    refused(chainrule("train", table(GOOD), "--target", "y", "-o", "run"), "run", "already exists")
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
 
@@ -248,7 +248,7 @@ def test_nothing_to_predict_is_refused(chainrule, table, penguins_run, text):
 @pytest.mark.parametrize("other_name", [str, lambda path: f"./{path.name}"])
 def test_the_input_is_never_overwritten(chainrule, table, penguins_run, other_name):
     path = table(PREDICT_HEADER + PREDICT_ROW)
-    refused(chainrule("predict", penguins_run, path, "-o", other_name(path)), "is the input itself")
+    refused(chainrule("predict", penguins_run, path, "-o", other_name(path)), "is an input file")
     assert path.read_text() == PREDICT_HEADER + PREDICT_ROW
 
 
@@ -300,12 +300,12 @@ def flipped(data: bytearray, at: int) -> bytearray:
 
 BAD_MODELS = {
     "no such run": (None, "no such run folder"),
-    "an empty file": (lambda data: b"", "not a whole safetensors file"),
-    "truncated": (lambda data: data[: len(data) // 2], "not a whole safetensors file"),
-    "truncated by a byte": (lambda data: data[:-1], "not a whole safetensors file"),
+    "an empty file": (lambda data: b"", "not a complete safetensors file"),
+    "truncated": (lambda data: data[: len(data) // 2], "not a complete safetensors file"),
+    "truncated by a byte": (lambda data: data[:-1], "not a complete safetensors file"),
     "a weight flipped by a bit": (lambda data: flipped(data, len(data) - 3), "damaged or altered"),
     "a class renamed": (lambda data: data.replace(b"Adelie", b"Adelia"), "damaged or altered"),
-    "text": (lambda data: b"weights: 1, 2, 3", "not a whole safetensors file"),
+    "text": (lambda data: b"weights: 1, 2, 3", "not a complete safetensors file"),
 }
 
 

@@ -44,7 +44,7 @@ def test_what_differs_is_known_and_its_reason_is_found(name):
 def test_an_example_is_shown_with_its_numbers_and_errata(chainrule):
     told = chainrule("examples", "mazur").out
     assert "  input sum H1 = (0.0500 * 0.1500) + (0.1000 * 0.2000) + 0.3500 = 0.3775" in told
-    assert "published beside ours: 20 of 24 agree to the last digit" in told
+    assert "published and computed numbers: 20 of 24 agree to the last digit" in told
     assert re.search(r"cost_after_1 +0\.291027924 +0\.29102777369 +differs", told)
     assert f"cost_after_1, cost_after_10000, outputs_after_10000: {OLD_WEIGHTS}" in told
     assert "Errata: The published totals after training" in told
@@ -54,7 +54,7 @@ def test_an_example_is_shown_with_its_numbers_and_errata(chainrule):
 @pytest.mark.parametrize("name", ["mazur", "lecture"])
 def test_an_exercise_gives_the_question_and_not_the_answer(chainrule, name):
     question, solution = chainrule("examples", name, "--exercise").out.split("\f")
-    assert "published beside ours" in solution
+    assert "published and computed numbers" in solution
     steps = question[question.index("3 forward") : question.index("parameter  ")]
     assert "input sum H1 = __________" in steps
     assert not re.search(r"\d\.\d", steps.replace("learning rate 0.5", ""))
@@ -68,12 +68,12 @@ def test_the_example_of_the_documentation_runs(chainrule, tmp_path):
     (tmp_path / "my.json").write_text(document.group(1))
     told = chainrule("examples", "my.json")
     assert told.code == 0
-    assert "published beside ours: 4 of 4 agree to the last digit" in told.out
+    assert "published and computed numbers: 4 of 4 agree to the last digit" in told.out
 
 
 def test_an_example_as_a_page(chainrule, tmp_path):
-    assert chainrule("examples", "mazur", "--html", "mazur.html").out == "mazur.html: open it in a browser\n"
-    assert "<title>A 2-2-2 network, one update opened</title>" in (tmp_path / "mazur.html").read_text()
+    assert chainrule("examples", "mazur", "--html", "mazur.html").out == "wrote mazur.html; open it in a browser\n"
+    assert "<title>One update of a 2-2-2 network</title>" in (tmp_path / "mazur.html").read_text()
 
 
 def base():
@@ -82,14 +82,14 @@ def base():
 
 WRONG = {
     "no such example": (None, "no example 'mazor'; did you mean 'mazur'"),
-    "no weights": (lambda d: d.pop("initial"), "an example needs 'initial'"),
+    "no weights": (lambda d: d.pop("initial"), "missing entry 'initial'"),
     "a weight too many": (lambda d: d["initial"]["W1"][0].append(1), "my.json: "),
     "an unknown activation": (lambda d: d.update(activations="sigmoyd"), "sigmoyd"),
     "an unknown number": (
         lambda d: d.update(published={"speed": 1}),
-        "'speed': not a number that is compared",
+        "'speed': unknown name",
     ),
-    "numbers of another shape": (lambda d: d.update(published={"a1": [1]}), "expected 2 numbers, as ours, got 1"),
+    "numbers of another shape": (lambda d: d.update(published={"a1": [1]}), "expected 2 numbers, got 1"),
     "a word for a number": (lambda d: d.update(learning_rate="fast"), "my.json: "),
 }
 

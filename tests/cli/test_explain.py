@@ -134,13 +134,13 @@ def test_a_prediction_is_opened_and_carried_to_the_inputs(chainrule, penguins_ru
     np.testing.assert_allclose(told.pushes[0], (out[0] - out[1]) / 2e-6, atol=1e-7)
     text = chainrule("explain", penguins_run, "--predict", PENGUINS, "--row", 5, "--output", "Gentoo")
     assert text.code == 0
-    assert "how each input pushes Gentoo" in text.out
+    assert "effect of each input on Gentoo" in text.out
 
 
 def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp_path):
     row = open_step(penguins_run, 2).trace.rows[3]
     told = chainrule("explain", penguins_run, "--epoch", 2, "--row", row, "--html", "step.html")
-    assert told.out == "step.html: open it in a browser\n"
+    assert told.out == "wrote step.html; open it in a browser\n"
     explanation = cr.explain(penguins_run, 2, row=row)
     assert (tmp_path / "step.html").read_text() == explanation.to_html()
     assert str(explanation) + "\n" == chainrule("explain", penguins_run, "--epoch", 2, "--row", row).out
@@ -149,7 +149,7 @@ def test_a_page_and_the_python_object_show_the_same(chainrule, penguins_run, tmp
     assert chainrule("explain", penguins_run, "--predict", PENGUINS, *flags).code == 0
     assert (tmp_path / "p.html").read_text() == answer.to_html()
     assert answer.to_json()["output"] == 2
-    assert "how each input pushes Gentoo" in str(answer)
+    assert "effect of each input on Gentoo" in str(answer)
 
 
 def test_a_node_alone(chainrule, penguins_run):
@@ -182,7 +182,7 @@ WRONG = {
     "a layer that is not there": (["--layer", 3], 2, "--layer 3: expected 1 to 2"),
     "a node that is not there": (["--node", "H9"], 2, "--node H9: no such node"),
     "digits": (["--digits", 0], 2, "--digits: expected 1 to 17"),
-    "both": (["--predict", "x.csv", "--epoch", 1], 2, "one of the two"),
+    "both": (["--predict", "x.csv", "--epoch", 1], 2, "--predict cannot be combined with --epoch or --batch"),
     "a class that is not there": (["--predict", str(PENGUINS), "--output", "Emperor"], 2, "expected one of Adelie"),
     "a row that is not in the file": (["--predict", str(PENGUINS), "--row", 345], 1, "expected a row from 1 to 344"),
 }
@@ -199,7 +199,7 @@ def test_a_row_held_out_is_said_to_be(chainrule, penguins_run):
     seen = {row for batch in range(1, 21) for row in open_step(penguins_run, 1, batch).trace.rows}
     held = next(row for row in range(1, 345) if row not in seen)
     told = chainrule("explain", penguins_run, "--row", held).err
-    assert re.search(rf"--row {held}: not among .* held out to (score|choose the epoch)", told)
+    assert re.search(rf"--row {held}: not one of the .* training rows of the run: it is a (test|validation) row", told)
 
 
 def test_a_table_that_changed_is_refused(chainrule, tmp_path):
@@ -210,9 +210,9 @@ def test_a_table_that_changed_is_refused(chainrule, tmp_path):
     assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
     (tmp_path / "p.csv").write_text(text.replace("39.1,", "99.1,"))  # of the same size
     assert "has changed since the run was trained on it; name it with --data" in chainrule("explain", "run").err
-    assert "not what it was" in chainrule("explain", "run", "--data", "p.csv").err
+    assert "its table has changed" in chainrule("explain", "run", "--data", "p.csv").err
     (tmp_path / "p.csv").unlink()
-    assert "no longer there; name it with --data" in chainrule("explain", "run").err
+    assert "not found; name it with --data" in chainrule("explain", "run").err
     assert chainrule("explain", "run", "--data", PENGUINS).code == 0
 
 
@@ -242,7 +242,7 @@ def test_a_prediction_says_what_it_comes_to(chainrule, penguins_run, tmp_path):
     predicted = chainrule("predict", penguins_run, PENGUINS).out.splitlines()[300].split(",")
     answer = predicted[-4]
     assert told[1].startswith(f"predicted: {answer} (probabilities: {answer} ")
-    assert any(line.startswith(f"how each input pushes {answer}:") for line in told)
+    assert any(line.startswith(f"effect of each input on {answer}:") for line in told)
     assert chainrule("train", PENGUINS, "-t", "body_mass_g", "--epochs", 5, "-o", "mass").code == 0
     line = chainrule("explain", "mass", "--predict", PENGUINS, "--row", 3).out.splitlines()[1]
     value = float(chainrule("predict", "mass", PENGUINS).out.splitlines()[3].split(",")[-1])
@@ -261,9 +261,7 @@ def test_how_a_number_was_encoded_and_adam_moved_a_weight(chainrule, penguins_ru
     for old, rate, m, root, new in weights:
         m = float(m.strip("()"))
         assert float(old) - float(rate) * m / float(root) == pytest.approx(float(new), abs=1e-4)
-    mean, penalty, cost = re.search(
-        r"of the batch: (\S+), the mean .*, \+ (\S+), the L2 penalty, = (\S+)", told
-    ).groups()
+    mean, penalty, cost = re.search(r"batch cost: (\S+) \(mean of .*\) \+ (\S+) \(L2 penalty\) = (\S+)", told).groups()
     assert float(mean) + float(penalty) == pytest.approx(float(cost), abs=2e-6)
 
 
@@ -277,10 +275,13 @@ def test_raw_values_have_the_target_last(penguins_run):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--html", "a.html", "--json"], "--html writes the whole page"),
-        (["--html", "a.html", "--node", "ON1"], "--html writes the whole page"),
-        (["--output", "Gentoo"], "it needs --predict FILE"),
-        (["--predict", PENGUINS, "--data", PENGUINS], "--predict names the file itself"),
+        (["--html", "a.html", "--json"], "--html cannot be combined with --json, --layer or --node"),
+        (["--html", "a.html", "--node", "ON1"], "--html cannot be combined with --json, --layer or --node"),
+        (["--output", "Gentoo"], "--output requires --predict FILE"),
+        (
+            ["--predict", PENGUINS, "--data", PENGUINS],
+            "select the training table and cannot be combined with --predict",
+        ),
         (["--predict", PENGUINS, "--output", "Gento"], "did you mean 'Gentoo'"),
     ],
 )
@@ -306,14 +307,14 @@ def test_a_run_of_a_query_is_opened_from_another_folder(chainrule, tmp_path, mon
     monkeypatch.chdir(tmp_path / "elsewhere")
     refused = chainrule("explain", tmp_path / "run", "--epoch", 2)
     assert refused.code == 1
-    assert f"its rows come from a query that is recorded in it: {query!r}" in refused.err
+    assert f"its rows come from a query recorded in it: {query!r}" in refused.err
     trusted = chainrule("explain", tmp_path / "run", "--epoch", 2, "--trust")
     assert trusted.code == 0
-    assert trusted.err == f"chainrule: the run's rows come from a query that is recorded in it:\n{query}\n"
+    assert trusted.err == f"chainrule: the run reads its rows with this recorded query:\n{query}\n"
     assert (
         chainrule("explain", tmp_path / "run", "--epoch", 2, "--sql", query.replace("p.csv", str(PENGUINS))).code == 0
     )
-    with pytest.raises(InputError, match="if you trust it"):
+    with pytest.raises(InputError, match="if you trust the query"):
         cr.explain(tmp_path / "run", 2)
     assert cr.explain(tmp_path / "run", 2, trust=True).trace.rows
 

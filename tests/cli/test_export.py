@@ -14,7 +14,7 @@ def test_the_file_predicts_what_the_run_predicts(chainrule, penguins_run, tmp_pa
     done = chainrule("export", penguins_run, "penguins.onnx")
     assert done.code == 0
     assert "  bill_length_mm     float64, a number, NaN if missing" in done.out
-    assert '  sex                text without leading or trailing blanks, "" if missing' in done.out
+    assert '  sex                string without leading or trailing blanks, "" if missing' in done.out
     with open(PENGUINS, newline="") as file:
         rows = list(csv.DictReader(file))
     inputs = {
@@ -34,7 +34,11 @@ def test_quiet_says_nothing(chainrule, penguins_run):
 
 
 def test_wrong_use_is_told(chainrule, penguins_run, tmp_path):
-    assert chainrule("export", penguins_run, "a.pb") == (2, "", "chainrule: a.pb: expected a name that ends in .onnx\n")
+    assert chainrule("export", penguins_run, "a.pb") == (
+        2,
+        "",
+        "chainrule: a.pb: expected a file name ending in .onnx\n",
+    )
     assert chainrule("export", "nowhere", "a.onnx").code == 1
     assert chainrule("export", penguins_run, "no/a.onnx").code == 1
     assert list(tmp_path.iterdir()) == []

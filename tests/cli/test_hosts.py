@@ -104,7 +104,7 @@ def test_two_hosts_and_a_cut_link(network_of, tmp_path, programs):
 
     (tmp_path / "cut").mkdir()
     run, told = run_on([first, other], tmp_path / "cut", programs, 90, cut_for_a_while)
-    assert "all start anew from the last state kept" in told[0][1] + told[1][1]
+    assert "restarting all processes from the last checkpoint" in told[0][1] + told[1][1]
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 

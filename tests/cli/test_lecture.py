@@ -58,9 +58,9 @@ def test_the_one_documented_command_prints_the_same_tables(chainrule):
         "IN1->HL  -0.230   0.370  -1.008",
         "HL->ON   -0.571  -0.582  -0.598",
         "IN2->HL  -1.726  -2.469  -1.534",
-        "epoch 1: sum of costs 1.5507 in its forward pass",
-        "epoch 10: sum of costs 0.9638 in its forward pass",
-        "epoch 100: sum of costs 0.4103 in its forward pass",
+        "epoch 1: sum of costs 1.5507 in the forward pass",
+        "epoch 10: sum of costs 0.9638 in the forward pass",
+        "epoch 100: sum of costs 0.4103 in the forward pass",
     ]:
         assert words in shown
 

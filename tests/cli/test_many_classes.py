@@ -90,7 +90,7 @@ def test_what_evaluate_prints_of_many_classes_says_what_is_left_out(chainrule, f
     monkeypatch.setattr(curves, "MOST_NUMBERS", CLASSES * 1000)
     shown = chainrule("evaluate", folder / "model.safetensors", folder / "many.csv")
     assert shown.code == 0
-    assert f"the 12 most frequent of {CLASSES:,} classes; (others): the other {CLASSES - 12:,} together" in shown.out
+    assert f"the 12 most frequent of {CLASSES:,} classes; (others) combines the other {CLASSES - 12:,}" in shown.out
     assert "computed on a random sample of 1,000 rows" in shown.out
 
 
@@ -100,7 +100,7 @@ def test_the_report_of_many_classes_shows_the_most_frequent(chainrule, table, tm
     shown = chainrule("train", path, "-t", "y", "-o", tmp_path / "run", "--epochs", "2", "--hidden", "4")
     assert shown.code == 0, shown.err
     report = (tmp_path / "run" / "report.html").read_text()
-    assert "the 30 most frequent of 60 classes; (others): the other 30 together" in report
+    assert "the 30 most frequent of 60 classes; (others) combines the other 30" in report
     assert report.count("(others)") >= 3
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())["test_scores"]
     assert len(scores["confusion"]) == 51

@@ -104,8 +104,8 @@ def test_evaluate_scores_the_given_rows_beside_the_baseline(chainrule, penguins_
 def test_evaluate_leaves_out_rows_without_a_target_and_says_so(chainrule, penguins_run, table):
     text = re.sub(r"^Adelie", "NA", PENGUINS.read_text(), count=3, flags=re.M)
     shown = chainrule("evaluate", penguins_run, table(text))
-    assert "left out 3 rows without a target" in shown.out
-    assert "341 given rows" in shown.out
+    assert "ignored 3 rows without a target" in shown.out
+    assert "341 scored rows" in shown.out
 
 
 def test_evaluate_says_so_where_training_rows_are_among_those_scored(chainrule, penguins_run, table):
@@ -130,5 +130,5 @@ def test_a_table_is_evaluated_a_piece_at_a_time(chainrule, penguins_run, table, 
     wrong = table("\n".join([*lines, lines[-1].replace("Chinstrap", "Emperor")]) + "\n", "wrong.csv")
     result = chainrule("evaluate", penguins_run, wrong)
     assert result.code == 1
-    assert "row 345 of those with a target" in result.err
+    assert "row 345 of the rows with a target" in result.err
     assert "'Emperor'" in result.err

@@ -99,9 +99,9 @@ def test_lost_processes_change_nothing(two, tmp_path):
         _, err = process.communicate()
     assert process.returncode == 75
     anew, no_more, how = err.splitlines()
-    assert anew == "chainrule: process 0 was ended by SIGKILL; all start anew from the last state kept (1 of 1 times)"
-    assert no_more == "chainrule: process 1 was ended by SIGKILL, and that was the last start"
-    assert how == "chainrule: go on with: chainrule train --resume run"
+    assert anew == "chainrule: process 0 was ended by SIGKILL; restarting all processes from the last checkpoint (1/1)"
+    assert no_more == "chainrule: process 1 was ended by SIGKILL; maximum number of restarts (1) reached"
+    assert how == "chainrule: resume with: chainrule train --resume run"
     trained("--resume", "run", cwd=tmp_path)
     assert model(tmp_path / "run") == model(two)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(p.name for p in two.iterdir())
@@ -114,7 +114,7 @@ def test_a_process_that_stands_still_changes_nothing(two, tmp_path):
         os.kill(process_of(process.pid, 1), signal.SIGSTOP)
         _, err = process.communicate()
     assert process.returncode == 0, err
-    assert err == "chainrule: process 1 stood still; all start anew from the last state kept (1 of 3 times)\n"
+    assert err == "chainrule: process 1 was suspended; restarting all processes from the last checkpoint (1/3)\n"
     assert model(tmp_path / "run") == model(two)
 
 
@@ -125,7 +125,7 @@ def test_sigterm_then_more_processes(two, tmp_path):
         process.terminate()
         _, err = process.communicate()
     assert process.returncode == 143
-    assert "go on with: chainrule train --resume run" in err
+    assert "resume with: chainrule train --resume run" in err
     trained("--resume", "run", "--processes", "3", cwd=tmp_path)
     np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
 
@@ -160,7 +160,7 @@ def test_interrupted_before_training_it_ends(tmp_path):
         process.terminate()
         _, err = process.communicate(timeout=60)
     assert process.returncode in (143, -signal.SIGTERM), err
-    assert "anew" not in err
+    assert "restarting" not in err
 
 
 def test_another_table_elsewhere(tmp_path):
@@ -173,7 +173,10 @@ def test_another_table_elsewhere(tmp_path):
     with start(*words, *place, "1", cwd=elsewhere) as other, start(*words, *place, "0", cwd=tmp_path) as first:
         told = first.communicate()[1], other.communicate()[1]
     assert (first.returncode, other.returncode) == (1, 1)
-    assert told == ("chainrule: process 1 has other files than process 0: all of them need the same ones\n",) * 2
+    assert (
+        told
+        == ("chainrule: process 1 has different files from process 0; they must be the same in all processes\n",) * 2
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -183,7 +186,7 @@ def test_a_run_of_several_hosts_goes_on_in_one_process(two, tmp_path):
         wait_for_a_state(first, tmp_path)
         first.terminate()
         told = first.communicate()[1], other.communicate()[1]
-    assert "go on with: chainrule train --resume run" in told[0]
+    assert "resume with: chainrule train --resume run" in told[0]
     trained("--resume", "run", cwd=tmp_path)
     np.testing.assert_allclose(history(tmp_path / "run")["cost"], history(two)["cost"], rtol=1e-4)
 
@@ -224,7 +227,7 @@ def test_other_settings_elsewhere(tmp_path):
     ):
         told = first.communicate()[1], other.communicate()[1]
     assert first.returncode == other.returncode == 1
-    assert all(x.startswith("chainrule: process 1 would train another network, from other parameters") for x in told)
+    assert all(x.startswith("chainrule: process 1 has another network, other initial parameters") for x in told)
     assert "Traceback" not in "".join(told)
 
 
@@ -233,15 +236,18 @@ def test_other_settings_elsewhere(tmp_path):
     [
         (["--processes", "0"], "--processes: expected 1 or more, got 0"),
         (["--processes", "2", "--max-restarts", "-1"], "--max-restarts: expected 0 or more, got -1"),
-        (["--processes", "2", "--process-id", "1"], "leave --coordinator and its like out"),
-        (["--coordinator", "a:1"], "needs --coordinator, --num-processes and --process-id"),
+        (
+            ["--processes", "2", "--process-id", "1"],
+            "it cannot be combined with --coordinator, --num-processes or --process-id",
+        ),
+        (["--coordinator", "a:1"], "--coordinator, --num-processes and --process-id must be given together"),
         (["--coordinator", "a", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "--process-id: expected 0 to 1"),
         (["--coordinator", "a:99999", "--num-processes", "2", "--process-id", "1"], "expected HOST:PORT"),
         (["--coordinator", "a:1", "--num-processes", "0", "--process-id", "0"], "--num-processes: expected 1 or more"),
-        (["--processes", "2", "--dry-run"], "--dry-run: shows what one process would do"),
-        (["--processes", "2", "--stream"], "--stream: each of several processes"),
-        (["--processes", "2", "--keep-every", "5"], "--keep-every: updates of several"),
+        (["--processes", "2", "--dry-run"], "--dry-run cannot be combined with --processes"),
+        (["--processes", "2", "--stream"], "--stream cannot be used with several processes"),
+        (["--processes", "2", "--keep-every", "5"], "--keep-every cannot be used with several processes"),
     ],
 )
 def test_wrong_use(chainrule, words, why):

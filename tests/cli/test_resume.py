@@ -102,7 +102,7 @@ def test_sigterm_then_resume(whole, tmp_path):
         pytest.skip("it was faster than the signal")
     assert process.returncode == 143
     assert "terminated after epoch" in err.decode()
-    assert "go on with: chainrule train --resume run" in err.decode()
+    assert "resume with: chainrule train --resume run" in err.decode()
     done = subprocess.run([*COMMAND, "--resume", "run"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert_same_run(tmp_path / "run", whole)
@@ -137,7 +137,7 @@ def cut_off(chainrule):
         with at_epoch_5(interrupt):
             result = chainrule("train", path, *SETTINGS, "-o", "cut")
         assert result.code == 130
-        assert result.err == "chainrule: interrupted; go on with: chainrule train --resume cut\n"
+        assert result.err == "chainrule: interrupted; resume with: chainrule train --resume cut\n"
         return "cut"
 
     return cut
@@ -146,17 +146,17 @@ def cut_off(chainrule):
 def test_a_cut_off_run_says_how_to_go_on_and_does(chainrule, cut_off, whole, tmp_path):
     result = chainrule("predict", cut_off(), PENGUINS)
     assert result.code == 1
-    assert "its training was cut off; go on with: chainrule train --resume cut" in result.err
+    assert "its training was interrupted; resume with: chainrule train --resume cut" in result.err
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0, result.err
     assert_same_run(tmp_path / "cut", whole)
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0
-    assert result.out == "cut is finished: 60 epochs, ended by epochs\n"
+    assert result.out == "cut is already finished: 60 epochs, stopped by epochs\n"
     assert json.loads(chainrule("train", "--resume", "cut", "--json").out)["epochs"] == 60
     result = chainrule("train", "--resume", "cut", "--epochs", "90")
     assert result.code == 2
-    assert "cut is finished" in result.err
+    assert "cut is already finished" in result.err
 
 
 def test_a_run_that_is_trained_by_another_process_is_refused(chainrule, cut_off, tmp_path):
@@ -186,7 +186,7 @@ def test_a_request_that_makes_no_sense(chainrule, tmp_path, request_):
     (tmp_path / "e" / "request.json").write_text(request_)
     result = chainrule("train", "--resume", "e")
     assert result.code == 1
-    assert "request.json: not what this Chainrule writes there" in result.err
+    assert "request.json: not a document of this version of Chainrule" in result.err
 
 
 def test_a_run_of_an_earlier_version_cannot_go_on(chainrule, tmp_path):
@@ -245,7 +245,7 @@ def test_changed_data_are_refused_unless_told(chainrule, cut_off, table, tmp_pat
     assert "chainrule train FILES --resume cut --changed-data" in result.err
     result = chainrule("train", path, "--resume", "cut")
     assert result.code == 1
-    assert "of a training on other data" in result.err
+    assert "checkpoint of a training on other data" in result.err
     assert "--changed-data" in result.err
     result = chainrule("train", path, "--resume", "cut", "--changed-data")
     assert result.code == 0, result.err
@@ -257,8 +257,8 @@ def test_a_damaged_state_is_passed_over(chainrule, cut_off, whole, tmp_path):
     newest.write_bytes(newest.read_bytes()[:-7])
     result = chainrule("train", "--resume", "cut")
     assert result.code == 0
-    assert f"{newest.name}: not a whole safetensors file" in result.err
-    assert "going on from the state before it" in result.err
+    assert f"{newest.name}: not a complete safetensors file" in result.err
+    assert "resuming from the checkpoint before it" in result.err
     assert_same_run(tmp_path / "cut", whole)
 
 
@@ -271,8 +271,8 @@ def test_a_full_disk_loses_nothing(chainrule, small_disk, whole):
     with at_epoch_5(fill):
         result = chainrule("train", PENGUINS, *SETTINGS, "-o", small_disk / "run")
     assert result.code == 1
-    assert "No space left on device; the state to go on from is still that of epoch 5" in result.err
-    assert "when that is mended, go on with: chainrule train --resume" in result.err
+    assert "No space left on device; the last checkpoint is still that of epoch 5" in result.err
+    assert "once that is fixed, resume with: chainrule train --resume" in result.err
     (small_disk / "filler").unlink()
     result = chainrule("train", "--resume", small_disk / "run")
     assert result.code == 0, result.err

@@ -106,7 +106,7 @@ def test_a_run_that_another_process_trains_is_left_alone(chainrule, sorted_table
     with locked(tmp_path / "run"):
         result = chainrule(*words)
         assert result.code == 1
-        assert "already there" in result.err or "another process is training there" in result.err
+        assert "already exists" in result.err or "another process is training there" in result.err
     assert (tmp_path / "run" / "lock").exists()
 
 
@@ -126,8 +126,8 @@ def test_a_disk_too_small_for_the_rows(chainrule, large_table, small_disk, notic
     result = chainrule("train", large_table, "-t", "y", "--stream", "-o", run)
     assert result.code == 1
     told = re.fullmatch(
-        rf"chainrule: {run}/rows: the rows need about ([\d,]+) bytes in this folder, and ([\d,]+) are free there; "
-        r"make room, or name a run folder on another disk: --out\n",
+        rf"chainrule: {run}/rows: the rows need about ([\d,]+) bytes in this folder, and ([\d,]+) are available; "
+        r"free some space, or name a run folder on another disk: --out\n",
         result.err,
     )
     assert told, result.err

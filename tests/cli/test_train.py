@@ -63,7 +63,7 @@ def test_the_report_names_task_rows_baseline_and_confusion(chainrule):
         "species: 3 classes (Adelie 45%, Gentoo 36%, Chinstrap 20%)",
         "220 training, 55 validation, 69 test",
         "trained for 3 epochs (",
-        " s): all epochs completed; kept epoch ",
+        " s): all epochs completed; kept parameters of epoch ",
         "always Adelie",
         "balanced accuracy",
         "true \\ predicted  Adelie  Chinstrap  Gentoo",
@@ -246,7 +246,7 @@ def test_ctrl_c_keeps_the_best_model_and_says_so(tmp_path):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert " s): interrupted (Ctrl-C); kept epoch " in out
+    assert " s): interrupted (Ctrl-C); kept parameters of epoch " in out
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -277,7 +277,7 @@ def test_predicted_classes_are_spelled_as_in_the_table(chainrule, table):
 def test_a_column_of_numbers_with_a_stray_word_says_so(chainrule, table):
     path = table("x,z,y\n" + "".join(f"{'unknown' if n == 7 else n / 2},{n % 5},{n % 2}\n" for n in range(300)))
     shown = chainrule("train", path, "-t", "y", "--dry-run").out
-    assert "x is text, for 1 of 300 values are no number: 'unknown' in row 8" in shown
+    assert "x is read as text: 1 of 300 values is not numeric, 'unknown' in row 8" in shown
 
 
 def test_the_baseline_knows_the_mean_without_normalizing(chainrule, table):

@@ -264,7 +264,7 @@ def wrong_with(words: Sequence[str], ended: Ended, left: Sequence[str]) -> str:
         "a control character": CONTROLS.search(shown) is not None,
         f"{LONGEST} s": ended.seconds > LONGEST,
         "a warning of Python's": "Warning: " in ended.err,
-        "left behind": bool(ended.code and left and not re.search("they are in|go on with", said)),
+        "left behind": bool(ended.code and left and not re.search("they are in|resume with", said)),
     }
     return ", ".join(what for what, is_so in checks.items() if is_so)
 

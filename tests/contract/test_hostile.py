@@ -74,7 +74,7 @@ def test_a_model_with_two_columns_of_one_name(of, tmp_path):
     first, second, *_ = document["encoding"]["columns"]
     second["name"] = first["name"]
     write_tensors(tmp_path / MODEL, document, tensors, document.pop("format"))
-    with pytest.raises(InputError, match="two columns or two classes of one name"):
+    with pytest.raises(InputError, match="two columns or two classes have the same name"):
         load_table_model(tmp_path / MODEL)
 
 
@@ -161,7 +161,7 @@ TABLES = {
     "no name": (b",y\n" + ROWS, None),
     "names of quotes": (b'"a""b",y\n' + ROWS, None),
     "formulas": (b"x,y\n" + ROWS + b"=1+1,2\n", "every value is different"),
-    "one line": (b"x,y", "no row of data"),
+    "one line": (b"x,y", "no rows of data"),
     "nothing but line ends": (b"\n\n\n\n", "rows.csv"),
 }
 

@@ -273,7 +273,7 @@ def test_a_step_without_an_onnx_form_is_named(tmp_path, step, words):
 
 def test_a_pipeline_that_ends_in_another_model_is_refused(tmp_path):
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    with pytest.raises(InputError, match=r"step 'logisticregression' .* expected the last to be MLPClassifier"):
+    with pytest.raises(InputError, match=r"step 'logisticregression' .* expected the last step to be MLPClassifier"):
         cr.to_onnx(model, tmp_path / "m.onnx")
 
 

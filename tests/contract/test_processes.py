@@ -103,5 +103,5 @@ def test_rows_have_the_same_digest_in_whatever_hands(monkeypatch):
 
 def test_rows_that_are_streamed_are_refused():
     network = cr.Network([2, 1])
-    with pytest.raises(ValueError, match="together: cannot be given for rows that are streamed"):
+    with pytest.raises(ValueError, match="together: not supported for streaming"):
         cr.train(network, cr.initialize(network), [], ["y"], rule=cr.gradient_descent(0.1), batch_size=2, together=True)

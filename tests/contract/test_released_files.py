@@ -75,5 +75,7 @@ def test_a_checkpoint_of_a_run_is_told_from_its_model(tmp_path):
     table = pa.table({"x": list(range(100)), "y": [0.5 * x for x in range(100)]})
     cr.fit_table(table, target="y", epochs=2, keep_every=1, path=tmp_path / "run")
     checkpoint = next(path for path in (tmp_path / "run").rglob("*.safetensors") if path.name != "model.safetensors")
-    with pytest.raises(InputError, match="a checkpoint of a training, not a model; load the folder of the run"):
+    with pytest.raises(
+        InputError, match="a checkpoint to replay a training from, not a model; load the folder of the run"
+    ):
         cr.load(checkpoint)

@@ -58,7 +58,9 @@ def steps() -> list[tuple[str, list[str]]]:
 
 
 # Lines with numbers in which another processor's rounding may show; all other lines are compared to the letter.
-ENDED = re.compile(r"trained for (?P<epochs>\d+) epochs \((?P<seconds>\d+\.\d) s\): .*; kept epoch (?P<kept>\d+) .*")
+ENDED = re.compile(
+    r"trained for (?P<epochs>\d+) epochs \((?P<seconds>\d+\.\d) s\): .*; kept parameters of epoch (?P<kept>\d+) .*"
+)
 SCORE = re.compile(r"(?:(?:balanced )?accuracy|roc auc|log loss) +(?P<score>\d\.\d{3}) +\d\.\d{3}")
 CONFUSED = re.compile(r"(?:Adelie|Chinstrap|Gentoo) +(?P<a>\d+) +(?P<b>\d+) +(?P<c>\d+)")
 PREDICTED = re.compile(r".*,(?P<a>[\d.e-]+),(?P<b>[\d.e-]+),(?P<c>[\d.e-]+)")
@@ -115,18 +117,18 @@ def test_the_session_of_the_readme_prints_what_it_shows(tmp_path, monkeypatch, c
         ("  inputs   7 columns as 15 inputs", "  inputs   7 columns as 15 inputs", True),
         ("  inputs   7 columns as 16 inputs", "  inputs   7 columns as 15 inputs", False),
         (
-            "trained for 61 epochs (9.9 s): x; kept epoch 41 (y)",
-            "trained for 64 epochs (0.5 s): x; kept epoch 44 (y)",
+            "trained for 61 epochs (9.9 s): x; kept parameters of epoch 41 (y)",
+            "trained for 64 epochs (0.5 s): x; kept parameters of epoch 44 (y)",
             True,
         ),
         (
-            "trained for 9 epochs (0.5 s): x; kept epoch 4 (y)",
-            "trained for 64 epochs (0.5 s): x; kept epoch 44 (y)",
+            "trained for 9 epochs (0.5 s): x; kept parameters of epoch 4 (y)",
+            "trained for 64 epochs (0.5 s): x; kept parameters of epoch 44 (y)",
             False,
         ),
         (
-            "trained for 64 epochs (0.5 s): z; kept epoch 44 (y)",
-            "trained for 64 epochs (0.5 s): x; kept epoch 44 (y)",
+            "trained for 64 epochs (0.5 s): z; kept parameters of epoch 44 (y)",
+            "trained for 64 epochs (0.5 s): x; kept parameters of epoch 44 (y)",
             False,
         ),
         ("accuracy             0.986          0.435", "accuracy             1.000          0.435", True),

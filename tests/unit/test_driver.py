@@ -498,15 +498,15 @@ X, Y, NAN = np.ones((4, 2)), np.ones((4, 1)), float("nan")
         ({"Y": np.ones((3, 1))}, r"targets: expected shape \(4, 1\) for a 2-3-1 network, got \(3, 1\)"),
         ({"Y": np.ones(4)}, r"targets: .*got \(4,\); make it a column with Y\[:, None\]"),
         ({"Y": np.ones((4, 2))}, r"targets: expected shape \(4, 1\).*got \(4, 2\)"),
-        ({"X": np.ones((0, 2)), "Y": np.ones((0, 1))}, "training: expected one observation or more, got none"),
+        ({"X": np.ones((0, 2)), "Y": np.ones((0, 1))}, "training: expected one or more observations, got none"),
         (
             {"X": changed(X, (2, 1), NAN)},
             r"training inputs: expected finite numbers, got nan at \(2, 1\) \(row, column\)",
         ),
         ({"Y": changed(Y, (3, 0), -np.inf)}, r"training targets: expected finite numbers, got -inf at \(3, 0\)"),
         ({"weights": np.ones(3)}, r"observation weights: expected shape \(4,\), got \(3,\)"),
-        ({"weights": [1, 1, -1, 1]}, "training weights: expected numbers of 0 or more, some above 0"),
-        ({"weights": [0, 0, 0, 0]}, "training weights: .*some above 0"),
+        ({"weights": [1, 1, -1, 1]}, "training weights: expected numbers of 0 or more, at least one above 0"),
+        ({"weights": [0, 0, 0, 0]}, "training weights: .*at least one above 0"),
         ({"weights": [1, NAN, 1, 1]}, r"training weights: expected finite numbers, got nan at \(1,\)"),
         ({"validation": (X[:, :1], Y)}, r"inputs: expected shape \(observations, 2\).*got \(4, 1\)"),
         ({"validation": (changed(X, (0, 0), NAN), Y)}, r"validation inputs: expected finite.*at \(0, 0\)"),
@@ -530,7 +530,7 @@ def test_a_batch_size_may_be_a_whole_float(table, start):
 
 
 def test_draws_with_replacement_need_a_batch_size(start):
-    with pytest.raises(ValueError, match="give a batch_size"):
+    with pytest.raises(ValueError, match="set batch_size"):
         cr.train(NETWORK, start, X, Y, rule=RULE, sample="with_replacement")
 
 

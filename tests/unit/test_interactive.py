@@ -56,7 +56,7 @@ def test_a_learning_rate_takes_effect_at_the_next_update(rule):
 
 
 def test_a_learning_rate_that_cannot_be_set_is_refused():
-    with pytest.raises(ValueError, match="out of sight"):
+    with pytest.raises(ValueError, match="does not expose its learning rate"):
         training(rule=optax.sgd(0.1)).learning_rate = 0.2
     with pytest.raises(ValueError, match="above 0"):
         training().learning_rate = -1
@@ -107,7 +107,7 @@ def test_what_was_saved_goes_on_bit_for_bit(tmp_path):
         begun.save(tmp_path / "states")
     with pytest.raises(ValueError, match="other settings"):
         training(seed=9).resume(tmp_path / "states")
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="it does not exist"):
         training().resume(tmp_path / "nowhere")
 
 

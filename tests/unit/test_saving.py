@@ -145,7 +145,7 @@ def test_code_is_left_behind_with_a_warning(tmp_path):
     back = cr.load(tmp_path / "m")
     assert back.rule is None
     np.testing.assert_array_equal(back.predict_proba(X), model.predict_proba(X))
-    with pytest.raises(InputError, match="is code"), pytest.warns(UserWarning, match="code cannot be"):
+    with pytest.raises(InputError, match="is defined by code"), pytest.warns(UserWarning, match="code cannot be"):
         cr.save(model, tmp_path / "m", optimizer=True)
 
 
@@ -280,7 +280,7 @@ def test_a_tensor_that_nothing_asks_for_is_refused(tmp_path, whole):
 def test_a_truncated_file_is_refused(tmp_path, keep):
     cr.save(FITTED["two classes"](), tmp_path / "m")
     (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:keep])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         cr.load(tmp_path / "m")
 
 
@@ -352,7 +352,7 @@ def test_a_model_from_another_process_is_saved(tmp_path):
     ],
 )
 def test_what_a_later_version_added_is_told_as_that(tmp_path, whole, change, has):
-    with pytest.raises(InputError, match=rf"written by a newer Chainrule \(it has {has}\); upgrade"):
+    with pytest.raises(InputError, match=rf"written by a newer version of Chainrule \(it has {has}\); upgrade"):
         cr.load(forged(tmp_path / "m", *change(*whole)))
 
 

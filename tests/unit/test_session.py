@@ -80,7 +80,7 @@ def test_saved_it_is_a_run_folder(run, tmp_path):
     scratch = fitted.path.parent
     fitted.save(tmp_path / "kept")
     same(fitted.model, cr.load(tmp_path / "kept"))
-    with pytest.raises(ValueError, match="already there"):
+    with pytest.raises(ValueError, match="already exists"):
         fitted.save(tmp_path / "kept")
     del fitted
     assert not scratch.exists()
@@ -103,7 +103,7 @@ def test_a_stream_is_trained_alike(tmp_path):
     ("given", "words"),
     [
         ({"target": ()}, "name the column"),
-        ({"epoch": 3}, "no setting 'epoch'; did you mean 'epochs'"),
+        ({"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"target": "specie"}, "species"),
         ({"epochs": 0}, "1 or more"),
     ],

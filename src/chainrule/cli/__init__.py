@@ -1,4 +1,4 @@
-"""The command line, a file a command; `--help` imports nothing heavy."""
+"""The command line, one file per command; `--help` imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, NoReturn
 from chainrule.cli.common import app, fail, filtered
 from chainrule.errors import InputError, UsageError
 
-COMMANDS = ("train", "predict", "evaluate", "export", "explain", "check", "count", "examples")  # as --help lists them
-OUT_OF_MEMORY = "out of memory: train on fewer rows, with fewer nodes, or with a smaller --batch-size"
+COMMANDS = ("train", "predict", "evaluate", "export", "explain", "check", "count", "examples")  # in the order of --help
+OUT_OF_MEMORY = "out of memory: use fewer rows, fewer nodes or a smaller --batch-size"
 
 for command in COMMANDS:
-    import_module(f"chainrule.cli.{command}")  # which adds it to the application
+    import_module(f"chainrule.cli.{command}")  # registers the command with the application
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 failed, 2 wrong use; bad input never ends in a traceback."""
+    """Run the command line; exit codes are 0 success, 1 failure, 2 wrong usage. Bad input never ends in a traceback."""
     from chainrule.tables.memory import reserve_little
 
     reserve_little()
@@ -34,12 +34,12 @@ def main() -> None:
         except MemoryError as error:
             fail(str(error) or OUT_OF_MEMORY, 1)
         except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has seen enough
+            sys.stderr.close()  # the reader closed the pipe
             sys.exit(1)
         except OSError as error:
             fail(error, 1)
         except (KeyboardInterrupt, RuntimeError) as error:
-            if "RESOURCE_EXHAUSTED" in str(error):  # JAX's word for it
+            if "RESOURCE_EXHAUSTED" in str(error):  # the status that JAX reports
                 fail(OUT_OF_MEMORY, 1)
             if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
                 raise
@@ -48,7 +48,7 @@ def main() -> None:
 
 @contextmanager
 def _ending_in_good_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP, unless nohup has them ignored, end the process after what was written aside is removed."""
+    """On SIGTERM and SIGHUP (unless ignored, as under nohup), exit after removing temporary files."""
 
     def end(number: int, frame: Any) -> NoReturn:
         raise SystemExit(128 + number)

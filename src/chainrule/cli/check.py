@@ -1,4 +1,4 @@
-"""`chainrule check`: the backward pass against central differences."""
+"""`chainrule check`: compare the backward pass with central differences."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     epilog="Example: chainrule check 4 5 3 --activation tanh,softmax\n\nExample: chainrule check runs/churn-1 churn.csv"
 )
 def check(
-    what: Annotated[list[str], typer.Argument(metavar="LAYERS | RUN FILES", help="Layer sizes, or a run and data.")],
+    what: Annotated[list[str], typer.Argument(metavar="LAYERS | RUN FILES", help="Layer sizes, or a run and a table.")],
     activation: Annotated[str, option("--activation", "NAME", "One name, or one per layer: a,b,c.")] = "sigmoid",
-    cost: Annotated[str, option("--cost", "NAME", "Such as rmse or huber:1.5.")] = "half_squared_error",
-    seed: Annotated[int, option("--seed", "N", "For random parameters and rows [0].")] = 0,
+    cost: Annotated[str, option("--cost", "NAME", "Cost function, such as rmse or huber:1.5.")] = "half_squared_error",
+    seed: Annotated[int, option("--seed", "N", "Seed for random parameters and rows [0].")] = 0,
     as_json: Json = False,
 ) -> None:
     """Check the gradients of a network.
 
-    The backward pass against central differences in float64, layer by layer.
+    Compares the backward pass with central differences in float64.
     """
     from chainrule.explaining.gradcheck import check_gradients
 
@@ -42,7 +42,7 @@ def check(
 
 
 def _random_case(layers: list[int], activation: str, cost: str, seed: int) -> tuple[Network, Any, Any, Any]:
-    """A random network with random rows whose targets suit every cost: shares that sum to 1."""
+    """A random network and random rows; the targets sum to 1, so that they suit every cost."""
     import numpy as np
 
     from chainrule.network import initialize
@@ -57,13 +57,13 @@ def _random_case(layers: list[int], activation: str, cost: str, seed: int) -> tu
 
 
 def _case_of_run(run: str, data: list[str]) -> tuple[Network, Any, Any, Any]:
-    """The network of a run, on the first rows of a table."""
+    """The network of a run, and the first rows of a table."""
     from chainrule.tables.predict import encoded_rows
     from chainrule.tables.reading import open_table
     from chainrule.tables.run_folder import load_table_model
 
     if not data:
-        raise UsageError(f"check {run}: name a data file too, or layer sizes such as: chainrule check 4 5 3")
+        raise UsageError(f"check {run}: expected a table as well, or layer sizes, as in: chainrule check 4 5 3")
     model = load_table_model(run)
     X, Y = encoded_rows(model, open_table(data))
     return model.network, model.params, X[:64], Y[:64]

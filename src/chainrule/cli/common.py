@@ -1,4 +1,4 @@
-"""What the commands share: the application, options that several take, and how answers are printed."""
+"""Shared by the commands: the application, common options, and printing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def option(*words: str) -> Any:
-    """An option from its flags, its metavar and its help."""
+    """Make an option from its flags, metavar and help."""
     *flags, metavar, text = words
     return typer.Option(*flags, metavar=metavar, help=text, show_default=False)
 
@@ -36,12 +36,12 @@ def flag(*words: str) -> Any:
     return typer.Option(*flags, help=text, show_default=False)
 
 
-Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON lines; globs.")]
+Files = Annotated[list[str] | None, typer.Argument(metavar="FILES", help="CSV, TSV, Parquet or JSON Lines; globs.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or model file.")]
-Sql = Annotated[str | None, option("--sql", "QUERY", "Read a DuckDB query instead of files.")]
-Trust = Annotated[bool, flag("--trust", "Run the query that the run has recorded.")]
-MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse a table of more rows.")]
-Json = Annotated[bool, flag("--json", "Print one JSON document.")]
+Sql = Annotated[str | None, option("--sql", "QUERY", "DuckDB query to read instead of files.")]
+Trust = Annotated[bool, flag("--trust", "Run the query recorded in the run folder.")]
+MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse tables with more than N rows.")]
+Json = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
 
 @contextmanager
@@ -53,9 +53,9 @@ def wrong_use() -> Iterator[None]:
 
 
 def confirmed(table: Callable[[bool], Table], trusts: bool) -> Table:
-    """The table of a run, from `table`, which is told whether a recorded query may be run.
+    """The table of a run; `table` takes whether a recorded query may be run.
 
-    Such a query is shown, and then run if the caller trusts it or, at a terminal, says so.
+    A recorded query is shown first, and run only with --trust or after confirmation at a terminal.
     """
     from chainrule.tables.recorded import Untrusted
 
@@ -66,7 +66,7 @@ def confirmed(table: Callable[[bool], Table], trusts: bool) -> Table:
         if not (trusts or asks):
             raise
         said = error.query.translate(PRINTABLE)
-        print(f"chainrule: the run's rows come from a query that is recorded in it:\n{said}", file=sys.stderr)
+        print(f"chainrule: the run reads its rows with this recorded query:\n{said}", file=sys.stderr)
         if not trusts and not typer.confirm("Run it?", err=True):
             raise
         return table(True)
@@ -79,16 +79,16 @@ def answer(document: Any, as_json: bool, lines: Sequence[str]) -> None:
 
 
 def terminal_width() -> int | None:
-    """The width of the terminal; None where the output goes elsewhere."""
+    """The width of the terminal; None if standard output is not a terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class Filtered:
-    """A text stream that writes nothing a terminal would take for a command; all else is the stream's own."""
+    """A text stream that replaces control characters, which a terminal would interpret."""
 
-    encoding = "utf-8"  # what cannot be encoded is written as escapes
+    encoding = "utf-8"  # characters that cannot be encoded are written as escapes
 
     def __init__(self, unfiltered: IO[str]):
         self.unfiltered = unfiltered
@@ -107,7 +107,7 @@ class Filtered:
 
 
 def filter_output() -> None:
-    """Let standard output and standard error write no control characters, whoever prints."""
+    """Replace control characters in everything written to standard output and standard error."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Filtered):
@@ -116,7 +116,7 @@ def filter_output() -> None:
 
 @contextmanager
 def filtered() -> Iterator[None]:
-    """The same within the block."""
+    """Filter the output within the block."""
     before = sys.stdout, sys.stderr
     filter_output()
     try:
@@ -135,8 +135,8 @@ def nothing(lines: Sequence[str]) -> None:
 
 
 def fail(error: object, code: int) -> NoReturn:
-    """End with a message on standard error."""
-    if sys.stdout is not None:  # it may have been closed
+    """Print a message on standard error and exit."""
+    if sys.stdout is not None:  # None if it was closed
         sys.stdout.flush()
     print(in_one_line(f"chainrule: {error}"), file=sys.stderr)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""`chainrule count`: the weights and biases of a design."""
+"""`chainrule count`: count the weights and biases of a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def count(
     layers: Annotated[list[str], typer.Argument(metavar="LAYERS", help="Nodes per layer, inputs first.")],
     as_json: Json = False,
 ) -> None:
-    """Count the weights and biases of a design."""
+    """Count the weights and biases of a network."""
     from chainrule.explaining import console
 
     network = network_of(layers_of(layers))

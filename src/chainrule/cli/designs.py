@@ -1,4 +1,4 @@
-"""A network as it is typed: its layers, an activation, a cost."""
+"""Parse a network from the command line: layers, activation, cost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LONGEST_SIZE = 9  # digits
 def layers_of(words: Sequence[str]) -> list[int]:
     for word in words:
         if not is_size(word):
-            raise UsageError(f"expected whole numbers of nodes per layer, such as 400 14 8 2; got {shortened(word)!r}")
+            raise UsageError(f"expected the number of nodes of each layer, such as 400 14 8 2; got {shortened(word)!r}")
     return [int(word) for word in words]
 
 
 def is_size(word: str) -> bool:
-    """Whether it is a number of nodes: ASCII digits, as no file is called, and not more than there can be."""
+    """Whether the word is a layer size rather than a path: ASCII digits, at most `LONGEST_SIZE` of them."""
     return word.isascii() and word.isdigit() and len(word) <= LONGEST_SIZE
 
 

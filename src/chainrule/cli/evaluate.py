@@ -1,4 +1,4 @@
-"""`chainrule evaluate`: scores on rows with known targets."""
+"""`chainrule evaluate`: score a trained network on rows with known targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def evaluate(
     with console.reading_line(source, not as_json):
         check_rows(source, max_rows)
         scores, without = predict.evaluate(model, source)
-    notes = [f"left out {without:,} rows without a target", ""] if without else []
+    notes = [f"ignored {console.counted(without, 'row')} without a target", ""] if without else []
     if trained_on(run, source):
-        notes += ["this is the file that the run was trained on: its training rows are among those scored", ""]
-    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "given")])
+        notes += ["warning: the network was trained on this file, so the scores include its training rows", ""]
+    answer(scores.to_json(), as_json, [*notes, *console.score_lines(scores, "scored")])

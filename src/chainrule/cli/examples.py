@@ -1,4 +1,4 @@
-"""`chainrule examples`: published examples, worked through."""
+"""`chainrule examples`: work through published examples."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from chainrule.cli.common import app, flag, option, print_lines
 from chainrule.cli.pages import Digits, digits_of, write_page
 from chainrule.errors import UsageError
 
-MOST_EPOCHS = 1_000_000  # of the lecture
+MOST_EPOCHS = 1_000_000
 
 
 @app.command(epilog="Example: chainrule examples mazur\n\nExample: chainrule examples my.json --exercise")
 def examples(
-    name: Annotated[str | None, typer.Argument(help="An example's name, or a file; without it, a list.")] = None,
-    epochs: Annotated[int | None, option("--epochs", "N", "The lecture's: train so long.")] = None,
-    row: Annotated[int, option("--row", "N", "The observation to work through [1].")] = 1,
+    name: Annotated[str | None, typer.Argument(help="Example name or JSON file; omit to list them.")] = None,
+    epochs: Annotated[int | None, option("--epochs", "N", "Train the lecture example for N epochs.")] = None,
+    row: Annotated[int, option("--row", "N", "Row to work through [1].")] = 1,
     digits: Digits = None,
-    html: Annotated[str | None, option("--html", "FILE", "Write the steps as a page for the browser.")] = None,
-    exercise: Annotated[bool, flag("--exercise", "Leave the numbers blank; the solution follows.")] = False,
+    html: Annotated[str | None, option("--html", "FILE", "Write the steps as an HTML page.")] = None,
+    exercise: Annotated[bool, flag("--exercise", "Print an exercise with blanks, then the solution.")] = False,
 ) -> None:
     """Work through a published example.
 
-    Its steps, its printed numbers beside ours, and its errata.
+    Shows its steps, its published numbers next to computed ones, and its errata.
     """
     from chainrule.examples.shown import example_lines, exercise_lines, story_of
     from chainrule.examples.worked import compare, example_named, known_examples, trace_of
@@ -36,7 +36,7 @@ def examples(
         print_lines([f"{key.ljust(width)}   {document['title']}" for key, document in known.items()])
         return
     if html is not None and (exercise or epochs is not None):
-        raise UsageError("--html writes the page of the solution: it goes neither with --exercise nor with --epochs")
+        raise UsageError("--html cannot be combined with --exercise or --epochs")
     if epochs is not None:
         _train_the_lecture(name, epochs)
         return
@@ -60,7 +60,7 @@ def _train_the_lecture(name: str, epochs: int) -> None:
     from chainrule.network import cost, forward
 
     if name != "lecture":
-        raise UsageError("--epochs: only the example 'lecture' is trained; without it, every example shows its steps")
+        raise UsageError("--epochs: only the example 'lecture' can be trained")
     if not 1 <= epochs <= MOST_EPOCHS:
         raise UsageError(f"--epochs: expected 1 to {MOST_EPOCHS:,}, got {epochs}")
     network, first, X, Y, rule = lecture_setting()
@@ -69,5 +69,5 @@ def _train_the_lecture(name: str, epochs: int) -> None:
     for n in sorted({n for n in (1, 10, 100) if n < epochs} | {epochs}):
         fit = train_network(network, first, X, Y, rule=rule, epochs=n, dtype="float64")
         inside, after = [before, *fit.history.cost][-2:]
-        title = f"epoch {n:,}: sum of costs {inside:.4f} in its forward pass, {after:.4f} after its update"
+        title = f"epoch {n:,}: sum of costs {inside:.4f} in the forward pass, {after:.4f} after the update"
         print_lines(["", title, "", *console.parameter_lines(network, fit.params)])

@@ -1,4 +1,4 @@
-"""`chainrule explain`: an update of a run, or a prediction, opened."""
+"""`chainrule explain`: every number of an update or of a prediction."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from chainrule.errors import UsageError
 )
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
-    epoch: Annotated[int | None, option("--epoch", "N", "The epoch to open [1].")] = None,
-    batch: Annotated[int | None, option("--batch", "N", "The update of that epoch [1, or the row's].")] = None,
-    row: Annotated[int | None, option("--row", "N", "The row of the table to work through.")] = None,
-    predict: Annotated[str | None, option("--predict", "FILE", "Open the prediction of a row of FILE.")] = None,
-    output: Annotated[str | None, option("--output", "NAME", "The class or target to follow to the inputs.")] = None,
-    layer: Annotated[int | None, option("--layer", "N", "All nodes of this layer; inputs are layer 0.")] = None,
-    node: Annotated[str | None, option("--node", "NAME", "This node alone, such as H1 or ON.")] = None,
+    epoch: Annotated[int | None, option("--epoch", "N", "Epoch of the update [1].")] = None,
+    batch: Annotated[int | None, option("--batch", "N", "Batch within the epoch [1, or that of --row].")] = None,
+    row: Annotated[int | None, option("--row", "N", "Row of the table to work through.")] = None,
+    predict: Annotated[str | None, option("--predict", "FILE", "Explain the prediction for a row of FILE.")] = None,
+    output: Annotated[str | None, option("--output", "NAME", "Class or target to trace back to the inputs.")] = None,
+    layer: Annotated[int | None, option("--layer", "N", "Show all nodes of layer N, counted from 1.")] = None,
+    node: Annotated[str | None, option("--node", "NAME", "Show only this node, such as H1 or ON.")] = None,
     digits: Digits = None,
-    data: Annotated[list[str] | None, option("--data", "FILE", "The run's table, if it has moved.")] = None,
-    sql: Annotated[str | None, option("--sql", "QUERY", "The same, from a query.")] = None,
+    data: Annotated[list[str] | None, option("--data", "FILE", "The training table, if it has moved.")] = None,
+    sql: Annotated[str | None, option("--sql", "QUERY", "The training table, as a DuckDB query.")] = None,
     trust: Trust = False,
-    html: Annotated[str | None, option("--html", "FILE", "Write a page for the browser.")] = None,
+    html: Annotated[str | None, option("--html", "FILE", "Write an HTML page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Open an update of a run, or a prediction: every number.
+    """Show every number of an update or of a prediction.
 
-    The update is replayed from the nearest checkpoint.
+    Updates are replayed from the nearest checkpoint.
     """
     from chainrule.explaining.document import to_json
     from chainrule.explaining.page import to_html
@@ -45,14 +45,16 @@ def explain(
 
     digits = digits_of(digits, html is not None)
     if html is not None and (as_json or layer is not None or node is not None):
-        raise UsageError("--html writes the whole page: it goes with none of --json, --layer and --node")
+        raise UsageError("--html cannot be combined with --json, --layer or --node")
     if output is not None and predict is None:
-        raise UsageError("--output is what a prediction is followed from: it needs --predict FILE")
+        raise UsageError("--output requires --predict FILE")
     if predict is not None:
         if epoch is not None or batch is not None:
-            raise UsageError("--predict opens a prediction, --epoch and --batch an update: one of the two")
+            raise UsageError("--predict cannot be combined with --epoch or --batch, which select an update")
         if data or sql is not None or trust:
-            raise UsageError("--data, --sql and --trust are of the training's table; --predict names the file itself")
+            raise UsageError(
+                "--data, --sql and --trust select the training table and cannot be combined with --predict"
+            )
         opened = open_prediction(run, [predict], 1 if row is None else row, output)
         view = View(0, layer, node, digits, terminal_width())
         check_node(opened.trace, view)
@@ -78,5 +80,5 @@ def explain(
 
 
 def _answer(document: dict[str, Any] | None, lines: Callable[[], list[str]]) -> None:
-    """The document if there is one; else the lines, which are made only then."""
+    """Print the document if there is one, else the lines, which are built only then."""
     answer(document, document is not None, [] if document is not None else lines())

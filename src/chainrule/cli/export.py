@@ -1,4 +1,4 @@
-"""`chainrule export`: a trained network as ONNX."""
+"""`chainrule export`: write a trained network as ONNX."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from chainrule.errors import UsageError
 @app.command(epilog="Example: chainrule export runs/churn-1 churn.onnx")
 def export(
     run: Run,
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The ONNX file to write.")],
-    quiet: Annotated[bool, flag("-q", "--quiet", "Say nothing.")] = False,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="ONNX file to write.")],
+    quiet: Annotated[bool, flag("-q", "--quiet", "Suppress messages.")] = False,
 ) -> None:
-    """Write a trained network, encoding included, as ONNX.
+    """Export a trained network to ONNX.
 
-    The file takes the raw columns.
+    The ONNX model includes the encoding: its inputs are the raw columns.
     """
     from chainrule.explaining import console
     from chainrule.onnx import to_onnx
     from chainrule.tables.run_folder import load_table_model
 
     if not out.endswith(".onnx"):
-        raise UsageError(f"{out}: expected a name that ends in .onnx")
+        raise UsageError(f"{out}: expected a file name ending in .onnx")
     model = load_table_model(run)
     to_onnx(model, out)
     if not quiet:

@@ -1,4 +1,4 @@
-"""`chainrule predict`: predictions added to the columns of a table."""
+"""`chainrule predict`: add predictions to the columns of a table."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chainrule.cli.common import Files, MaxRows, Run, Sql, app, flag, option, pr
 def predict(
     run: Run,
     data: Files = None,
-    out: Annotated[str, option("-o", "--out", "FILE", ".csv, .tsv, .parquet or .jsonl; - prints [-].")] = "-",
+    out: Annotated[str, option("-o", "--out", "FILE", ".csv, .tsv, .parquet or .jsonl; - for stdout [-].")] = "-",
     sql: Sql = None,
     max_rows: MaxRows = None,
-    quiet: Annotated[bool, flag("-q", "--quiet", "Say nothing.")] = False,
+    quiet: Annotated[bool, flag("-q", "--quiet", "Suppress messages.")] = False,
 ) -> None:
-    """Add predictions to the columns of a table.
+    """Add predictions to a table.
 
-    Rows keep their order; classes come with their probabilities.
+    The order of the rows is preserved. Class predictions include probabilities.
     """
     from chainrule.explaining import console
     from chainrule.tables.predict import predict_to
@@ -33,4 +33,4 @@ def predict(
         check_rows(source, max_rows)
         rows = predict_to(model, source, out)
     if out != "-" and not quiet:
-        print_lines([f"{rows:,} rows predicted: {out}"])
+        print_lines([f"wrote predictions for {console.counted(rows, 'row')} to {out}"])

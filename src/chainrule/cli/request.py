@@ -1,4 +1,4 @@
-"""What is typed after `chainrule train`, as the fields of a request."""
+"""Convert the options of `chainrule train` to the fields of a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.tables.request import Request, flag_of
 
 
 def given_in(ctx: typer.Context) -> dict[str, Any]:
-    """The fields of a request that were typed, and what each says."""
+    """The fields of a request that were given on the command line, with their values."""
     names = {field.name for field in fields(Request)}
     typed = [name for name in ctx.params if name in names and _is_typed(ctx, name)]
     return {name: _READ.get(name, _as_it_is)(ctx.params[name]) for name in typed}
@@ -41,7 +41,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(part) for part in text.replace("-", ",").split(","))
     except ValueError:
-        raise UsageError(f"--hidden: expected whole numbers such as 64,32; got {text!r}") from None
+        raise UsageError(f"--hidden: expected layer sizes such as 64,32; got {text!r}") from None
     return () if sizes == (0,) else sizes
 
 
@@ -55,7 +55,7 @@ def _batch_size(text: str) -> int | str:
 
 
 def _save_every(text: str) -> int | float:
-    """Epochs, or seconds with an s."""
+    """A number of epochs, or seconds if it ends in s."""
     try:
         return float(text[:-1]) if text.endswith("s") else int(text)
     except ValueError:
@@ -65,7 +65,7 @@ def _save_every(text: str) -> int | float:
 
 
 def _initial(text: str) -> Any:
-    """A scheme's name, or the layers in a JSON file."""
+    """The name of a scheme, or the layers in a JSON file."""
     if not text.endswith(".json"):
         return text
     from chainrule.storage.documents import parsed

@@ -1,4 +1,4 @@
-"""Training with several processes: what starts them, and what each of them does."""
+"""Training with several processes: starting them, and what each of them does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_RESTARTS = 3
 
 
 class Among(NamedTuple):
-    """Which processes are asked for: so many on this machine, or one of several that meet at the coordinator."""
+    """The requested processes: several on this machine, or one of several that connect to a coordinator."""
 
     processes: int | None
     coordinator: str | None
@@ -31,9 +31,9 @@ class Among(NamedTuple):
     max_restarts: int
 
     def of(self, processes: int | None, shared: bool) -> Among:
-        """With as many processes as a request says, unless a place is given otherwise.
+        """Take the number of processes from a request, unless it is given in another way.
 
-        A run that was `shared` and that goes on without any such word does so in one process.
+        A `shared` run that is resumed without any of these options continues in one process.
         """
         from chainrule.scaling.processes import launched_as
 
@@ -42,14 +42,17 @@ class Among(NamedTuple):
         return self._replace(processes=1 if shared and processes is None else processes)
 
     def is_asked_for(self) -> bool:
-        """Whether there are others, or said to be by a launcher; a UsageError for half a place."""
+        """Whether several processes are requested, by an option or a launcher; a UsageError if options are missing."""
         from chainrule.scaling.processes import launched_as
 
         place = (self.coordinator, self.num_processes, self.process_id)
         if self.processes is not None and place != (None, None, None):
-            raise UsageError("--processes starts all processes on this machine; leave --coordinator and its like out")
+            raise UsageError(
+                "--processes starts all processes on this machine: it cannot be combined with --coordinator, "
+                "--num-processes or --process-id"
+            )
         if place != (None, None, None) and None in place:
-            raise UsageError("one of several processes needs --coordinator, --num-processes and --process-id")
+            raise UsageError("--coordinator, --num-processes and --process-id must be given together")
         for name, value, least in (
             ("--processes", self.processes, 1),
             ("--num-processes", self.num_processes, 1),
@@ -60,17 +63,17 @@ class Among(NamedTuple):
         if self.num_processes is not None and not 0 <= (self.process_id or 0) < self.num_processes:
             raise UsageError(f"--process-id: expected 0 to {self.num_processes - 1}, got {self.process_id}")
         if self.coordinator is not None and not _is_address(self.coordinator):
-            raise UsageError(f"--coordinator: expected HOST:PORT of the first process, got {self.coordinator!r}")
+            raise UsageError(f"--coordinator: expected HOST:PORT of process 0, got {self.coordinator!r}")
         return self.processes is not None or self.coordinator is not None or launched_as() is not None
 
     def is_first(self) -> bool:
-        """Whether the first process, which writes the run, is among those that are started here."""
+        """Whether process 0, which writes the run folder, is started here."""
         from chainrule.scaling.processes import launched_as
 
         return self.processes is not None or (self.process_id if self.coordinator else launched_as()) == 0
 
     def places(self) -> list[Place | None]:
-        """Those of the processes that are started here; None is for the launcher to say."""
+        """The places of the processes that are started here; None if the launcher assigns them."""
         from chainrule.scaling.processes import Place
 
         if self.processes is not None:
@@ -93,7 +96,7 @@ def _free_port() -> int:
 
 
 def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
-    """Start the processes with this command, watch them, and end as they do."""
+    """Start the processes with this command, supervise them, and exit with their status."""
     from chainrule.scaling.supervisor import LOST_OTHERS, supervise
     from chainrule.tables.run_folder import RESUME, how_to_resume
 
@@ -108,24 +111,24 @@ def supervised(among: Among, run: Path, goes_on: bool) -> NoReturn:
 
 
 def train_together(told: Told, training: Callable[[], None]) -> None:
-    """Meet the others, and train; where they are lost, end at once."""
+    """Connect to the other processes and train; exit at once if a process is lost."""
     from chainrule.scaling.processes import has_lost_others, join
     from chainrule.scaling.supervisor import LOST_OTHERS, tell_supervisor_of_meeting
 
     try:
         join(told.place)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX has put a handler of its own there, which waits
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # replaces the handler of JAX, which waits
         tell_supervisor_of_meeting()
         training()
     except (RuntimeError, ValueError) as error:
         if not has_lost_others(error):
             raise
         print(error, file=sys.__stderr__, flush=True)
-        os._exit(LOST_OTHERS)  # at once: to part from the others in good order is no longer possible
+        os._exit(LOST_OTHERS)  # an orderly disconnection is no longer possible
 
 
 def then_parting(training: Callable[..., Fit], **settings: Any) -> Fit:
-    """Train; the processes part when all have done so, however it ended."""
+    """Train, then disconnect once all processes have finished, however training ended."""
     from chainrule.scaling.processes import leave
     from chainrule.training.result import DivergedError, Terminated
 
@@ -139,7 +142,7 @@ def then_parting(training: Callable[..., Fit], **settings: Any) -> Fit:
 
 
 def follow(training: Callable[..., Fit]) -> None:
-    """Train along; what came of it is for the first process to tell."""
+    """Train in a process other than the first, which reports the result."""
     from chainrule.training.result import DivergedError, Terminated
 
     try:

@@ -1,4 +1,4 @@
-"""A training as it was asked for: new or gone on with, in this process or in several, in memory or streamed."""
+"""Run the requested training: new or resumed, in one process or several, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FEW_PROCESSES = 8
 
 
 class Wanted(NamedTuple):
-    """What is typed: the fields of a request, the run to go on with, and how."""
+    """The options of the command: the fields of a request, the run to resume, and how to run."""
 
     given: dict[str, Any]
     out: str | None
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
 
 
 def train_here(wanted: Wanted, shown: Shown) -> None:
-    """Train as it was asked for: a new run or one that goes on, in this process or in several."""
+    """Start or resume a run, in this process or in several."""
     from chainrule.scaling.supervisor import told_by_supervisor
 
     if wanted.resume is not None:
@@ -55,7 +55,7 @@ def train_here(wanted: Wanted, shown: Shown) -> None:
     else:
         request, recorded = _new(wanted), None
     told = None if wanted.dry_run else told_by_supervisor()
-    filter_output()  # of the streams that the supervisor has given, too
+    filter_output()  # includes the streams that the supervisor has replaced
     among = wanted.among.of(request.processes, recorded is not None and recorded.shared)
     if told or among.is_asked_for():
         _train_with_others(wanted, request, recorded, told, among, shown)
@@ -72,19 +72,19 @@ def _new(wanted: Wanted) -> Request:
     if not request.target:
         raise UsageError("--target is missing: name the column to predict, such as --target churn")
     if wanted.dry_run and request.processes is not None:
-        raise UsageError("--dry-run: shows what one process would do, whose split is another; leave --processes out")
+        raise UsageError("--dry-run cannot be combined with --processes: several processes split the rows differently")
     return request
 
 
 def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded] | None:
-    """The request of a run that was cut off, with what is said beside --resume; None if the run is finished."""
+    """The request of an interrupted run, with the options given with --resume; None if the run is finished."""
     from chainrule.storage.files import check_own
     from chainrule.tables.recorded import read_recorded
     from chainrule.tables.request import resumed
     from chainrule.tables.run_folder import is_finished
 
     if wanted.out is not None or wanted.dry_run:
-        raise UsageError("--resume goes on in the run's own folder: leave --out and --dry-run out")
+        raise UsageError("--resume cannot be combined with --out or --dry-run")
     check_own(Path(run))
     if is_finished(run):
         _report_finished(run, bool(wanted.given), shown)
@@ -96,25 +96,25 @@ def _going_on(wanted: Wanted, run: str, shown: Shown) -> tuple[Request, Recorded
 
 
 def _check_processes(run: str, began: int, given: dict[str, Any]) -> None:
-    """What a folder says starts no more processes than a machine like this one bears."""
+    """Start no more processes than this machine can bear just because a run folder says so."""
     most = max(FEW_PROCESSES, os.cpu_count() or 1)
     if began > most and "processes" not in given:
-        raise UsageError(f"{run}: was begun in {began:,} processes; say how many are to go on, with --processes")
+        raise UsageError(f"{run}: was started with {began:,} processes; set --processes to resume it")
 
 
 def _report_finished(run: str, would_change: bool, shown: Shown) -> None:
     from chainrule.tables.run_folder import forget_how_to_resume, read_metrics
 
     ended = read_metrics(run)
-    forget_how_to_resume(Path(run))  # it may have been killed before it did
-    told = f"{run} is finished: {ended.epochs:,} epochs, ended by {ended.stopped_by}"
+    forget_how_to_resume(Path(run))  # the run may have been killed before it did so
+    told = f"{run} is already finished: {ended.epochs:,} epochs, stopped by {ended.stopped_by}"
     if would_change:
-        raise UsageError(f"{told}; it cannot go on: train another")
+        raise UsageError(f"{told}; start a new run to change its settings")
     answer({"run": run, **ended.to_json()}, shown.as_json, [told])
 
 
 def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
-    """Show the encoding and the network; write nothing."""
+    """Show the encoding and the network without writing anything."""
     from dataclasses import asdict
 
     from chainrule.explaining import console
@@ -150,7 +150,7 @@ def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, sh
         if recorded is None:
             recorded = recorded_of(request, source, test, _typed(), streamed=streams(request, source))
     if recorded.streamed and request.keep_every is not None:
-        raise UsageError("--keep-every: updates of rows that are streamed cannot be replayed; leave it out")
+        raise UsageError("--keep-every cannot be used with streamed rows, whose updates cannot be replayed")
     path = run_folder(wanted, request)
     with claimed(path, wanted.resume is not None):
         begun = begin(wanted, path, request, recorded, source, test)
@@ -163,9 +163,11 @@ def _train_with_others(
     wanted: Wanted, request: Request, recorded: Recorded | None, told: Told | None, among: Among, shown: Shown
 ) -> None:
     if request.stream:
-        raise UsageError("--stream: each of several processes has its rows in memory: use more of them, or one")
+        raise UsageError(
+            "--stream cannot be used with several processes: they keep their rows in memory; use more processes, or one"
+        )
     if request.keep_every is not None:
-        raise UsageError("--keep-every: updates of several processes cannot be replayed; leave it out")
+        raise UsageError("--keep-every cannot be used with several processes, whose updates cannot be replayed")
     if told is None:
         run = run_folder(wanted, request) if among.is_first() else Path(".")
         supervised(among, run, wanted.resume is not None)
@@ -175,7 +177,7 @@ def _train_with_others(
 def _train_one_of_several(
     told: Told, wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown
 ) -> None:
-    """What each of the processes does; the first one writes and speaks."""
+    """What each process does; only the first one writes files and prints."""
     from contextlib import ExitStack
 
     import jax
@@ -200,7 +202,7 @@ def _train_one_of_several(
         with one_fate(), wrong_use():
             ready = ready_shared(shared, request)
             if test and is_first():
-                check_test_file(shared.prepared, test)  # here, so that all processes hear of it
+                check_test_file(shared.prepared, test)  # here, so that all processes fail together
         training = partial(then_parting, partial(trained, ready, path, resumable=begun.keeping))
         if not is_first():
             follow(training)
@@ -211,7 +213,7 @@ def _train_one_of_several(
 
 
 def run_folder(wanted: Wanted, request: Request) -> Path:
-    """The folder of the run that goes on, or one for a new run."""
+    """The folder of the resumed run, or a folder for a new run."""
     from chainrule.tables.run_folder import new_run_folder
 
     if wanted.resume is not None:
@@ -221,7 +223,7 @@ def run_folder(wanted: Wanted, request: Request) -> Path:
 
 
 def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tuple[Source, Source | None]:
-    """The rows to learn from, and those of --test-file; of a run that goes on, those that it began with."""
+    """The rows to train on, and those of --test-file; for a resumed run, those recorded in it."""
     from chainrule.tables.reading import open_table
     from chainrule.tables.recorded import Named, found_again, table_again
     from chainrule.tables.run_folder import ROWS
@@ -231,13 +233,13 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
     if recorded is None:
         return open_table(request.data, request.sql), _test_file(request)
     run = wanted.resume or "."
-    hint = f"bring it back, or go on with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
+    hint = f"restore it, or resume with other rows: chainrule train FILES --resume {shlex.quote(run)} --changed-data"
     named = Named(given.get("data", ()), given.get("sql"), wanted.trust)
     kept, anew = kept_rows(Path(run) / ROWS) if recorded.streamed else None, bool(named.data or named.sql)
     if kept and anew and not wanted.changed_data:
         raise UsageError(
-            "the run keeps the rows of its query, and goes on with those: leave files and --sql out, or add "
-            "--changed-data to go on with other rows"
+            "the run has saved the rows of its query and resumes with those: leave out files and --sql, or add "
+            "--changed-data to resume with other rows"
         )
     source = kept if kept and not anew else None
     source = source or confirmed(lambda trusts: table_again(run, named._replace(trust=trusts), hint), wanted.trust)
@@ -245,7 +247,7 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
         return source, _test_file(request)
     if not recorded.test_files:
         return source, None
-    hint = f"bring it back, or name it: chainrule train --resume {shlex.quote(run)} --test-file FILE"
+    hint = f"restore it, or give its new path: chainrule train --resume {shlex.quote(run)} --test-file FILE"
     return source, open_table([found_again(run, file, hint) for file in recorded.test_files])
 
 
@@ -275,7 +277,7 @@ def begin(
     test: Source | None,
     writes: bool = True,
 ) -> Begun:
-    """Record a new run in its folder, which the caller has claimed; one that goes on stays as it is recorded."""
+    """Record a new run in its folder, which the caller has claimed; the record of a resumed run is not changed."""
     from chainrule.tables.request import COURSE, flag_of
     from chainrule.tables.run_folder import REQUEST, RESUME, begin_run
     from chainrule.training.checkpoints import Resumable
@@ -293,7 +295,7 @@ def begin(
 
 
 def _in_memory(begun: Begun, shown: Shown) -> Ready:
-    """The training of a table that is read as a whole."""
+    """Prepare the training of a table that is held in memory."""
     from chainrule.explaining import console
     from chainrule.session import prepared_in_memory, ready_in_memory
 
@@ -307,7 +309,7 @@ def _in_memory(begun: Begun, shown: Shown) -> Ready:
 
 
 def _streamed(begun: Begun, shown: Shown) -> Ready:
-    """The training of a table whose rows stay on disk."""
+    """Prepare the training of a table whose rows stay on disk."""
     from chainrule.explaining import console
     from chainrule.session import ready_streamed, streamed_to
     from chainrule.tables.run_folder import ROWS
@@ -317,7 +319,7 @@ def _streamed(begun: Begun, shown: Shown) -> Ready:
     with wrong_use():
         ready = ready_streamed(streamed, begun.request)
     if ready.recipe.settings.batch_size is None:
-        raise InputError("--batch-size all: rows that are streamed are learnt in mini-batches; give a number")
+        raise InputError("--batch-size all: streamed rows need mini-batches; give a number of rows")
     lines = console.streamed_lines(begun.source, streamed)
     shown.say([*lines, *console.settings_lines(ready.recipe.settings)])
     return ready

@@ -1,4 +1,4 @@
-"""A training that has begun: done, scored, written to its run folder, and reported."""
+"""Run a training, score the network, write the run folder and print the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Shown(NamedTuple):
-    """What is printed when a run has ended."""
+    """What is printed during and after a run."""
 
     parameters: bool
     quiet: bool
@@ -32,7 +32,7 @@ class Shown(NamedTuple):
 
     @property
     def talks(self) -> bool:
-        """Whether people read what is printed."""
+        """Whether the output is text for people rather than JSON or a path."""
         return not (self.quiet or self.as_json)
 
     @property
@@ -41,19 +41,19 @@ class Shown(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A training that is about to be done: what is asked for, what its folder records, its tables."""
+    """A training that is ready to run: its request, the record in its folder, its tables."""
 
     path: Path
     request: Request
     recorded: Recorded
-    command: tuple[str, ...]  # that makes the run again
+    command: tuple[str, ...]  # that repeats the run
     source: Source
     test: Source | None
     keeping: Resumable
 
 
 def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], shown: Shown) -> None:
-    """Train, score, write the run and its report, and say how it went."""
+    """Train, score, write the run folder with its report, and print the results."""
     from chainrule.explaining import console
     from chainrule.session import scored, write_run
 
@@ -66,7 +66,7 @@ def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], sh
     try:
         write_run(path, done, ready.plan, begun.recorded, begun.command)
     except InputError as error:
-        raise InputError(f"{error}; when that is mended, {_to_go_on(path)}") from error
+        raise InputError(f"{error}; once that is fixed, {_to_go_on(path)}") from error
     shown.say(["", console.fit_line(fit), "", *console.score_lines(done.scores, done.which)])
     if shown.parameters:
         shown.say(["", *console.parameter_lines(done.model.network, done.model.params)])
@@ -77,7 +77,7 @@ def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], sh
 
 
 def _trained(training: Callable[..., Fit], epochs: int, path: Path, shown: Shown) -> tuple[Fit, ArithmeticError | None]:
-    """The fit, and the error if it diverged; a training that was cut off ends the process."""
+    """The fit, and the error if training diverged; an interrupted training ends the process."""
     from chainrule.explaining import console
     from chainrule.training.result import DivergedError, Terminated
 
@@ -100,7 +100,7 @@ def _to_go_on(path: Path) -> str:
 
 @contextmanager
 def _warning_in_lines() -> Iterator[None]:
-    """Warnings of the training as lines on standard error."""
+    """Print warnings raised during training as lines on standard error."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"chainrule: {message}", file=sys.stderr)
@@ -116,7 +116,7 @@ def _next_lines(path: Path) -> list[str]:
 
 
 def check_test_file(prepared: Prepared, test: Source) -> None:
-    """Before training, not after it: the test file has all columns, readable."""
+    """Check before training that the test file has all columns and that their values can be read."""
     from chainrule.tables.kinds import check_values, value_sql
     from chainrule.tables.reading import check_columns, fetch
     from chainrule.tables.target import class_places

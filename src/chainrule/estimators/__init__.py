@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor with Chainrule inside."""
+"""Drop-in replacements for scikit-learn's MLPClassifier and MLPRegressor."""
 
 from chainrule.estimators.mlp import MLPClassifier as MLPClassifier
 from chainrule.estimators.mlp import MLPRegressor as MLPRegressor

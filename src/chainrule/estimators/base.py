@@ -1,5 +1,5 @@
 # pyright: reportIncompatibleMethodOverride=false
-"""What both estimators replace in scikit-learn's: fitting, the gradient that L-BFGS asks for, and prediction."""
+"""What both estimators override in scikit-learn: fitting, the gradient for L-BFGS, and prediction."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from chainrule.maths.costs import HALF_SQUARED_ERROR, cost_of
 from chainrule.network import Layer, Network, Params, forward
 from chainrule.training.batches import Table, on_device
 
-ROWS_AT_ONCE = 4096  # what they become stays in the cache
+ROWS_AT_ONCE = 4096  # so that activations fit into the CPU cache
 _OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
 
 
 class ChainruleMLP(StochasticMixin):
-    """What both estimators replace in scikit-learn's."""
+    """The methods that both estimators override."""
 
     class_weight: Any = None
     _own_validation: Any = None
@@ -47,46 +47,67 @@ class ChainruleMLP(StochasticMixin):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Any:
-        """Fit the network to X: (n, n_features), dense or sparse, and y: (n,) or (n, n_outputs).
+        """Fit the network to a table.
 
         Parameters
         ----------
-        sample_weight : (n,), optional
-        X_val, y_val, sample_weight_val : optional
-            Validation rows of your own, for the validation curves; with `early_stopping` they take the place of
-            the fraction split off.
+        X : array, sparse matrix or frame of shape (n_rows, n_features)
+        y : array of shape (n_rows,) or (n_rows, n_outputs)
+        sample_weight : array of shape (n_rows,), optional
+        X_val : array, sparse matrix or frame of shape (n_val, n_features), optional
+            Validation rows for the validation curves; with `early_stopping`, they replace the fraction split off.
+        y_val : array of shape (n_val,) or (n_val, n_outputs), optional
+        sample_weight_val : array of shape (n_val,), optional
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If arrays or parameters are invalid.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> X = np.linspace(-1, 1, 50)[:, None]
+        >>> model = cr.MLPRegressor(hidden_layer_sizes=(4,), cost_goal=100)
+        >>> model.fit(X[::2], X[::2, 0], X_val=X[1::2], y_val=X[1::2, 0]).n_iter_
+        1
         """
         if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
-            raise ValueError("X_val and y_val go together, and sample_weight_val with both")
+            raise ValueError("X_val and y_val must be given together, and sample_weight_val only with both")
         self._own_validation = None if X_val is None else (X_val, y_val, sample_weight_val)
         try:
             return super().fit(X, y, sample_weight=sample_weight)  # pyright: ignore[reportAttributeAccessIssue]
         finally:
-            del self._own_validation  # the model does not keep the caller's rows
+            del self._own_validation  # do not keep a reference to the caller's rows
 
     def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
-        """scikit-learn's `_fit`, with the preset's settings, and the class weights multiplied in."""
+        """scikit-learn's `_fit` with the settings of the preset and with class weights."""
         check_alone(self)
         own_validation = self._own_validation is not None
         with settled(self, X, own_validation, incremental), naming_missing(X):
             check_together(self, own_validation)
-            vars(self).pop("temperature_", None)  # of weights that are about to change
+            vars(self).pop("temperature_", None)  # belongs to the old weights
             if self.class_weight is not None:
                 if incremental and self.class_weight == "balanced":
-                    raise ValueError("class_weight='balanced' needs all rows at once: give partial_fit a dict")
+                    raise ValueError("class_weight='balanced' needs all rows at once: pass a dict to partial_fit")
                 balance = compute_sample_weight(self.class_weight, y)
                 sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
             return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
-        """scikit-learn's checks, on inputs that are encoded where a setting asks for it, and dense."""
+        """scikit-learn's validation, on dense inputs that are encoded if a setting requires it."""
         for of_an_earlier_fit in ("inputs_", "target_mean_", "target_std_") if reset else ():
             vars(self).pop(of_an_earlier_fit, None)
         encodes = self.preset is not None or self.missing == "indicate" or self.categorical_features is not None
         if not reset and encodes != (self._inputs is not None):
             raise ValueError(
-                "preset, missing or categorical_features have changed since the first fit, and the inputs with them: "
-                "fit anew"
+                "preset, missing or categorical_features have changed since the first fit, which changes the inputs: "
+                "fit a new estimator"
             )
         if not encodes:
             X, y = super()._validate_input(X, y, incremental, reset)  # pyright: ignore[reportAttributeAccessIssue]
@@ -98,7 +119,7 @@ class ChainruleMLP(StochasticMixin):
         if reset:
             if self.preset and incremental and len(X) < FEWEST:
                 raise ValueError(
-                    f"preset={self.preset!r} takes its scales from the first rows given to partial_fit: expected "
+                    f"preset={self.preset!r} computes its scales from the first rows given to partial_fit: expected "
                     f"{FEWEST} or more, got {len(X)}"
                 )
             splits = self._own_validation is None and not incremental
@@ -109,14 +130,26 @@ class ChainruleMLP(StochasticMixin):
         return X, y
 
     def explain_gradient(self: Any, X: Any, output: int = 0) -> np.ndarray:
-        r"""The derivative of one output with respect to each input: (n, n_features).
+        r"""Compute the derivative of one output with respect to each input.
 
-        The backward pass carried one step further: from the deltas of the first layer to the inputs,
-        :math:`\partial a^L_k / \partial x = \delta^1 W^{1\top}`, where the cost is the output k itself.
+        This continues the backward pass from the deltas of the first layer to the inputs, with output k as the cost:
+
+        .. math:: \frac{\partial a^L_k}{\partial x} = \delta^1 W^{1\top}
 
         Parameters
         ----------
-        output : int    the column of `predict_proba` (of a binary classifier: 0, the second class) or of `predict`
+        X : array, sparse matrix or frame of shape (n_rows, n_features)
+        output : int, default=0
+            The column of `predict_proba` or `predict`; for a binary classifier 0, which is the second class.
+
+        Returns
+        -------
+        array of shape (n_rows, n_features)
+
+        Raises
+        ------
+        ValueError
+            If there is no such output, or X is invalid.
 
         Examples
         --------
@@ -135,7 +168,7 @@ class ChainruleMLP(StochasticMixin):
         return self.inputs_.carry_back(gradient, raw) if self._inputs else gradient
 
     def _checked(self: Any, X: Any, categories: Categories | None = None, **settings: Any) -> Any:
-        """Raw inputs, dense or sparse, checked against the columns seen in `fit`; floats where they are encoded."""
+        """Validate raw inputs against the columns seen in `fit`; converted to floats if they are to be encoded."""
         finite: Any = "allow-nan" if self.missing == "indicate" else True
         if self._inputs or self.preset:
             settings.setdefault("dtype", (np.float64, np.float32))
@@ -162,13 +195,13 @@ class ChainruleMLP(StochasticMixin):
         return self._inputs.encode(X) if self._inputs else X
 
     def _own_held(self: Any, dtype: Any) -> Held:
-        """The caller's validation rows, checked as `predict` checks its rows."""
+        """The caller's validation rows, validated like the rows of `predict`."""
         X_val, y_val, weights = self._own_validation
         encoded = self._encoded(dense(self._checked(X_val, dtype=dtype, reset=False)))
         return given_rows(self, encoded, y_val, weights)
 
     def _design(self: Any, layer_units: Any) -> Network:
-        """The design that scikit-learn's names mean."""
+        """Translate scikit-learn's parameters to a design."""
         layers = [int(units) for units in layer_units]
         given = self.activation
         hidden = [given] * (len(layers) - 2) if isinstance(given, str | Activation) else list(given)
@@ -180,10 +213,14 @@ class ChainruleMLP(StochasticMixin):
         return Network(layers, [*map(core_name, hidden), last], chosen)
 
     def _initialize(self: Any, y: Any, layer_units: Any, dtype: Any) -> None:
-        """scikit-learn's first weights, or the caller's."""
+        """Use scikit-learn's initial weights, or the caller's."""
         super()._initialize(y, layer_units, dtype)  # pyright: ignore[reportAttributeAccessIssue]
-        self.network_ = self._design(layer_units)  # a design that cannot be is refused before training
-        for left in (*_OF_AN_EARLIER_FIT, "_best_coefs", "_best_intercepts"):  # copies that only scikit-learn needs
+        self.network_ = self._design(layer_units)  # raises for an invalid design before training
+        for left in (
+            *_OF_AN_EARLIER_FIT,
+            "_best_coefs",
+            "_best_intercepts",
+        ):  # the best weights are copies that only scikit-learn needs
             vars(self).pop(left, None)
         if self.initial is None:
             return
@@ -194,14 +231,14 @@ class ChainruleMLP(StochasticMixin):
                 array[...] = given
 
     def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
-        """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already where the gradient is computed."""
+        """scikit-learn's call of SciPy's L-BFGS-B, on arrays that are already on the device."""
         import jax
 
         self.network_ = self._design(rest[-1])
         with jax.enable_x64(X.dtype == np.float64):
             table = on_device(table_of(X, y, sample_weight))
             super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
-        self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy's are float64 whatever came in
+        self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy always returns float64
         self.intercepts_ = [b.astype(X.dtype) for b in self.intercepts_]
 
     def _loss_grad_lbfgs(self: Any, packed: np.ndarray, X: Any, y: Any, weights: Any, *rest: Any) -> Any:
@@ -213,7 +250,7 @@ class ChainruleMLP(StochasticMixin):
         return float(loss), np.asarray(gradient, np.float64)
 
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> np.ndarray:
-        """The outputs of the network, a bounded number of rows at a time."""
+        """Compute the outputs of the network, in chunks of rows."""
         if check_input:
             X = self._checked(X, reset=False)
         params = self._answering_params()
@@ -226,7 +263,7 @@ class ChainruleMLP(StochasticMixin):
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _answering_params(self: Any) -> Params:
-        """The parameters that answer: the last layer's with the temperature, or the scale of the target, in them."""
+        """The parameters for prediction, with the temperature or the target scale applied to the last layer."""
         params = self._params()
         if not (hasattr(self, "temperature_") or hasattr(self, "target_std_")):
             return params

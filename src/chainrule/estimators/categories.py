@@ -1,6 +1,6 @@
-"""Columns of text and categories: a number for each value, and from that number one-hot inputs.
+"""Text and categorical columns: values are mapped to codes, and codes to one-hot inputs.
 
-Between the two, X is an ordinary matrix of numbers with as many columns as the caller's table.
+In between, X is an ordinary numeric matrix with the same number of columns as the caller's table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Categories(NamedTuple):
-    """The places of the columns of categories, and how each is encoded; None if it has no inputs."""
+    """The indices of the categorical columns and their encodings; None for a column without inputs."""
 
     places: tuple[int, ...]
     columns: tuple[InputColumn | None, ...]
@@ -35,7 +35,7 @@ class Categories(NamedTuple):
         return sum(len(column.inputs) for _, column in self.encoded)
 
     def numbers(self, X: Any) -> np.ndarray:
-        """X as numbers (rows, n): a category is the place of its input, one beyond the last if it has none."""
+        """Convert X to numbers (rows, n): the code of a category is the index of its input, or one past the last."""
         fitted = dict(zip(self.places, self.columns, strict=True))
         columns = [
             _codes(values, fitted[i]) if i in fitted else _floats(name, values)
@@ -45,7 +45,7 @@ class Categories(NamedTuple):
         return np.column_stack(columns).astype(np.float32 if kinds == {np.dtype(np.float32)} else np.float64)
 
     def one_hot(self, numbers: np.ndarray) -> list[np.ndarray]:
-        """The inputs of each column, from what `numbers` returned."""
+        """The one-hot inputs of each column, from the result of `numbers`."""
         return [numbers[:, [i]] == np.arange(len(column.inputs)) for i, column in self.encoded]
 
     def to_json(self) -> dict[str, Any]:
@@ -57,19 +57,19 @@ def categories_from_json(data: dict[str, Any]) -> Categories:
     """The inverse of `Categories.to_json`."""
     columns = tuple(FITTED[entry["class"]].from_json(entry) if entry else None for entry in data["columns"])
     if not len(columns) == len(set(data["places"])) == len(data["places"]):
-        raise ValueError("categories: expected one place for each column")
+        raise ValueError("categories: expected one index for each column")
     if not all(isinstance(column, TextColumn | None) for column in columns):
-        raise ValueError("categories: expected columns of text")
+        raise ValueError("categories: expected text columns")
     return Categories(tuple(data["places"]), columns)
 
 
 def fit_categories(X: Any, setting: Any) -> Categories:
-    """The columns that `categorical_features` names, fitted to all rows of X; a warning for each that says nothing."""
+    """Fit the columns in `categorical_features` to all rows of X; a warning for each without information."""
     import pyarrow as pa
 
     columns = columns_of(X)
     places = _places(setting, columns, has_names=is_frame(X))
-    # by their places: names may be the same
+    # named by index, since names need not be unique
     texts = pa.table([_text(columns[i][1]) for i in places], names=[str(i) for i in places])
     encoding = fit_encoding(texts, [Column(str(i), TEXT.name) for i in places])
     for place, why in encoding.dropped:
@@ -79,7 +79,7 @@ def fit_categories(X: Any, setting: Any) -> Categories:
 
 
 def columns_of(X: Any) -> list[tuple[str, pa.Array]]:
-    """The columns of a frame or an array (rows, n) and their names, x0, x1, ... if they have none."""
+    """The columns of a frame or an array (rows, n) with their names, or x0, x1, ..."""
     import pyarrow as pa
 
     if issparse(X):
@@ -97,7 +97,7 @@ def columns_of(X: Any) -> list[tuple[str, pa.Array]]:
 
 
 def _places(setting: Any, columns: list[tuple[str, pa.Array]], has_names: bool) -> tuple[int, ...]:
-    """The places of the columns that the parameter `categorical_features` means, in order."""
+    """The indices of the columns selected by `categorical_features`, in order."""
     if isinstance(setting, str):
         return tuple(i for i, (_, values) in enumerate(columns) if _is_text(values))
     names, given = [name for name, _ in columns], list(setting)
@@ -120,7 +120,7 @@ def _is_text(values: pa.Array) -> bool:
 
 
 def _text(values: pa.Array) -> pa.Array:
-    """The values as text without blanks around it; null if missing, as in a file."""
+    """The values as text without leading and trailing blanks; null if missing, as in a file."""
     import pyarrow as pa
     import pyarrow.compute
 
@@ -149,7 +149,7 @@ def _floats(name: str, values: pa.Array) -> np.ndarray:
     if _is_text(values) or pa.types.is_temporal(values.type) or pa.types.is_nested(values.type):
         found = "text" if _is_text(values) else values.type
         raise ValueError(
-            f"column {name!r}: expected numbers, got {found}; name it in categorical_features, or make numbers of it"
+            f"column {name!r}: expected numbers, got {found}; name it in categorical_features, or convert it to numbers"
         )
     narrow = values.type == pa.float32()
     return values.cast(pa.float32() if narrow else pa.float64(), safe=False).to_numpy(zero_copy_only=False)

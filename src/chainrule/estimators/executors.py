@@ -1,7 +1,7 @@
-"""Where passes are made: a single light one with NumPy, at once; all others by a program that XLA compiles.
+"""Where passes are computed: a single short pass with NumPy, all others with a program compiled by XLA.
 
-Which of the two depends on the call alone, its settings and the number of its rows, so that the same call gives the
-same numbers in every process.
+The choice depends only on the call, that is, on its settings and number of rows, so that the same call gives the same
+numbers in every process.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from chainrule.network import Network
 from chainrule.training.batches import Table, bucket, on_device, room_for
 from chainrule.training.rules import Adam, GradientDescent, unclipped
 
-LIGHT = 10**9  # rows times weights of a pass that NumPy makes within a second
-FEWEST = 512  # rows that a table is padded to: a pass does not look at those it does not need
-FEWEST_HELD = 64  # validation rows, which each pass looks at
+LIGHT = 10**9  # rows times weights; NumPy computes a pass of this size in about a second
+FEWEST = 512  # rows of a padded table; padded rows are never part of a batch
+FEWEST_HELD = 64  # validation rows, all of which are computed in each pass
 
 
 class Executor(NamedTuple):
-    """Where passes are made: how many rows a table is padded to, how arrays get there and back, what makes passes.
+    """How passes are computed: the padding of tables, the transfer of arrays to the device and back, and the passes.
 
-    `network` is the design as it is trained, of which some hidden nodes may be padding.
+    `network` is the design that is trained; some of its hidden nodes may be padding.
     """
 
     network: Network
@@ -42,14 +42,14 @@ class Executor(NamedTuple):
 
 
 def executor_of(network: Network, rule: Any, n: int, single: bool, dropout: bool) -> Executor:
-    """Where the passes over n rows are made; `single` says that there is one."""
+    """Choose the executor for passes over n rows; `single` if there is only one pass."""
     if single and _is_light(network, rule, n):
         return _eager(network)
     return _compiled(network, network if dropout else widened_design(network, rule, n))
 
 
 def _is_light(network: Network, rule: Any, n: int) -> bool:
-    """Whether NumPy makes a pass within a second, without a function that may need JAX."""
+    """Whether a pass is short in NumPy and has no function that may need JAX."""
     inner = unclipped(rule)
     ours = isinstance(inner, GradientDescent | Adam) and not callable(inner.learning_rate)
     plain = is_cost_of_ours(network.cost) and all(map(is_activation_of_ours, network.activations))

@@ -1,4 +1,4 @@
-"""What comes before the first layer: missing values filled and indicated, columns on one scale, categories one-hot."""
+"""Encoding of the inputs: missing values filled and indicated, numeric columns scaled, categories one-hot."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from chainrule.tables.quantiles import Quantiles, fit_quantiles
 
 
 class Inputs(NamedTuple):
-    """The encoding of n columns, fitted on training rows: (x - mean) / std, places among quantiles, indicators.
+    """The encoding of n columns, fitted on training rows: (x - mean) / std, quantile inputs, indicators.
 
-    fill: (n,) stands in for a missing value; mean, std: (n,); indicated: (k,) the columns that had missing values;
-    quantiles: for each column its own, or None. Columns of categories come last, one-hot.
+    `fill` (n,) replaces missing values; `mean` and `std` are (n,); `indicated` (k,) are the columns that had missing
+    values; `quantiles` has an encoding or None for each column. One-hot inputs of categories come last.
     """
 
     fill: np.ndarray
@@ -35,11 +35,11 @@ class Inputs(NamedTuple):
 
     @property
     def numbers(self) -> np.ndarray:
-        """The columns that are no categories."""
+        """The indices of the numeric columns."""
         return np.setdiff1d(np.arange(len(self.mean)), self.categories.places if self.categories else [])
 
     def encode(self, X: np.ndarray) -> np.ndarray:
-        """Inputs (rows, n_inputs) of raw columns (rows, n), in their dtype."""
+        """Encode raw columns (rows, n) as inputs (rows, n_inputs) of the same dtype."""
         absent = np.isnan(X)
         scaled = (np.where(absent, self.fill, X) - self.mean) / self.std
         placed = [np.nan_to_num(q.encode(X[:, i].astype(np.float64))) for i, q in enumerate(self.quantiles) if q]
@@ -47,9 +47,9 @@ class Inputs(NamedTuple):
         return np.hstack([scaled[:, self.numbers], *placed, absent[:, self.indicated], *hot]).astype(X.dtype)
 
     def carry_back(self, gradient: np.ndarray, X: np.ndarray) -> np.ndarray:
-        """A derivative in the inputs as one in the raw columns, by the chain rule.
+        """Convert a derivative with respect to the inputs to the raw columns, by the chain rule.
 
-        It is 0 where a value is missing, and of a category, which has no derivative.
+        It is 0 for missing values and for categories, which have no derivative.
         """
         carried, numbers = np.zeros(X.shape), self.numbers
         start = len(numbers)
@@ -62,9 +62,9 @@ class Inputs(NamedTuple):
 
 
 def fit_inputs(X: np.ndarray, scale: bool, splits: bool, categories: Categories | None = None) -> Inputs:
-    """Means without the missing values; with `scale` the preset's encoding (a constant column stays, at 0).
+    """Fit means over the non-missing values; with `scale`, the encoding of the preset (a constant column becomes 0).
 
-    `splits`: whether validation rows are still to be split off, as the recipe counts training rows.
+    `splits` is whether validation rows will be split off, because the preset depends on the number of training rows.
     """
     is_category = np.isin(np.arange(X.shape[1]), categories.places if categories else [])
     absent = np.isnan(X)
@@ -80,25 +80,25 @@ def fit_inputs(X: np.ndarray, scale: bool, splits: bool, categories: Categories 
         std = np.sqrt((np.where(absent, 0, wide - fill) ** 2).sum(axis=0) / there)
     if not np.isfinite(std).all():
         raise ValueError(
-            f"column {int(np.argmin(np.isfinite(std)))}: its values are too large to scale; use other units"
+            f"column {int(np.argmin(np.isfinite(std)))}: the values are too large to scale; use other units"
         )
     n_numbers = max(1, int(np.sum(~is_category)))
     pieces = preset.pieces(preset.training_rows(len(X)) if splits else len(X), n_numbers)
     columns = [wide[~gone & ~is_category[i], i] for i, gone in enumerate(absent.T)] if pieces else []
     quantiles = tuple(fit_quantiles(x, pieces, preset.FEW) if len(x) else None for x in columns)
-    flags = is_category | ((wide == 0) | (wide == 1)).all(axis=0)  # one-hot columns: on one scale as they are
+    flags = is_category | ((wide == 0) | (wide == 1)).all(axis=0)  # one-hot columns need no scaling
     mean, scaled = np.where(flags, 0, fill), std > 1e-12 * np.abs(fill)
     return Inputs(fill, mean, np.where(scaled & ~flags, std, 1), indicated, quantiles, categories)
 
 
 def dense(X: Any) -> np.ndarray:
-    """X, no longer sparse."""
+    """Convert X to a dense array."""
     return X.toarray() if issparse(X) else X
 
 
 @contextmanager
 def naming_missing(X: Any, names: Any = None) -> Iterator[None]:
-    """scikit-learn's message about missing values, with their column in place of its advice."""
+    """Replace scikit-learn's advice on missing values by the column that has them."""
     try:
         yield
     except ValueError as error:

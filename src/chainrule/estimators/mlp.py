@@ -1,8 +1,8 @@
 # pyright: reportIncompatibleMethodOverride=false
-"""scikit-learn's MLPClassifier and MLPRegressor with Chainrule inside: change one import.
+"""Drop-in replacements for scikit-learn's MLPClassifier and MLPRegressor.
 
-The classes inherit scikit-learn's own interface (parameters, validation, messages, label handling, the draws of the
-first weights) and replace what computes: the passes over the table, the gradient that L-BFGS asks for, and prediction.
+The classes inherit scikit-learn's interface (parameters, validation, messages, label handling, initial weights) and
+replace the computation: the epochs of training, the gradient for L-BFGS, and prediction.
 """
 
 from __future__ import annotations
@@ -21,62 +21,92 @@ from chainrule.maths.costs import Cost, cost_of
 
 
 class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
-    """scikit-learn's `MLPClassifier`, same parameters, attributes and draws, trained by Chainrule.
+    """scikit-learn's `MLPClassifier` with the same parameters, attributes and random draws, trained by Chainrule.
 
-    Its own parameters are described in scikit-learn's documentation. These are Chainrule's, keyword-only, and off
-    by default:
+    Chainrule's own parameters are keyword-only and off by default.
 
     Parameters
     ----------
-    class_weight : "balanced", dict or None
-        Multiplies the weights of the rows, as elsewhere in scikit-learn.
-    calibrate : bool
-        Fit a temperature, `temperature_`, on the validation rows: `predict_proba` gives the probabilities of z / T.
-    preset : "tabular" or None
-        The recipe of `chainrule train`: inputs (of a regression, the target too) on one scale, and the settings of
-        `chainrule.tables.preset` in place of all parameters that are left alone; what is given is kept, scikit-learn's
-        default values too, but for early_stopping=False.
-        Scales and quantiles are those of all rows given to `fit`, validation rows that are split off among them; with
-        `partial_fit` they are those of the first chunk, and stay. Each chunk is trained on with the settings of a table
-        of its size, without early stopping. Shuffle sorted rows first, so that the first chunk is like the others.
-    missing : "error" or "indicate"
-        NaN in X is an error that names the column; or it becomes the column's mean, and each column that had missing
-        values in `fit` gets one more input, which says so.
-    categorical_features : "from_dtype", list or None
-        Columns that become one-hot inputs: those of text and of categories, or a list of names, numbers or booleans.
-        A category in fewer than 5 rows of `fit` shares an input with the other rare ones, and with those that `fit`
-        has not seen; a missing one counts as a category of its own. Values are compared as text, without blanks
-        around it.
-    activation
-        Beside scikit-learn's names any of `chainrule`'s, an `Activation` of your own, or a list: one per hidden layer.
-    output_activation, cost
-        Instead of those that follow from the target; names, or your own `Activation` and `Cost`.
-    learning_rate_init
-        Beside a number, a schedule: update number (from 0) -> learning rate; ours or optax's.
-    rule
-        Instead of the solver: from `optax_rule`, or any optax transformation (with solver "sgd" or "adam").
-    max_gradient_norm
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Nodes per hidden layer.
+    activation : str, Activation or sequence of these, default="relu"
+        Activation of the hidden layers, or a list with one per hidden layer: scikit-learn's names, any of Chainrule's
+        names, or an `Activation` of your own.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        As in scikit-learn.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty, as in scikit-learn.
+    batch_size : int or "auto", default="auto"
+        As in scikit-learn.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        As in scikit-learn.
+    learning_rate_init : float or callable, default=0.001
+        A learning rate, or a schedule of Chainrule or optax: update number (from 0) -> learning rate.
+    power_t, momentum, beta_1, beta_2, epsilon : float
+        Settings of the solvers, as in scikit-learn.
+    nesterovs_momentum, shuffle, verbose : bool
+        As in scikit-learn.
+    max_iter, max_fun, n_iter_no_change : int
+        As in scikit-learn.
+    random_state : int, RandomState instance or None, default=None
+        As in scikit-learn.
+    tol : float, default=0.0001
+        As in scikit-learn.
+    warm_start : bool or "resume", default=False
+        With "resume", `fit` continues where the last one ended, with the state of the rule, the order of the rows and
+        the curves, bit for bit as if it had not ended; `n_iter_` counts the epochs of the last `fit`.
+    early_stopping : bool, default=False
+        As in scikit-learn.
+    validation_fraction : float, default=0.1
+        As in scikit-learn.
+    class_weight : "balanced", dict or None, default=None
+        Multiplies the weights of the rows, as in other estimators of scikit-learn.
+    calibrate : bool, default=False
+        Fit a temperature T, `temperature_`, on the validation rows; `predict_proba` then returns the probabilities
+        of z / T.
+    preset : "tabular" or None, default=None
+        The recipe of `chainrule train`: scaled inputs (and for regression, a scaled target), and the settings of
+        `chainrule.tables.preset` in place of all parameters that are not given explicitly. Explicit values are kept,
+        even if they equal scikit-learn's defaults, except for ``early_stopping=False``. Scales and quantiles are
+        computed from all rows passed to `fit`, including validation rows that are split off; with `partial_fit`, from
+        the first chunk. Each chunk is trained with the settings for a table of its size, without early stopping;
+        shuffle sorted rows beforehand, so that the first chunk is representative.
+    missing : {"error", "indicate"}, default="error"
+        With "error", NaN in X raises an error that names the column. With "indicate", it is replaced by the mean of
+        the column, and each column with missing values in `fit` gets an additional indicator input.
+    categorical_features : "from_dtype", list or None, default=None
+        Columns to encode one-hot: text and categorical columns, or a list of names, indices or booleans. Categories
+        with fewer than 5 rows in `fit` share an input with the other rare and the unknown categories; missing values
+        are a category of their own. Values are compared as text without leading and trailing blanks.
+    cost : str, Cost or None, default=None
+        By default derived from the target.
+    output_activation : str, Activation or None, default=None
+        By default derived from the target.
+    rule : Rule or None, default=None
+        An update rule in place of the solver's: from `optax_rule`, or any optax transformation (with solver "sgd" or
+        "adam").
+    initial : tuple (coefs, intercepts) or None, default=None
+        Initial weights and biases.
+    dropout : float or None, default=None
+        Share of the hidden nodes that each update drops; None means 0, or the value of the preset.
+    average : float or None, default=None
+        Decay of a moving average of the weights, such as 0.998, which is validated and kept; None means no average,
+        or the value of the preset.
+    max_gradient_norm : float or None, default=None
         Gradients with a larger norm are scaled down to it.
-    dropout
-        The share of the hidden nodes that each update leaves out; None is 0, or the preset's.
-    average
-        The decay of an average of the weights over the updates, such as 0.998; it is what is validated and
-        kept. None is no average, or the preset's.
-    initial : (coefs, intercepts)
-        First weights and biases of your own.
-    warm_start : bool or "resume"
-        "resume": `fit` goes on where the last one ended, with the rule's state, the order of the rows and the curves,
-        bit for bit as if it had not ended; `n_iter_` counts the passes of the last `fit`.
-    stop_on : "score" or "loss"
-        What early stopping looks at on validation rows. Their curves are `validation_scores_` and
+    stop_on : {"score", "loss"}, default="score"
+        The validation quantity used by early stopping. The curves are `validation_scores_` and
         `validation_loss_curve_`.
-    restore_best : bool
-        Without early stopping too, keep the weights of the pass with the lowest training loss.
-    max_seconds, cost_goal, min_gradient
-        End after so many seconds; below this training loss; below this norm of the gradient (the root mean square
-        over the batches of a pass).
-    callbacks : list of functions
-        Called with a `PassRecord` after every pass; True ends the training.
+    restore_best : bool, default=False
+        Also without early stopping, keep the weights of the epoch with the lowest training loss.
+    max_seconds : float or None, default=None
+        Time limit in seconds.
+    cost_goal : float or None, default=None
+        Stop when the training loss is below this value.
+    min_gradient : float or None, default=None
+        Stop when the norm of the gradient (root mean square over the batches of an epoch) is below this value.
+    callbacks : sequence of callable, default=()
+        Called with a `PassRecord` after every epoch; training ends if one of them returns True.
 
     Examples
     --------
@@ -142,10 +172,24 @@ class MLPClassifier(ChainruleMLP, neural_network.MLPClassifier):
 
 
 class MLPRegressor(ChainruleMLP, neural_network.MLPRegressor):
-    """scikit-learn's `MLPRegressor`, same parameters, attributes and draws, trained by Chainrule.
+    """scikit-learn's `MLPRegressor` with the same parameters, attributes and random draws, trained by Chainrule.
 
-    Chainrule's own parameters are those of `MLPClassifier`, without `class_weight`; `cost="pinball:0.9"` fits the
-    quantile 0.9.
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        As in scikit-learn.
+    cost : str, Cost or None, default=None
+        A cost in place of the loss; ``cost="pinball:0.9"`` fits the quantile 0.9.
+    hidden_layer_sizes, activation, output_activation
+        The design of the network, as in `MLPClassifier`.
+    solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, momentum, nesterovs_momentum
+        As in `MLPClassifier`.
+    beta_1, beta_2, epsilon, max_fun, rule, initial, dropout, average, max_gradient_norm, shuffle, random_state
+        As in `MLPClassifier`.
+    max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, stop_on, restore_best, max_seconds
+        As in `MLPClassifier`.
+    cost_goal, min_gradient, callbacks, verbose, warm_start, preset, missing, categorical_features
+        As in `MLPClassifier`.
 
     Examples
     --------
@@ -207,7 +251,7 @@ class MLPRegressor(ChainruleMLP, neural_network.MLPRegressor):
     ) -> None: ...
 
     def _validate_input(self: Any, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
-        """With a preset, targets on one scale, where the output may have any: their mean 0 and deviation 1."""
+        """With a preset, scale unbounded targets to mean 0 and standard deviation 1."""
         X, y = super()._validate_input(X, y, incremental, reset)
         chosen = None if self.cost is None else cost_of(self.cost)
         if chosen:

@@ -17,19 +17,19 @@ from chainrule.maths.costs import Cost
 from chainrule.tables import preset
 from chainrule.training.rules import check_gradient_alone
 
-FEWEST = 10  # rows that a preset can go by
+FEWEST = 10  # minimum number of rows for a preset
 ACTIVATION_NAMES = {"logistic": "sigmoid", "exp": "exponential"}
 
 
 def core_name(activation: Any) -> Any:
-    """scikit-learn's "logistic" and "exp" by their names in the core."""
+    """Translate scikit-learn's "logistic" and "exp" to Chainrule's names."""
     return ACTIVATION_NAMES.get(activation, activation) if isinstance(activation, str) else activation
 
 
 class Left:
-    """Marks a default that was left as it is: equal to the plain value, which may as well be asked for.
+    """Marks a parameter that was left at its default, to distinguish it from the same value given explicitly.
 
-    The mark outlasts `clone`, `get_params` and pickle, because it is the value's type.
+    The mark survives `clone`, `get_params` and pickling, because it is the type of the value.
     """
 
 
@@ -56,10 +56,10 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def takes(init: Init) -> Init:
-    """An `__init__` that keeps what it is given under the names of its signature, which is all that `init` is for.
+    """Create an `__init__` that stores its arguments as attributes, from the signature of `init`.
 
-    What the preset decides has a marked default, so that the same value can be asked for; None and booleans cannot
-    be marked. The signature itself has the plain values.
+    Parameters that the preset may set get a marked default, except for None and booleans, which cannot be marked. The
+    signature itself has the plain values.
     """
     whole = signature(init)
 
@@ -115,7 +115,7 @@ CLASSES_CONSTRAINTS: dict[str, Any] = {"class_weight": [StrOptions({"balanced"})
 
 
 def check_alone(model: Any) -> None:
-    """Settings as the caller gave them, before the preset's are put in."""
+    """Validate the caller's settings, before those of the preset are applied."""
     if model.preset and model.solver != "adam":
         raise ValueError(f"preset={model.preset!r} trains with solver='adam'; got {model.solver!r}")
     if model.rule is not None and not (hasattr(model.rule, "init") and hasattr(model.rule, "update")):
@@ -123,11 +123,11 @@ def check_alone(model: Any) -> None:
     check_gradient_alone(model.rule)
     own_rate = model.learning_rate_init != 0.001 or model.learning_rate != "constant"
     if model.rule is not None and own_rate:
-        raise ValueError("rule has a learning rate of its own: leave learning_rate and learning_rate_init alone")
+        raise ValueError("rule has its own learning rate: do not set learning_rate or learning_rate_init")
 
 
 def check_together(model: Any, own_validation: bool) -> None:
-    """Settings that are well alone but not together; a ValueError says which, and what to do."""
+    """Raise a ValueError for settings that are incompatible with each other."""
     if model.solver == "lbfgs":
         defaults = _defaults(model)
         given = [name for name in _OF_PASSES if not _is_default(getattr(model, name), defaults[name])]
@@ -135,9 +135,9 @@ def check_together(model: Any, own_validation: bool) -> None:
         given += ["warm_start"] * (model.warm_start == "resume") + ["X_val"] * own_validation
         given += ["calibrate"] * getattr(model, "calibrate", False)
         if given:
-            raise ValueError(f"{given[0]}: solver='lbfgs' makes no passes it could apply to; use 'adam' or 'sgd'")
+            raise ValueError(f"{given[0]}: not supported by solver='lbfgs'; use 'adam' or 'sgd'")
     if callable(model.learning_rate_init) and model.solver == "sgd" and model.learning_rate != "constant":
-        raise ValueError(f"learning_rate_init is a schedule, and so is learning_rate={model.learning_rate!r}: use one")
+        raise ValueError(f"learning_rate_init and learning_rate={model.learning_rate!r} are both schedules: use one")
     if getattr(model, "calibrate", False) and not (own_validation or model.early_stopping):
         raise ValueError("calibrate=True needs validation rows: early_stopping=True, or X_val and y_val in fit")
 
@@ -149,9 +149,9 @@ def _is_default(value: Any, default: Any) -> bool:
 
 @contextmanager
 def settled(model: Any, X: Any, own_validation: bool, incremental: bool) -> Iterator[None]:
-    """With a preset, its settings in place of the parameters left at their defaults, for as long as the block runs.
+    """Within the block, replace parameters left at their defaults by the settings of the preset.
 
-    Without one, the plain values of those defaults. A chunk of `partial_fit` is trained on whole.
+    Without a preset, replace them by plain values. A chunk of `partial_fit` is not split.
     """
     if model.preset is None:
         settings = _plain_defaults(model)
@@ -167,7 +167,7 @@ def settled(model: Any, X: Any, own_validation: bool, incremental: bool) -> Iter
 
 
 def left_alone(model: Any) -> list[str]:
-    """The parameters that the preset decides, because nobody else has."""
+    """The parameters that the preset sets, because the caller has not."""
     return [
         name
         for name, default in _plain_defaults(model).items()
@@ -184,9 +184,9 @@ def _defaults(model: Any) -> dict[str, Any]:
 
 
 def tabular_settings(n: int, splits: bool = True) -> dict[str, Any]:
-    """The recipe of `tables.preset` for a table of n rows, in scikit-learn's names; `splits` off validation rows.
+    """The recipe of `tables.preset` for a table of n rows, with scikit-learn's names.
 
-    The penalty alpha is divided by the rows of a batch there, l2 is not.
+    `splits` is whether validation rows are split off. scikit-learn divides alpha by the rows of a batch, unlike l2.
     """
     if splits and n < FEWEST:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Passes over a table in scikit-learn's conventions, many to a dispatch; the estimators decide after each pass.
+"""Epochs in scikit-learn's conventions, called passes here, several per dispatch.
 
-What differs from `training`: the penalty alpha/2 times the sum of squared weights is divided by a batch's total weight,
-as the cost is; a pass's loss averages the batches by their rows; and the learning rate is an argument of each pass.
+In contrast to `training`, the penalty of alpha/2 times the sum of squared weights is divided by the total weight of a
+batch, like the cost; the loss of a pass averages the batches by their rows; and each pass has its own learning rate.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from chainrule.training.rules import has_own_rate, norm_of, update, with_rate
 
 
 class Progressed(NamedTuple):
-    """Parameters, rule state and average after the passes; of each its loss, gradient and outputs on validation rows.
+    """Parameters, rule state and average after the passes; loss, gradient norm and validation outputs of each pass.
 
-    The gradient is the root mean square of the batches' norms; 0 where it was not asked for. The average is () where
-    it was not; where it was, it is what answers for the validation rows.
+    Gradient norms are root mean squares over the batches, or 0 if not requested. The average is () if not requested;
+    otherwise it is used for the validation outputs.
     """
 
     params: Params
@@ -38,15 +38,15 @@ class Progressed(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """What chance decides in the passes: orders (slots, padded rows) of the table, and what dropout leaves out."""
+    """The random draws of the passes: row orders (slots, padded rows), and the seed of dropout."""
 
     orders: Array
-    seed: Any  # of the dropout
-    first: Any  # the number of the first pass since the network was initialized, from 1
+    seed: Any  # of dropout
+    first: Any  # number of the first pass, from 1, since the network was initialized
 
 
 class Ways(NamedTuple):
-    """What a pass does beside scikit-learn's: the rate of dropout, the decay of the average, whether to take norms."""
+    """Additions to scikit-learn's passes: dropout rate, decay of the average, whether to compute gradient norms."""
 
     dropout: float = 0.0
     decay: float = 0.0
@@ -58,8 +58,8 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
     """The compiled function (params, rule_state, average, table, held, draws, rates, alpha, n_rows, n_passes)
     -> Progressed.
 
-    `draws.orders` and `rates` (slots,) have room for several passes, of which the first n_passes are made. A
-    rule with a schedule, or of the caller's own, has its own rate.
+    `draws.orders` and `rates` (slots,) have slots for several passes, of which the first n_passes are used. A rule with
+    a schedule, or a user-defined rule, determines its own learning rate.
     """
     import jax.numpy as jnp
     from jax import lax
@@ -105,7 +105,7 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
 
 
 def eager_pass(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
-    """The function that `passes` compiles, for one pass and with NumPy."""
+    """The function that `passes` compiles, for a single pass, computed with NumPy."""
 
     def run(
         params: Params,
@@ -159,16 +159,16 @@ def stepped(
 
 
 def answering(params: Params, rule_state: Any, average: Any) -> Params:
-    """The parameters that predict: the average, where there is one."""
+    """The parameters for prediction: the average, if there is one."""
     return average.params if average else params
 
 
 def penalised(network: Network, params: Params, table: Table, alpha: Array, kept: Any = ()) -> tuple[Array, Params]:
-    """The mean cost and its gradient, both with the penalty divided by the rows' total weight."""
+    """The mean cost and its gradient, both with the penalty divided by the total weight of the rows."""
     xp = namespace(table.X)
     fwd, total = forward(network, params, table.X, kept), xp.sum(table.weights)
-    share = xp.where(total > 0, alpha / xp.where(total > 0, total, 1), 0)  # a batch that weighs nothing asks nothing
-    # scikit-learn's squared loss of several outputs is their mean, its gradient that of their sum
+    share = xp.where(total > 0, alpha / xp.where(total > 0, total, 1), 0)  # no penalty for a batch of weight 0
+    # for several outputs, scikit-learn's squared loss is their mean, but its gradient is that of their sum
     outputs = network.layers[-1] if network.cost is HALF_SQUARED_ERROR else 1
     loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(xp.sum(W**2) for W, _ in params)
     of_cost = backward(network, params, fwd, table.Y, table.weights).gradient
@@ -179,7 +179,7 @@ def penalised(network: Network, params: Params, table: Table, alpha: Array, kept
 def packed_gradient(network: Network) -> Any:
     """The compiled function (packed parameters, table, alpha) -> (loss, packed gradient), for L-BFGS.
 
-    Packed is one vector: all weights, layer by layer, then all biases.
+    Parameters are packed into one vector: all weights, layer by layer, then all biases.
     """
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""A scikit-learn pipeline that ends in one of the estimators, as arrays and plain JSON, and back."""
+"""Conversion of scikit-learn pipelines that end in one of the estimators to arrays and JSON, and back."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _FITTED = {
 
 
 def parts_of(model: Any) -> tuple[Any, list[tuple[str, Any]]]:
-    """The fitted estimator of a pipeline and the named steps before it; of an estimator alone, no steps.
+    """Split a pipeline into its fitted estimator and the named steps before it; an estimator alone has no steps.
 
     Raises
     ------
     TypeError
-        If it is neither, nor anything else that Chainrule writes to files.
+        If the model is neither.
     InputError
         If the pipeline ends in something else.
     """
@@ -43,12 +43,12 @@ def parts_of(model: Any) -> tuple[Any, list[tuple[str, Any]]]:
         return model, []
     if not isinstance(model, Pipeline):
         raise TypeError(
-            "expected an estimator, a pipeline that ends in one, a table's model or (network, params); got "
+            "expected an estimator, a pipeline that ends in one, a table model or (network, params); got "
             f"{type(model).__name__}"
         )
     *before, (name, last) = model.steps
     if type(last) not in CLASSES.values():
-        raise InputError(f"step {name!r} ({type(last).__name__}): expected the last to be {' or '.join(CLASSES)}")
+        raise InputError(f"step {name!r} ({type(last).__name__}): expected the last step to be {' or '.join(CLASSES)}")
     check_is_fitted(last)
     return last, [(name, step) for name, step in before if step not in (None, "passthrough")]
 
@@ -59,9 +59,9 @@ def to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, dict[str, An
     Raises
     ------
     TypeError
-        If it is neither.
+        If the model is neither.
     InputError
-        If a step is no `StandardScaler` or `MinMaxScaler`, or the estimator cannot be saved.
+        If a step is not a `StandardScaler` or `MinMaxScaler`, or the estimator cannot be saved.
     """
     last, steps = parts_of(model)
     network, params, document, arrays = estimator_to_plain(last, optimizer)
@@ -76,7 +76,7 @@ def to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, dict[str, An
 
 
 def pipeline_from_plain(stored: Stored, path: Any) -> Pipeline:
-    """The pipeline in what was read from `path`.
+    """Restore the pipeline from a file that was read from `path`.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def pipeline_from_plain(stored: Stored, path: Any) -> Pipeline:
         steps = [_scaler_from_plain(plain, stored.arrays, i) for i, plain in enumerate(document["steps"])]
         named = [*((plain["name"], step) for plain, step in zip(document["steps"], steps, strict=True))]
         if any(step.n_features_in_ != model.n_features_in_ for step in steps):
-            raise ValueError("steps: scalers of other columns than the estimator's")
+            raise ValueError("steps: the scalers have other columns than the estimator")
         pipeline = Pipeline([*named, (document["name"], model)])
         pipeline._validate_steps()
         return pipeline
@@ -100,11 +100,11 @@ def pipeline_from_plain(stored: Stored, path: Any) -> Pipeline:
 def _scaler_to_plain(name: str, step: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if type(step) not in _SCALERS.values():
         raise InputError(
-            f"step {name!r} ({type(step).__name__}) cannot be saved as plain data, as {' and '.join(_SCALERS)} can; "
-            "save the estimator alone, and make the step anew"
+            f"step {name!r} ({type(step).__name__}) cannot be saved as plain data, only {' and '.join(_SCALERS)} can; "
+            "save the estimator alone, and create the step again after loading"
         )
     if hasattr(step, "_sklearn_output_config"):
-        raise InputError(f"step {name!r}: with set_output it cannot be saved as plain data")
+        raise InputError(f"step {name!r}: cannot be saved as plain data with set_output")
     kind = type(step).__name__
     plain = {
         "name": name,

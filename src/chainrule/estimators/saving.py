@@ -1,4 +1,4 @@
-"""An estimator as arrays and plain JSON, and back. What is code (a callback, a rule of one's own) stays behind."""
+"""Conversion of estimators to arrays and JSON, and back. Code (callbacks, user-defined rules) is not saved."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
     Raises
     ------
     InputError
-        If a label is neither number, text nor boolean; with `optimizer`, if there is no state of an optimiser, or
-        its rule is code.
+        If a label is neither a number, text nor boolean; with `optimizer`, if there is no optimiser state, or if its
+        rule is defined by code.
     """
     check_is_fitted(model)
     parameters, left_out = _parameters_to_json(model)
     if left_out:
         warnings.warn(
-            f"saved without {', '.join(left_out)}: code cannot be; a loaded model predicts the same, "
-            "and has the defaults in their place",
+            f"saved without {', '.join(left_out)}: code cannot be saved; a loaded model has the defaults instead, and "
+            "predicts the same",
             stacklevel=3,
         )
     document: dict[str, Any] = {
@@ -79,7 +79,7 @@ def estimator_to_plain(model: Any, optimizer: bool) -> tuple[Network, Params, di
 
 
 def estimator_from_plain(stored: Stored, path: Any) -> Any:
-    """The estimator in what was read from `path`.
+    """Restore the estimator from a file that was read from `path`.
 
     Raises
     ------
@@ -92,11 +92,11 @@ def estimator_from_plain(stored: Stored, path: Any) -> Any:
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise InputError(f"{path}: not an estimator that this Chainrule can read: {error}") from error
+        raise InputError(f"{path}: not an estimator that this version of Chainrule can read: {error}") from error
 
 
 def _check_version(document: dict[str, Any], path: Any) -> None:
-    """Nothing in the document came with a later version."""
+    """Refuse documents of later versions."""
     check_known(path, "class", [document["class"]], CLASSES)
     check_known(path, "parameter", document["parameters"], CLASSES[document["class"]]().get_params())
 
@@ -131,7 +131,7 @@ def _built(stored: Stored) -> Any:
 def _check_arrays(arrays: Mapping[str, np.ndarray], known: Sequence[str], has_position: bool) -> None:
     for name, x in arrays.items():
         if name not in known and not (has_position and name.startswith("position.")):
-            raise ValueError(f"{name}: an array that the model does not have")
+            raise ValueError(f"{name}: unexpected array")
         if x.dtype.kind not in "fiu" or (x.dtype.kind == "f" and name not in _LISTS and not np.isfinite(x).all()):
             raise ValueError(f"{name}: expected finite numbers")
 
@@ -145,14 +145,16 @@ def _check_sizes(model: Any) -> None:
         if not (fill.shape == mean.shape == std.shape == (n,) and indicated.dtype.kind == "i" and (std > 0).all()):
             raise ValueError(f"inputs: expected {n} fills, means and deviations")
         if indicated.ndim != 1 or not ((indicated >= 0) & (indicated < n)).all():
-            raise ValueError("inputs: indicators of columns that are not there")
+            raise ValueError("inputs: indicators of columns that do not exist")
         if len(quantiles) not in (0, n):
             raise ValueError(f"inputs: quantiles of {len(quantiles)} columns, expected {n}")
         if categories and not all(isinstance(i, int) and 0 <= i < n for i in categories.places):
-            raise ValueError("inputs: categories of columns that are not there")
+            raise ValueError("inputs: categories of columns that do not exist")
         inputs = model.inputs_.n_inputs
     if (layers[0], layers[-1]) != (inputs, model.n_outputs_) or model.n_layers_ != len(layers):
-        raise ValueError(f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and others")
+        raise ValueError(
+            f"a network of {layers[0]} inputs and {layers[-1]} outputs, expected {inputs} and {model.n_outputs_}"
+        )
     if hasattr(model, "feature_names_in_") and len(model.feature_names_in_) != n:
         raise ValueError(f"{len(model.feature_names_in_)} feature names for {n} features")
     if hasattr(model, "temperature_") and not (isfinite(model.temperature_) and model.temperature_ > 0):
@@ -163,7 +165,7 @@ def _check_sizes(model: Any) -> None:
 
 
 def _parameters_to_json(model: Any) -> tuple[dict[str, Any], list[str]]:
-    """The constructor parameters that are data, and the names of those that are not."""
+    """The constructor parameters that are data, and the names of those that are code."""
     data, left_out = {}, []
     defaults = type(model)().get_params()
     for name, value in model.get_params(deep=False).items():
@@ -176,17 +178,17 @@ def _parameters_to_json(model: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def _parameters_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor parameters that were given. A file of 0.1.0 does not say: those with default values were left."""
+    """The parameters given explicitly; files of version 0.1.0 do not mark them, so non-default values count."""
     given = {name: value_from_json(value) for name, value in document["parameters"].items()}
     defaults = CLASSES[document["class"]]().get_params()
     left = document.get("left", [name for name, value in given.items() if value == defaults[name]])
     if any(given[name] != defaults[name] for name in left):
-        raise ValueError(f"left: {left} have the defaults, but not all of them do")
+        raise ValueError(f"left: expected names of parameters with default values, got {left}")
     return {name: value for name, value in given.items() if name not in left}
 
 
 def value_to_json(value: Any) -> Any:
-    """A parameter as JSON; a tuple, dict, activation, cost or rule as an object that says what it is."""
+    """Convert a parameter to JSON; a tuple, dict, activation, cost or rule becomes an object with its kind."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int | str | None) or (isinstance(value, float) and isfinite(value)):
@@ -207,6 +209,7 @@ def value_to_json(value: Any) -> Any:
 
 
 def value_from_json(data: Any) -> Any:
+    """The inverse of `value_to_json`; a ValueError or KeyError for other data."""
     if isinstance(data, list):
         return [value_from_json(x) for x in data]
     if not isinstance(data, dict):
@@ -225,7 +228,7 @@ def value_from_json(data: Any) -> Any:
             return cost_named(of)
         case "rule":
             return rule_from_json(of)
-    raise ValueError(f"a parameter of an unknown kind: {data['is']!r}")
+    raise ValueError(f"unknown kind of parameter: {data['is']!r}")
 
 
 def _labels_to_json(classes: np.ndarray) -> dict[str, Any]:
@@ -236,7 +239,7 @@ def _labels_to_json(classes: np.ndarray) -> dict[str, Any]:
 
 
 def _give_labels(model: Any, document: Mapping[str, Any]) -> None:
-    """The classes and the binarizer that turns outputs into labels."""
+    """Restore the classes and the binarizer that converts outputs to labels."""
     dtype = np.dtype(document["labels"]["dtype"])
     if dtype.kind not in "biufUO" or not all(isinstance(x, bool | int | float | str) for x in document["labels"]["of"]):
         raise ValueError("labels: expected numbers, text or booleans")
@@ -244,7 +247,7 @@ def _give_labels(model: Any, document: Mapping[str, Any]) -> None:
     several = document["label_type"] == "multilabel-indicator"
     binarizer = LabelBinarizer().fit(np.eye(len(classes), dtype=int) if several else classes)
     if binarizer.y_type_ != document["label_type"]:
-        raise ValueError(f"labels: {len(classes)} of them are no {document['label_type']}")
+        raise ValueError(f"labels: {len(classes)} labels do not match the type {document['label_type']}")
     expected = 1 if binarizer.y_type_ == "binary" else len(classes)
     if model.network_.layers[-1] != expected or not (several or (binarizer.classes_ == classes).all()):
         raise ValueError(f"labels: {len(classes)} for {model.network_.layers[-1]} outputs")
@@ -252,11 +255,11 @@ def _give_labels(model: Any, document: Mapping[str, Any]) -> None:
 
 
 def _position_to_plain(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Where training stands; the arrays are the rule's state, the last parameters, the order, the random states."""
+    """The position of the training; the arrays are rule state, last parameters, row order and random states."""
     import jax
 
     if not hasattr(model, "_position"):
-        raise InputError("optimizer=True: this model has no optimiser to save: its solver is 'lbfgs'")
+        raise InputError("optimizer=True: this model has no optimiser state, because its solver is 'lbfgs'")
     position: Position = model._position
     arrays = {f"state.{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(position.state))}
     plain: dict[str, Any] = {
@@ -298,18 +301,18 @@ def _position_from_plain(model: Any, plain: Mapping[str, Any], arrays: Mapping[s
         average = Average(_layers(model.network_, of, "average."), np.asarray(of["average.updates"], np.int32))
     order, states = of.get("order"), None
     if order is not None and not np.array_equal(np.sort(order), np.arange(len(order))):
-        raise ValueError("the order of the rows is no order")
+        raise ValueError("the order of the rows is not a permutation")
     if plain["random_states"]:
         states = tuple((name, of[f"random.{i}"], *rest) for i, (name, *rest) in enumerate(plain["random_states"]))
         for state in states:
-            np.random.RandomState().set_state(state)  # checks it
+            np.random.RandomState().set_state(state)  # validates it
     rate, seed = float(plain["learning_rate"]), int(plain["dropout_seed"])
-    first = float(plain.get("first_rate", rate))  # a file of 0.1.0 does not say
+    first = float(plain.get("first_rate", rate))  # missing in files of version 0.1.0
     return Position(rule, jax.tree.unflatten(structure, found), rate, first, seed, params, average, order, states)  # pyright: ignore[reportArgumentType]
 
 
 def _layers(network: Network, arrays: Mapping[str, np.ndarray], prefix: str) -> Params:
-    """Parameters from a file, of the shapes of the network."""
+    """Parameters from a file, checked against the shapes of the network."""
     params = tuple(Layer(arrays[f"{prefix}{i}.W"], arrays[f"{prefix}{i}.b"]) for i in range(len(network.layers) - 1))
     check_params(network.layers, params)
     return params

@@ -1,4 +1,4 @@
-"""The solvers "sgd" and "adam": scikit-learn's loop, its order and its rules for ending, over compiled passes."""
+"""The solvers "sgd" and "adam": scikit-learn's loop, row order and stopping rules, with compiled passes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,18 @@ AUTOMATIC_BATCH = 200  # rows, or as many as there are
 
 
 class PassRecord(NamedTuple):
-    """What a callback is given after each pass over the table; None is what was not measured.
+    """The record of an epoch that callbacks receive; None for values that were not measured.
 
-    Validation numbers need validation rows, gradient_norm (the root mean square over the batches) a `min_gradient`.
+    Attributes
+    ----------
+    n_iter : int
+        Epochs of this `fit`, from 1.
+    loss : float
+    validation_score, validation_loss : float or None
+        Measured if there are validation rows.
+    gradient_norm : float or None
+        Root mean square over the batches; measured if `min_gradient` is set.
+    seconds : float
     """
 
     n_iter: int
@@ -41,11 +50,11 @@ class PassRecord(NamedTuple):
 
 
 class Position(NamedTuple):
-    """What `partial_fit` and a resumed `fit` go on from.
+    """The position from which `partial_fit` and a resumed `fit` continue.
 
-    state is the rule's, as NumPy arrays; params the last parameters, where `coefs_` may be others: the best, or the
-    average; average is () without one. The rest is for resuming: the last order of the rows, and the random states
-    before the validation rows were split off and at the end.
+    `state` is that of the rule, as NumPy arrays; `params` are the last parameters, while `coefs_` may be the best ones
+    or the average; `average` is () if there is none. The row order, and the random states before the split of the
+    validation rows and at the end, are needed to resume.
     """
 
     rule: Any
@@ -60,14 +69,14 @@ class Position(NamedTuple):
 
 
 class _Replay(NamedTuple):
-    """How to come to the best parameters again: the dispatch they were in, and how many of its passes."""
+    """How to recompute the best parameters: their dispatch, and the number of its passes."""
 
     go: Callable[[int], Any]
     passes: int
 
 
 class _Chunk(NamedTuple):
-    """Passes to dispatch together, `size` of them: order, learning rate, and the random state after the shuffle."""
+    """The passes of a dispatch, `size` of them: row order, learning rate, random state after the shuffle."""
 
     orders: np.ndarray
     rates: np.ndarray
@@ -76,10 +85,10 @@ class _Chunk(NamedTuple):
 
 
 class StochasticMixin:
-    """`_fit_stochastic` and what it needs."""
+    """The method `_fit_stochastic` and its helpers."""
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
-        """Train from `coefs_` and `intercepts_`, or from where the last fit ended, until a rule for ending says so."""
+        """Train from `coefs_` and `intercepts_`, or from the end of the last fit, until a stopping rule applies."""
         layer_units, incremental = rest[-2:]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -88,8 +97,8 @@ class StochasticMixin:
         begins = self._first_position()
         if resumes and (begins.rule, begins.first_rate) != (self._position.rule, self._position.first_rate):
             raise ValueError(
-                "warm_start='resume' goes on with the rule and learning rate that it began with; for others use "
-                "warm_start=True, or fit anew"
+                "warm_start='resume' continues with the rule and learning rate of the first fit; to change them, use "
+                "warm_start=True, or fit a new estimator"
             )
         if not (resumes or (incremental and hasattr(self, "_position"))):
             self._position = begins
@@ -103,7 +112,7 @@ class StochasticMixin:
             self._random_state.set_state(past[1])
         if held and not hasattr(self, "validation_loss_curve_"):
             self.validation_scores_, self.validation_loss_curve_, self.best_validation_loss_ = [], [], np.inf
-        if not self.early_stopping and self.best_loss_ is None:  # the fit before looked at validation rows
+        if not self.early_stopping and self.best_loss_ is None:  # the previous fit used validation rows
             self.best_loss_ = np.inf
         self.n_iter_, self._began = 0, perf_counter()
         self._best_replay: Any = None
@@ -183,7 +192,7 @@ class StochasticMixin:
     def _judge(
         self: Any, losses: Any, norms: Any, outputs: np.ndarray, held: Held | None, n: int, incremental: bool
     ) -> tuple[int, int, bool]:
-        """Go through passes as scikit-learn does: how many count, which was the best (0: none), and whether to end."""
+        """Evaluate passes as scikit-learn does: how many to keep, the best of them (0: none), and whether to stop."""
         best = 0
         for i, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
             self.n_iter_ += 1
@@ -203,7 +212,7 @@ class StochasticMixin:
                 if self._ends():
                     return i + 1, best, True
                 self._no_improvement_count = 0
-                return i + 1, best, False  # with a smaller learning rate from here on
+                return i + 1, best, False  # continue with a smaller learning rate
             if self.n_iter_ == self.max_iter and not incremental:
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
@@ -214,7 +223,7 @@ class StochasticMixin:
         return len(losses), best, False
 
     def _recorded(self: Any, loss: float, norm: float | None, outputs: np.ndarray, held: Held | None) -> PassRecord:
-        """The pass as a record, its validation numbers appended to the curves."""
+        """The record of a pass, with its validation values appended to the curves."""
         if held is None:
             return PassRecord(self.n_iter_, loss, None, None, norm, perf_counter() - self._began)
         score, held_loss = score_of(self, outputs, held), loss_of(self.network_, outputs, held)
@@ -225,7 +234,7 @@ class StochasticMixin:
         return PassRecord(self.n_iter_, loss, score, held_loss, norm, perf_counter() - self._began)
 
     def _improved(self: Any, record: PassRecord) -> bool:
-        """Whether this pass is the best so far, by training loss, or early by validation score or loss."""
+        """Whether this pass is the best so far, by training loss or, with early stopping, validation score or loss."""
         if not self.early_stopping:
             self._note(-record.loss, -self.best_loss_)
             better = record.loss < self.best_loss_
@@ -250,11 +259,11 @@ class StochasticMixin:
         )
 
     def _note(self: Any, merit: float, best: float) -> None:
-        """Count passes in which the merit (minus the loss, or the score) is not better than the best by tol."""
+        """Count passes without an improvement of at least tol; `merit` is the score, or minus the loss."""
         self._no_improvement_count = self._no_improvement_count + 1 if merit < best + self.tol else 0
 
     def _ends(self: Any) -> bool:
-        """Whether no improvement ends training; with an adaptive learning rate it is divided by 5 first."""
+        """Whether to stop after no improvement; an adaptive learning rate is divided by 5 first."""
         what = f"Validation {self.stop_on}" if self.early_stopping else "Training loss"
         message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
         position = self._position
@@ -274,7 +283,7 @@ class StochasticMixin:
             self._position = self._position._replace(learning_rate=self._inverse_scaled(self.t_))
 
     def _chunk(self: Any, order: np.ndarray, size: int, room: int) -> _Chunk:
-        """The next passes: each order is a shuffle of the last, drawn as scikit-learn draws it."""
+        """Prepare the next passes: each row order is a shuffle of the previous one, drawn as in scikit-learn."""
         n = len(order)
         slots = max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // room))
         size = min(size, slots)
@@ -290,7 +299,7 @@ class StochasticMixin:
         return _Chunk(orders, rates, random_states, size)
 
     def _rate_after(self: Any, seen: int) -> float:
-        """The learning rate of a pass that begins `seen` rows from now."""
+        """The learning rate of a pass that starts `seen` rows from now."""
         if seen and self.solver == "sgd" and self.learning_rate == "invscaling":
             return self._inverse_scaled(self.t_ + seen)
         return self._position.learning_rate
@@ -299,9 +308,9 @@ class StochasticMixin:
         return float(self.learning_rate_init) / (seen + 1) ** self.power_t
 
     def _first_position(self: Any) -> Position:
-        """Nothing trained yet: the rule that scikit-learn's names mean, or the caller's."""
+        """The position before training, with the rule of the solver or the caller's."""
         rule, rate = self.rule, self.learning_rate_init
-        given = rate if callable(rate) else 0.0  # without a schedule, the rate is an argument of each pass
+        given = rate if callable(rate) else 0.0  # without a schedule, the rate is set for each pass
         if rule is None and self.solver == "adam":
             rule = Adam(given, self.beta_1, self.beta_2, self.epsilon)
         elif rule is None:
@@ -310,7 +319,7 @@ class StochasticMixin:
             rate = rule.learning_rate
         if self.max_gradient_norm is not None:
             rule = clipped(rule, self.max_gradient_norm)
-        aside = np.random.RandomState()  # scikit-learn's draws go on as if the seed of the dropout were not drawn
+        aside = np.random.RandomState()  # so that the seed of dropout does not affect scikit-learn's draws
         aside.set_state(self._random_state.get_state())
         first_rate = 0.0 if callable(rate) else float(rate)
         return Position(rule, None, first_rate, first_rate, int(aside.randint(2**31 - 1)))
@@ -325,7 +334,7 @@ class StochasticMixin:
         return int(min(self.batch_size, n))
 
     def _split(self: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarray, Any, Any, Held | None]:
-        """Training and validation rows: the caller's own, or split off for early stopping."""
+        """Training and validation rows: those of the caller, or split off for early stopping."""
         if self._own_validation is not None:
             return X, y, weights, self._own_held(X.dtype)
         return split_off(self, X, y, weights) if self.early_stopping else (X, y, weights, None)
@@ -335,7 +344,7 @@ class StochasticMixin:
 
 
 def table_of(X: np.ndarray, y: Any, weights: Any) -> Table:
-    """The arrays as a table, in the dtype of X."""
+    """Convert the arrays to a table, in the dtype of X."""
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
     return Table(X, as_outputs(y, X.dtype), ones)
 

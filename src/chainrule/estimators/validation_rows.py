@@ -1,4 +1,4 @@
-"""Rows that are not trained on: the caller's own or a part split off; their scores; the temperature fitted to them."""
+"""Validation rows, given by the caller or split off; their scores, and the temperature fitted to them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array
 
-from chainrule.maths.costs import FUSED, cost_of
+from chainrule.maths.costs import cost_of
+from chainrule.maths.pairs import FUSED
 from chainrule.network import Network
 
 
 class Held(NamedTuple):
-    """Validation rows: inputs, targets as the network's outputs, labels or values as the caller gave them, weights."""
+    """Validation rows: inputs, targets as outputs of the network, labels or values as given, and weights."""
 
     X: np.ndarray
     Y: np.ndarray
@@ -24,7 +25,7 @@ class Held(NamedTuple):
 
 
 def split_off(model: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarray, Any, Any, Held]:
-    """Training rows and validation rows, split as scikit-learn splits them."""
+    """Split the rows into training and validation rows as scikit-learn does."""
     stratify = y if is_classifier(model) and model.n_outputs_ == 1 else None
     arrays = [X, y] if weights is None else [X, y, weights]
     parts: list[Any] = train_test_split(
@@ -38,7 +39,7 @@ def split_off(model: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarr
 
 
 def given_rows(model: Any, X_val: np.ndarray, y_val: Any, weights: Any) -> Held:
-    """The caller's validation rows; X_val is checked and encoded."""
+    """The validation rows of the caller; X_val is already validated and encoded."""
     y_val = np.asarray(y_val)
     if y_val.ndim == 2 and y_val.shape[1] == 1:
         y_val = y_val[:, 0]
@@ -52,17 +53,17 @@ def given_rows(model: Any, X_val: np.ndarray, y_val: Any, weights: Any) -> Held:
         return Held(X_val, as_outputs(scaled, X_val.dtype), scaled, weights)
     unknown = np.setdiff1d(y_val, model.classes_) if y_val.ndim == 1 else []
     if len(unknown):
-        raise ValueError(f"y_val: classes that y does not have: {list(unknown)}; y has {list(model.classes_)}")
+        raise ValueError(f"y_val: classes {list(unknown)} do not occur in y, which has {list(model.classes_)}")
     return Held(X_val, as_outputs(model._label_binarizer.transform(y_val), X_val.dtype), y_val, weights)
 
 
 def as_outputs(y: Any, dtype: Any) -> np.ndarray:
-    """Targets as the network's outputs: (n, n_outputs)."""
+    """Reshape targets to outputs of the network: (n, n_outputs)."""
     return np.asarray(y, dtype).reshape(len(y), -1)
 
 
 def loss_of(network: Network, outputs: np.ndarray, held: Held) -> float:
-    """The mean cost of the validation rows, without penalty."""
+    """The mean cost of the validation rows, without the penalty."""
     return float(np.average(network.cost.per_observation(outputs, held.Y), weights=held.weights))
 
 
@@ -77,7 +78,7 @@ def score_of(model: Any, outputs: np.ndarray, held: Held) -> float:
 
 
 def fitted_temperature(network: Network, z: np.ndarray, held: Held) -> float:
-    r"""The T for which the probabilities :math:`\sigma(z / T)` have the lowest log loss on the validation rows.
+    r"""Fit the temperature T that minimises the log loss of :math:`\sigma(z / T)` on the validation rows.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Small hidden layers, padded to a few widths, so that the designs of a search share their programs.
+"""Small hidden layers are padded to a few widths, so that the designs of a search share compiled programs.
 
-A padded node has weights and biases of 0. Where the activation of 0 is 0 it is 0, so are its gradients, and it stays
-as it is: the numbers of the others are those of the design, but for rounding.
+Padded nodes have weights and biases of 0. If the activation maps 0 to 0, their outputs and gradients are 0, so they
+remain 0 during training, and the other nodes get the same numbers as in the original design, up to rounding.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from chainrule.network import Layer, Network, Params
 from chainrule.training.rules import Adam, GradientDescent, unclipped
 
 WIDTHS = (32, 64, 128)
-SMALL_PASS = 10**7  # rows times weights; of a larger pass the products count, and not what is around them
+SMALL_PASS = 10**7  # rows times weights; in larger passes, the matrix products of padded nodes would cost too much
 
 
 def widened_design(network: Network, rule: Any, n: int) -> Network:
-    """The design with hidden layers of the next of a few widths, all the same if a pass over n rows stays small.
+    """Round hidden layers up to the next of a few widths, all to the same one if a pass over n rows remains small.
 
-    A function of its arguments alone. The design itself, if padded nodes would change its numbers.
+    Returns the same design if padding would change its numbers or cost too much.
 
     >>> widened_design(Network([30, 20, 50, 1], "relu"), Adam(0.1), 500).layers
     (30, 64, 64, 1)
@@ -44,7 +44,7 @@ def widened_design(network: Network, rule: Any, n: int) -> Network:
 
 
 def resized(tree: Any, layers: Sequence[int]) -> Any:
-    """All parameters in a tree of them with as many nodes as `layers` says, those that are added 0.
+    """Cut or zero-pad all parameters in a tree to the given layer sizes.
 
     >>> resized((Layer(np.ones((1, 2)), np.ones(2)),), (1, 3))[0].b.tolist()
     [1.0, 1.0, 0.0]

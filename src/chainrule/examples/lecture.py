@@ -1,4 +1,4 @@
-"""The lecture's 2-3-1 network: its table, its first weights, its settings, and what it prints."""
+"""The lecture's 2-3-1 network: its table, initial weights, settings, and printed numbers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chainrule.training.rules import GradientDescent, gradient_descent
 
 
 def lecture() -> dict[str, Any]:
-    """The whole example as data: rows, first parameters, settings, printed numbers and errata."""
+    """The complete example as data: rows, initial parameters, settings, printed numbers and errata."""
     return json.loads(files("chainrule.examples").joinpath("lecture.json").read_text(encoding="utf-8"))
 
 
 def lecture_setting() -> tuple[Network, Params, np.ndarray, np.ndarray, GradientDescent]:
-    """Network, first parameters, X, Y and rule.
+    """The network, initial parameters, X, Y and rule.
 
     >>> network, params, X, Y, rule = lecture_setting()
     >>> network.layers, X.shape, rule.learning_rate

@@ -1,4 +1,4 @@
-"""A published worked example as lines of text: its steps, its numbers beside ours; or as an exercise, in blank."""
+"""Published examples as lines of text: steps, published and computed numbers, or an exercise with blanks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLANK = "__________"
 
 
 def story_of(example: Example) -> Story:
-    """Its updates at epochs 1, 10, 100 ... and the last, and the course of its costs; or its one update."""
+    """The updates of an example at epochs 1, 10, 100, ... and the last, and its cost history; or its only update."""
     last = example.epochs
     if last == 1:
         return Story((Opened(trace_of(example), {}),))
@@ -31,13 +31,16 @@ def story_of(example: Example) -> Story:
 
 
 def example_lines(example: Example, trace: Trace, compared: Sequence[Compared], row: int, digits: int) -> list[str]:
-    """The steps of the first update, then the published numbers beside ours, and what is wrong with them."""
+    """The steps of the first update, the published and computed numbers, and the errata."""
     lines = [*_title(example), *step_lines(Opened(trace, {}), View(row, digits=digits))]
     if compared:
         wrong = [c for c in compared if not c.agrees]
-        lines += ["", f"published beside ours: {len(compared) - len(wrong)} of {len(compared)} agree to the last digit"]
+        lines += [
+            "",
+            f"published and computed numbers: {len(compared) - len(wrong)} of {len(compared)} agree to the last digit",
+        ]
         rows = [[c.what, c.published, _as_precise(c), "" if c.agrees else "differs"] for c in compared]
-        lines += [f"  {line}" for line in table_lines(["", "published", "ours", ""], rows)]
+        lines += [f"  {line}" for line in table_lines(["", "published", "computed", ""], rows)]
         lines += [f"  {why}" for why in sorted({f"{_names(wrong, c.why)}: {c.why}" for c in wrong if c.why})]
     if example.erratum:
         lines += ["", *textwrap.wrap(f"Errata: {example.erratum}", WIDTH)]
@@ -45,7 +48,7 @@ def example_lines(example: Example, trace: Trace, compared: Sequence[Compared], 
 
 
 def exercise_lines(example: Example, trace: Trace, row: int, digits: int) -> list[str]:
-    """The same steps with the numbers to be found left blank; a form feed before the solution."""
+    """The same steps with blanks for the numbers to be found; a form feed before the solution."""
     steps = step_lines(Opened(trace, {}), View(row, digits=digits))
     given = steps.index(next(line for line in steps if line.startswith("2 ")))
     start = steps.index(next(line for line in steps if line.startswith("3 ")))
@@ -65,18 +68,18 @@ def _title(example: Example) -> list[str]:
 
 
 def _blank(line: str) -> str:
-    """What is asked for, without its answer and without the answers before it."""
+    """A line without its result and the results before it."""
     if line.startswith("4 cost"):
         return f"{line.split(':')[0]}: {BLANK}"
-    if line.startswith("  of the batch"):
-        return f"  of the batch: {BLANK},{line.partition(',')[2]}"
+    if line.startswith("  batch cost"):
+        return f"  batch cost: {BLANK} ({line.partition(' (')[2]}"
     if " = " not in line:
         return f"{line.split(' stays ')[0]} = {BLANK}" if " stays " in line else line
     return re.sub(r"\(-?[\d.e-]+\)", "(input sum)", f"{line.split(' = ')[0]} = {BLANK}")
 
 
 def _as_precise(compared: Compared) -> str:
-    """Ours, with two digits more than are published."""
+    """The computed number, with two more digits than the published one."""
     decimals = len(compared.published.partition(".")[2]) + 2
     return f"{compared.ours:.{decimals}f}"
 

@@ -1,4 +1,4 @@
-"""Worked examples in print, as data: their networks set up, and each published number beside what the core gives."""
+"""Published worked examples as data: their networks, and their numbers compared with computed ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chainrule.training.rules import gradient_descent, update
 
 
 class Example(NamedTuple):
-    """A worked example: the setting, the numbers its source prints, and what is wrong with them."""
+    """A worked example: the setting, the published numbers, and the errata."""
 
     name: str
     title: str
@@ -36,11 +36,11 @@ class Example(NamedTuple):
     rule: Any
     published: Mapping[str, Any]
     erratum: str
-    epochs: int = 1  # that its page tells
+    epochs: int = 1  # shown on its page
 
 
 class Compared(NamedTuple):
-    """A published number, ours, and whether they agree to the digits that are printed; if not, perhaps why."""
+    """A published and a computed number, whether they agree to the published digits, and if not, perhaps why."""
 
     what: str
     published: str
@@ -51,7 +51,7 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightsOnly:
-    """Gradient descent that leaves the biases where they are: some sources train weights alone."""
+    """Gradient descent that does not change the biases: some sources train only the weights."""
 
     rule: Any
 
@@ -66,28 +66,40 @@ class WeightsOnly:
         return self.rule.update(tuple(Layer(layer.W, 0 * layer.b) for layer in gradient), state, params)
 
 
-MOST_UPDATES = 100_000  # of an example
-OLD_WEIGHTS = "the source takes the hidden deltas from output weights that are already updated: not backpropagation"
+MOST_UPDATES = 100_000  # per example
+OLD_WEIGHTS = "the source computes the hidden deltas from already updated output weights, which is not backpropagation"
 
 
 def known_examples() -> dict[str, dict[str, Any]]:
-    """The examples that come with Chainrule, by name."""
+    """The examples included in Chainrule, by name."""
     documents = [_lecture(), *_read("published.json")["examples"]]
     return {document["name"]: document for document in documents}
 
 
 def example_named(name: str) -> Example:
-    """An example by its name, or from a JSON file of the same form.
+    """Load an example by name, or from a JSON file of the same form.
+
+    Parameters
+    ----------
+    name : str
+        The name of an example, or the path of a file that ends in .json.
+
+    Returns
+    -------
+    Example
+        The example.
 
     Raises
     ------
     InputError
-        If there is no such example or file, or if something in the file is missing or does not fit.
+        If there is no such example or file, or if an entry of the file is missing or invalid.
     """
     if not name.endswith(".json"):
         known = known_examples()
         if name not in known:
-            raise InputError(f"no example {name!r}{nearest(name, known)}; there are {', '.join(known)}, or FILE.json")
+            raise InputError(
+                f"no example {name!r}{nearest(name, known)}; expected one of {', '.join(known)}, or FILE.json"
+            )
         return example_of(known[name])
     try:
         document = parsed(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
@@ -96,18 +108,18 @@ def example_named(name: str) -> Example:
     try:
         example = example_of(document)
     except KeyError as error:
-        raise InputError(f"{name}: an example needs {error}; docs/examples.md says what else") from error
+        raise InputError(f"{name}: missing entry {error}; see docs/examples.md") from error
     except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{name}: {error}") from error
     try:
         compare(example)
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        raise InputError(f"{name}: its numbers cannot be compared with ours: {error}") from error
+        raise InputError(f"{name}: its published numbers cannot be compared: {error}") from error
     return example
 
 
 def example_of(document: Mapping[str, Any]) -> Example:
-    """The example in a document; a KeyError, TypeError or ValueError for what is missing or does not fit."""
+    """Build an example from a document; a KeyError, TypeError or ValueError if an entry is missing or invalid."""
     network = Network(document["layers"], document["activations"], document["cost"], document.get("reduction", "sum"))
     first = document["initial"]
     layers = [(_floats(first[f"W{i}"]), _floats(first[f"b{i}"])) for i in range(1, len(network.layers))]
@@ -117,7 +129,7 @@ def example_of(document: Mapping[str, Any]) -> Example:
     told = [int(found) for key in published for found in re.findall(r"_after_(\d+)$", key)]
     epochs = int(document.get("epochs", max(told, default=1)))
     if epochs < 1 or max([epochs, *told]) > MOST_UPDATES:
-        raise ValueError(f"expected from 1 to {MOST_UPDATES:,} updates")
+        raise ValueError(f"expected 1 to {MOST_UPDATES:,} updates")
     X, Y = _floats(document["x"]), _floats(document["y"])
     check_inputs(network.layers, X)
     if Y.shape != (len(X), network.layers[-1]) or not len(X):
@@ -145,14 +157,14 @@ def trace_of(example: Example) -> Trace:
 def _step_of(example: Example, params: Params, state: Any, epoch: int | None = None) -> Trace:
     about: dict[str, Any] = {"rule": f"gradient_descent, learning rate {example.rule.learning_rate:g}"}
     if isinstance(example.rule, WeightsOnly):
-        about["rule"] += ", of the weights alone"
+        about["rule"] += ", weights only"
     if epoch is not None:
         about |= {"epoch": epoch, "batch": 1, "batches": 1}
     return trace_step(example.network, params, example.X, example.Y, rule=example.rule, rule_state=state, about=about)
 
 
 def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.ndarray]:
-    """The updates of some epochs, each of the whole table, and the cost at the end of every epoch up to the last."""
+    """The full-batch updates of some epochs, and the cost at the end of every epoch up to the last of them."""
     traces, costs, network = [], [], example.network
     for epoch, (params, state) in enumerate(islice(_path(example), max(epochs) + 1), 1):
         costs.append(float(cost(network, forward(network, params, example.X), example.Y)))
@@ -162,12 +174,22 @@ def epochs_of(example: Example, epochs: Sequence[int]) -> tuple[list[Trace], np.
 
 
 def compare(example: Example) -> list[Compared]:
-    """Each published number beside ours, in the order of the document.
+    """Compare each published number with the computed one, in the order of the document.
+
+    Parameters
+    ----------
+    example : Example
+        The example.
+
+    Returns
+    -------
+    list of Compared
+        The comparisons.
 
     Raises
     ------
     InputError
-        For a published number of an unknown kind, or of another shape than ours.
+        If the name of a published number is unknown, or its shape differs from the computed one.
     """
     trace, rows, after = trace_of(example), [], lru_cache(partial(_after, example))
     for key, printed in _flat(example).items():
@@ -176,20 +198,20 @@ def compare(example: Example) -> list[Compared]:
             np.asarray(_number(example, trace, key, partial(after, wrong=wrong))) for wrong in (False, True)
         )
         if theirs.size != ours.size:
-            raise InputError(f"published {key!r}: expected {ours.size} numbers, as ours, got {theirs.size}")
+            raise InputError(f"published {key!r}: expected {ours.size} numbers, got {theirs.size}")
         for place, number in np.ndenumerate(theirs):
             at = np.ravel_multi_index(place, theirs.shape) if place else 0
             own = float(ours.ravel()[at])
             agrees = _agrees(number, own)
             theirs_own = float(by_the_source.ravel()[at])
-            explained = not agrees and theirs_own != own and _agrees(number, theirs_own, 1.0)  # or cut off
+            explained = not agrees and theirs_own != own and _agrees(number, theirs_own, 1.0)  # or truncated
             where = "".join(f"[{i + 1}]" for i in place)
             rows.append(Compared(f"{key}{where}", str(number), own, agrees, OLD_WEIGHTS if explained else ""))
     return rows
 
 
 def _flat(example: Example) -> dict[str, Any]:
-    """The published numbers, {"after_1": {"W1": ...}} as "W1_after_1", numbers by node in the order of the nodes."""
+    """The published numbers by flat names ("W1_after_1" for {"after_1": {"W1": ...}}), in the order of the nodes."""
     flat: dict[str, Any] = {}
     for key, printed in example.published.items():
         if key.startswith("after_") and isinstance(printed, Mapping):
@@ -202,7 +224,7 @@ def _flat(example: Example) -> dict[str, Any]:
 
 
 def _number(example: Example, trace: Trace, key: str, after: Callable[[int], Params]) -> Any:
-    """Our number or numbers under a name that the documents use; `after`: the parameters after so many updates."""
+    """The computed number or numbers for a published name; `after` gives the parameters after n updates."""
     last = len(example.network.layers) - 1
     known: dict[str, Callable[[], Any]] = {
         "z": lambda: np.concatenate([z[0] for z in trace.forward.z]),
@@ -232,18 +254,18 @@ def _number(example: Example, trace: Trace, key: str, after: Callable[[int], Par
             return getattr(params[int(what[1:]) - 1], what[0])
         fwd = forward(example.network, params, example.X)
         return fwd.a[-1][0] if what == "outputs" else float(cost(example.network, fwd, example.Y))
-    raise InputError(f"published {key!r}: not a number that is compared; docs/examples.md lists the names")
+    raise InputError(f"published {key!r}: unknown name; see docs/examples.md")
 
 
 def _after(example: Example, updates: int, wrong: bool = False) -> Params:
-    """The parameters after so many updates; `wrong`: as `_path`."""
+    """The parameters after `updates` updates; `wrong` as for `_path`."""
     return next(islice(_path(example, wrong), updates, None))[0]
 
 
 def _path(example: Example, wrong: bool = False) -> Iterator[tuple[Params, Any]]:
-    """Parameters and rule state before the first update, after it, after the next ...
+    """Yield the parameters and the rule state before each update.
 
-    `wrong`: with the hidden deltas from output weights that are new already.
+    With `wrong`, hidden deltas are computed from already updated output weights.
     """
     params, state = example.params, example.rule.init(example.params)
     while True:
@@ -263,7 +285,7 @@ def _cost_of_output(example: Example, trace: Trace, k: int) -> float:
 
 
 def _agrees(printed: Any, ours: float, units: float = 0.5) -> bool:
-    """Whether ours is within so many units of the last digit that is printed; half a unit: it rounds to it."""
+    """Whether the computed number is within `units` units of the last printed digit; 0.5 means that it rounds to it."""
     exponent = Decimal(str(printed)).as_tuple().exponent
     unit = 10.0 ** int(exponent) if isinstance(exponent, int) else 1.0
     return abs(float(printed) - ours) <= 1.000001 * units * unit
@@ -279,7 +301,7 @@ def _read(name: str) -> Any:
 
 
 def _lecture() -> dict[str, Any]:
-    """The lecture's document in the form of the others."""
+    """The lecture's document in the form of the other examples."""
     document = _read("lecture.json")
     rows, printed = document["normalized_rows"], document["printed"]
     published: dict[str, Any] = {}

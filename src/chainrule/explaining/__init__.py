@@ -1,4 +1,4 @@
-"""A step of a training or a prediction, opened: read from a run; written as text, JSON or a page."""
+"""Explanations: an update or a prediction with every number, from a run or from arrays, as text, JSON or a page."""
 
 from __future__ import annotations
 
@@ -22,10 +22,22 @@ if TYPE_CHECKING:
 
 
 class Explanation(NamedTuple):
-    """An update or a prediction, opened: every number is in `trace`; raw columns of its rows in `raw`."""
+    """An update or a prediction with every number.
+
+    Attributes
+    ----------
+    story : Story
+        The update or prediction, and other recorded epochs of its training.
+    row : int
+        The index, from 0, of the row that is worked through.
+    trace : Trace or Prediction
+        All arrays.
+    raw : dict
+        The raw columns of the rows.
+    """
 
     story: Story
-    row: int = 0  # the place, from 0, of the row that is worked through
+    row: int = 0
 
     @property
     def trace(self) -> Trace | Prediction:
@@ -50,7 +62,17 @@ class Explanation(NamedTuple):
         return framed(self.to_html(), str(self))
 
     def widget(self, digits: int = 3) -> Any:
-        """The page as an anywidget; `train(..., checkpoint=widget.follow)` lets it go along with a training.
+        """Show the page as an anywidget; with `train(..., checkpoint=widget.follow)` it follows a training live.
+
+        Parameters
+        ----------
+        digits : int
+            The number of decimal places.
+
+        Returns
+        -------
+        anywidget.AnyWidget
+            The widget.
 
         Raises
         ------
@@ -62,13 +84,13 @@ class Explanation(NamedTuple):
         return widget(self.story, self.row, digits)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of docs/trace.schema.json."""
+        """Convert to the document described by docs/trace.schema.json."""
         from chainrule.explaining.document import to_json
 
         return to_json(self.story.opened, self.row, self.story.course)
 
     def to_html(self, digits: int = 3) -> str:
-        """One self-contained page; of a run's update, with other recorded epochs to step to."""
+        """Convert to a self-contained page, which for an update of a run includes other recorded epochs."""
         from chainrule.explaining.page import to_html
 
         return to_html(self.story, self.row, digits)
@@ -86,28 +108,42 @@ def explain(
     sql: str | None = None,
     trust: bool = False,
 ) -> Explanation:
-    """Open an update of a run of `chainrule train`, replayed bit for bit; or a prediction.
+    """Explain an update of a run of `chainrule train`, replayed bit for bit, or a prediction.
 
     Parameters
     ----------
-    epoch, batch, row : int
-        Which update, from 1 (epoch 1), and the row of the table to work through; without `batch` the first, or the
-        row's.
-    predict : str
-        A file: open the prediction of its row `row` (1) instead, and follow the class or target `output` to the
-        inputs (the predicted class, or the first target).
-    data, sql
-        The run's table, if it is no longer where it was: files, or a query.
+    run : str or os.PathLike
+        The run folder.
+    epoch : int, optional
+        The epoch of the update, from 1; 1 by default.
+    batch : int, optional
+        The batch within the epoch, from 1; by default the one that contains `row`, or the first.
+    row : int, optional
+        The row of the table to work through, from 1.
+    predict : str, optional
+        A file: explain the prediction for its row `row` (by default 1) instead.
+    output : str, optional
+        With `predict`, the class or target that is traced back to the inputs; by default the predicted class, or the
+        first target.
+    data : sequence of str
+        The files of the training table, if they have moved.
+    sql : str, optional
+        A query for the training table.
     trust : bool
-        Whether a query that is recorded in the run may be run; it can read any file that you can read.
+        Whether a query recorded in the run may be run; it can read any file that you can read.
+
+    Returns
+    -------
+    Explanation
+        The update or prediction with every number.
 
     Raises
     ------
     InputError
-        If the run, its table, or the epoch, batch or row are not there; if its table comes from a recorded query, and
-        `trust` is off.
+        If the run, its table, or the epoch, batch or row does not exist; or if the table comes from a recorded query
+        and `trust` is False.
     UsageError
-        If what is asked for does not go together.
+        If the arguments cannot be combined.
 
     Examples
     --------
@@ -120,17 +156,19 @@ def explain(
     """
     if predict is not None:
         if epoch is not None or batch is not None or data or sql is not None:
-            raise UsageError("explain: predict opens a prediction, epoch, batch and data an update: one of the two")
+            raise UsageError(
+                "explain: predict cannot be combined with epoch, batch, data or sql, which select an update"
+            )
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
-        raise UsageError("explain: output is what a prediction is followed from: it needs predict=FILE")
+        raise UsageError("explain: output requires predict=FILE")
     return explain_update(run, 1 if epoch is None else epoch, batch, row, Named(data, sql, trust))
 
 
 def explain_update(
     run: str | os.PathLike[str], epoch: int, batch: int | None, row: int | None, named: Named
 ) -> Explanation:
-    """An update of a run, with the table that the caller names: see `explain`."""
+    """Explain an update of a run, with a table specified by the caller: see `explain`."""
     story = open_story(run, epoch, batch, row, named)
     return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
 
@@ -147,14 +185,29 @@ def explain_step(
     names: Sequence[str] = (),
     targets: Sequence[str] = (),
 ) -> Explanation:
-    """Open the update that `rule` makes of some parameters on the rows of X and Y.
+    """Explain the update that a rule makes to parameters, given rows of inputs and targets.
 
     Parameters
     ----------
-    row
-        The row, from 1, that is worked through.
-    names, targets
-        What the inputs and the outputs are called.
+    network : Network
+        The network.
+    params : Params
+        Its parameters before the update.
+    X, Y : ndarray
+        Inputs (batch, n_in) and targets (batch, n_out).
+    rule : Rule
+        The update rule.
+    row : int
+        The row to work through, from 1.
+    weights : ndarray, optional
+        Observation weights (batch,).
+    names, targets : sequence of str
+        The names of the inputs and of the outputs.
+
+    Returns
+    -------
+    Explanation
+        The update with every number.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the command line prints: each function makes lines of plain text from results."""
+"""The output of the command line: each function formats results as lines of plain text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chainrule.training.settings import TrainingSettings
 
 MOST_CLASSES_SHOWN = 12
-SILENT_FOR = 1.0  # seconds of reading before a progress line appears
+SILENT_FOR = 1.0  # seconds of reading before a progress line is shown
 
 SENTENCES = {
     "epochs": "all epochs completed",
@@ -40,7 +40,7 @@ SENTENCES = {
 
 
 def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
-    """The table, the target, the inputs, what was dropped, and how the rows are split."""
+    """The table, the target, the inputs, the dropped columns, and the split of the rows."""
     split, lines = prepared.split, _table_lines(source, prepared, prepared.n_rows)
     without = prepared.n_rows - len(prepared.X)
     if without:
@@ -54,7 +54,7 @@ def preparation_lines(source: Source, prepared: Prepared) -> list[str]:
 
 
 def streamed_lines(source: Source, streamed: Streamed) -> list[str]:
-    """The same for a table that stays on disk, of which a sample is scored."""
+    """The same for a streamed table, of which a sample is scored."""
     held = streamed.rows.held.n if streamed.rows.held else 0
     rows = f"{streamed.rows.rows.n:,} training rows, {held:,} validation rows"
     return _sampled_lines(source, streamed.prepared, streamed.n_rows, _field("streamed", rows))
@@ -68,13 +68,13 @@ def shared_lines(source: Source, shared: Shared, processes: int) -> list[str]:
 
 def _sampled_lines(source: Source, sample: Prepared, n_rows: int, rows: str) -> list[str]:
     lines = [*_table_lines(source, sample, n_rows), rows]
-    tested = f", {len(sample.split.test):,} of them test rows" if len(sample.split.test) else ""
-    lines.append(_field("sample", f"{len(sample.X):,} rows (for categories, ranks and classes){tested}"))
+    tested = f", including {counted(len(sample.split.test), 'test row')}" if len(sample.split.test) else ""
+    lines.append(_field("sample", f"{len(sample.X):,} rows (to fit categories, ranks and classes){tested}"))
     return lines + [_field("hint", hint) for hint in sample.hints]
 
 
 def _table_lines(source: Source, prepared: Prepared, n_rows: int) -> list[str]:
-    """The table, the target, the inputs, and the columns that were dropped."""
+    """The table, the target, the inputs, and the dropped columns."""
     encoding = prepared.encoding
     lines = [f"{source.name}: {n_rows:,} rows, {len(source.types)} columns"]
     lines.append(_field("target", _target_words(prepared)))
@@ -113,24 +113,24 @@ def settings_lines(settings: TrainingSettings) -> list[str]:
 
 
 def encoding_lines(encoding: Encoding) -> list[str]:
-    """How each column enters the network."""
+    """How each column is encoded."""
     rows = [[column.name, column.kind, column.how()] for column in encoding.columns]
     rows += [[name, "dropped", why] for name, why in encoding.dropped]
     return table_lines(["column", "kind", "inputs"], rows, left=3)
 
 
 def fit_line(fit: Fit) -> str:
-    """Why and when training ended, and which parameters were kept."""
+    """Why and when training ended, and the epoch whose parameters were kept."""
     seconds = fit.history.seconds[-1] if fit.epochs else 0.0
     line = (
         f"trained for {counted(fit.epochs, 'epoch')} ({seconds:.1f} s): {SENTENCES.get(fit.stopped_by, fit.stopped_by)}"
     )
     why = "" if all(cost != cost for cost in fit.history.validation_cost) else " (lowest validation cost)"
-    return f"{line}; kept epoch {fit.best_epoch:,}{why}"
+    return f"{line}; kept parameters of epoch {fit.best_epoch:,}{why}"
 
 
 def score_lines(scores: Scores, which: str) -> list[str]:
-    """Metrics of the network beside the baseline, and the confusion matrix of the largest classes."""
+    """Metrics of the network and the baseline, and the confusion matrix of the most frequent classes."""
     rows = [
         [name.replace("_", " "), _number(value), _number(scores.baseline[name])]
         for name, value in scores.network.items()
@@ -146,12 +146,12 @@ def score_lines(scores: Scores, which: str) -> list[str]:
 
 
 def left_out_lines(scores: Scores) -> list[str]:
-    """What the last row and column of the confusion matrix stand for if they combine several classes."""
+    """A note on the last row and column of the confusion matrix if they combine several classes."""
     if not scores.left_out or scores.confusion_classes is None:
         return []
     own, last = len(scores.confusion_classes) - 1, scores.confusion_classes[-1]
     return [
-        f"the {own} most frequent of {own + scores.left_out:,} classes; {last}: the other {scores.left_out:,} together"
+        f"the {own} most frequent of {own + scores.left_out:,} classes; {last} combines the other {scores.left_out:,}"
     ]
 
 
@@ -167,7 +167,7 @@ def count_lines(network: Network) -> list[str]:
 
 
 def parameter_lines(network: Network, params: Params, digits: int = 3) -> list[str]:
-    """Weights and biases as the lecture lays them out: one row per source node, then all biases."""
+    """Weights and biases in the lecture's layout: one row per source node, then all biases."""
     names = names_of(network).nodes
     blocks: list[tuple[Sequence[str], list[list[str]]]] = []
     for i, (W, _) in enumerate(params):
@@ -226,7 +226,7 @@ def _columns_that_fit(header: Sequence[str], rows: Sequence[Sequence[str]], widt
 
 @contextmanager
 def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar on standard error with epoch, rate, cost and time left; nothing if that is not a terminal."""
+    """A bar on standard error with epoch, rate, cost and time left, if standard error is a terminal."""
     if not (wanted and sys.stderr.isatty()):
         yield None
         return
@@ -240,7 +240,7 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
         TextColumn("{task.fields[rate]}  cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # the bar is drawn with control characters
+    terminal = getattr(sys.stderr, "unfiltered", sys.stderr)  # unfiltered: the bar needs control characters
     with Bar(*columns, console=Console(file=terminal), transient=True) as bar:
         task = bar.add_task("", total=epochs, rate="compiling", cost="-")
 
@@ -254,9 +254,9 @@ def progress_bar(epochs: int, wanted: bool) -> Iterator[Callable[[Progress], Non
 
 @contextmanager
 def reading_line(source: Source, wanted: bool) -> Iterator[Callable[[], None]]:
-    """A progress line on standard error while a table is read, if that takes long and if it is a terminal.
+    """A progress line on standard error while a table is read, if that takes long and standard error is a terminal.
 
-    The yielded function removes the line before others are printed.
+    The yielded function removes the line, so that other output can be printed.
     """
     if not (wanted and sys.stderr.isatty()):
         yield lambda: None
@@ -292,14 +292,14 @@ def _tell_of_reading(source: Source, done: Event) -> None:
     with Console(file=terminal).status(Text(line)) as status:
         while not done.wait(0.25):
             share = share_read(source)
-            status.update(Text(line if share is None else f"{line}: {share:.0%} of one pass"))
+            status.update(Text(line if share is None else f"{line}: {share:.0%} of this pass"))
 
 
 def _target_words(prepared: Prepared) -> str:
     target = prepared.target
     if target.task == "regression":
         spans = [
-            f"{name} (mean {mean:g}, deviation {std:g})"
+            f"{name} (mean {mean:g}, standard deviation {std:g})"
             for name, mean, std in zip(target.names, target.mean, target.std, strict=True)
         ]
         return f"{', '.join(spans)}: regression"
@@ -319,7 +319,7 @@ def _field(name: str, text: str) -> str:
 
 
 def counted(n: int, what: str) -> str:
-    """A count with its noun, in the plural unless it is one."""
+    """A count with its noun, in the plural unless the count is one."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""A trace as a JSON document, version 1: docs/trace.schema.json says what is where. All numbers are float64."""
+"""Traces as JSON documents, version 1, described by docs/trace.schema.json. All numbers are float64."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FORMAT, VERSION = "chainrule-trace", 1
 
 
 def to_json(opened: Opened, row: int = 0, course: Course | None = None) -> dict[str, Any]:
-    """The document of an update ("step") or of a prediction; arrays as nested lists, one observation per row.
+    """Convert an update ("step") or a prediction to a document; arrays become nested lists, one observation per row.
 
-    `row` is the place of the observation whose strongest paths are told.
+    `row` is the index of the observation whose strongest paths are included.
     """
     trace = opened.trace
     document: dict[str, Any] = {
@@ -72,7 +72,7 @@ def _paths(trace: Any, row: int) -> dict[str, Any]:
 
 
 def _numbers(value: Any) -> Any:
-    """An array as a list with null for what was not measured; anything else as it is."""
+    """Convert an array to a list, with null for NaN; return anything else unchanged."""
     if not isinstance(value, np.ndarray):
         return value
     return [None if x != x else x for x in value.tolist()]

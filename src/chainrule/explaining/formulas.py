@@ -1,4 +1,4 @@
-"""Formulas with their numbers put in: a row's cost, a node's BPE, a parameter's new value."""
+"""Formulas with numbers filled in: the cost of a row, the BPE of a node, the new value of a parameter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cost_formula(trace: Trace, i: int, d: int) -> str:
 
 
 def bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, delta: Any, d: int) -> str:
-    """The BPE of a node from its error and the slope there; or the short form of an output pair."""
+    """The BPE of a node, from its error and slope, or in the short form of a fused output and cost."""
     last, bpe = i == len(trace.params) - 1, term(number(delta, d), name)
     if last and trace.network.fused:
         a, y, share = trace.forward.a[-1][row, j], trace.Y[row, j], trace.shares[row]
@@ -42,11 +42,11 @@ def bpe_formula(trace: Trace, i: int, j: int, row: int, name: str, error: Any, d
 def new_value(
     trace: Trace, name: str, of: str, before: Any, gradient: Any, after: Any, moments: tuple[Any, Any] | None, d: int
 ) -> str:
-    """The new value from the old one, in the form of the rule where that gives it; else with the change alone."""
+    """The new value from the old one, with the formula of the rule if it applies, else as old value plus change."""
     old, new = term(number(before, d), of), term(number(after, d), of)
     if after == before and gradient != 0:
         return f"{name} stays {old}"
-    if np.isclose(before - trace.learning_rate * gradient, after, rtol=1e-9, atol=0):  # never where the rate is NaN
+    if np.isclose(before - trace.learning_rate * gradient, after, rtol=1e-9, atol=0):  # False if the rate is NaN
         return f"{name} = {old} - {trace.learning_rate:g} * {term(in_parentheses(gradient, d), of)} = {new}"
     if moments and moments[1] and np.isclose(-trace.learning_rate * moments[0] / moments[1], after - before, rtol=0.02):
         mean, root = in_parentheses(moments[0], d), number(moments[1], d)

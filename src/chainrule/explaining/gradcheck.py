@@ -1,4 +1,4 @@
-"""Is the backward pass right? Central differences of the cost, in float64, against its gradients."""
+"""Gradient checks: compare the backward pass with central differences of the cost, in float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_PER_LAYER = 1000
 
 
 class LayerCheck(NamedTuple):
-    """One layer: how many of its parameters were tried, the worst relative error, and the worst beyond rounding."""
+    """The check of a layer: number of parameters checked, worst relative error, and worst error beyond rounding."""
 
     layer: int
     n_parameters: int
@@ -24,7 +24,7 @@ class LayerCheck(NamedTuple):
 
 
 class GradientCheck(NamedTuple):
-    """The checks of all layers. `str()` of it is a line per layer and the verdict."""
+    """The checks of all layers; `str()` gives one line per layer and the verdict."""
 
     layers: tuple[LayerCheck, ...]
     tolerance: float
@@ -45,7 +45,7 @@ class GradientCheck(NamedTuple):
         verdict = (
             "FAILED" if not self.passed else "passed" if self.worst <= self.tolerance else "passed within rounding"
         )
-        return "\n".join([*lines, f"{verdict}: worst {self.worst:.1e}, allowed {self.tolerance:.0e}"])
+        return "\n".join([*lines, f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}"])
 
 
 def check_gradients(
@@ -64,20 +64,36 @@ def check_gradients(
     .. math:: \frac{\partial C}{\partial w} \approx \frac{C(w + h) - C(w - h)}{2h}, \qquad
               \text{relative error} = \frac{|g - \tilde g|}{\max(|g| + |\tilde g|, s)}
 
-    where h is `step` and s is a thousandth of the layer's largest gradient, so that gradients that are next to 0
-    are measured against their neighbours. What the rounding of the two costs does to their difference,
-    4 eps |C| / h, is shown but not held against the gradient.
+    where h is `step` and s is a thousandth of the layer's largest gradient, so that gradients close to 0 are measured
+    on the scale of the others. The effect of rounding on the difference of the two costs, 4 eps abs(C) / h, is
+    included in the reported error but does not count as a failure.
 
     Parameters
     ----------
-    weights : (n,), optional    observation weights
-    tolerance                   the worst relative error that passes
-    seed                        chooses the parameters to try in a layer with more than 1,000
+    network : Network
+        The network.
+    params : Params
+        Its parameters.
+    X, Y : ndarray
+        Inputs (n, n_in) and targets (n, n_out).
+    weights : ndarray, optional
+        Observation weights (n,).
+    step : float
+        The step h of the differences.
+    tolerance : float
+        The largest relative error that passes.
+    seed : int
+        The seed that selects 1,000 parameters in layers with more than 1,000.
+
+    Returns
+    -------
+    GradientCheck
+        The errors of each layer, and whether the check passed.
 
     Notes
     -----
-    A difference across a kink (relu at 0, absolute error at 0) is not the derivative on either side; a failure
-    of one parameter there, with a kinked activation or cost, is no fault of the backward pass.
+    A difference across a kink (relu at 0, absolute error at 0) is not the derivative on either side: with such an
+    activation or cost, the failure of a single parameter does not mean that the backward pass is wrong.
 
     Examples
     --------
@@ -112,7 +128,7 @@ def _some(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _place(layer: Layer, gradient: Layer, j: int) -> tuple[Array, Array, tuple[int, ...]]:
-    """Where the parameter number `j` of a layer is, weights first: an array, its gradient, and the place in both."""
+    """The array that holds parameter `j` of a layer (weights first), its gradient, and the index in both."""
     (W, b), (dW, db) = layer, gradient
     return (W, dW, divmod(j, W.shape[1])) if j < W.size else (b, db, (j - W.size,))
 
@@ -120,7 +136,7 @@ def _place(layer: Layer, gradient: Layer, j: int) -> tuple[Array, Array, tuple[i
 def _difference(
     network: Network, params: Params, array: Array, at: tuple[int, ...], h: float, X: Array, Y: Array, w: Array | None
 ) -> float:
-    """The central difference of the cost in one parameter, which is put back afterwards."""
+    """The central difference of the cost in one parameter, which is restored afterwards."""
     old, costs = array[at], []
     for value in (old + h, old - h):
         array[at] = value

@@ -1,4 +1,4 @@
-"""An explanation in a notebook: the page in a frame, and as a widget that goes along while a network is trained."""
+"""Explanations in notebooks: the page in a frame, and as a widget that follows a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.explaining.page.markup import asset
 from chainrule.explaining.story import Course, Opened, Story
 from chainrule.explaining.trace import Trace, trace_step
 
-MOST_FRAMES = 16  # that a widget keeps while it goes along
+MOST_FRAMES = 16  # updates that a widget keeps while following a training
 RENDER = """
 export default {
   render({ model, el }) {
@@ -36,16 +36,30 @@ export default {
 
 
 def framed(page: str, text: str) -> str:
-    """The page in a frame; a notebook that is not trusted takes the frame out, and the text stays."""
+    """The page in a frame; notebooks that are not trusted remove the frame and keep the text."""
     return (
-        f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="An update, opened" '
+        f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="Explanation of an update" '
         'style="width: 100%; height: 56rem; border: 0"></iframe>'
-        f"<details><summary>The same as text</summary><pre>{escape(text)}</pre></details>"
+        f"<details><summary>Show as text</summary><pre>{escape(text)}</pre></details>"
     )
 
 
 def widget(story: Story, row: int, digits: int) -> Any:
     """An anywidget that shows a story.
+
+    Parameters
+    ----------
+    story : Story
+        The updates to show.
+    row : int
+        The index of the row that is shown first.
+    digits : int
+        The number of decimal places.
+
+    Returns
+    -------
+    anywidget.AnyWidget
+        The widget.
 
     Raises
     ------
@@ -64,7 +78,7 @@ def _widget_class() -> Any:
         raise UsageError("widgets need the package anywidget: pip install 'chainrule[notebook]'") from error
 
     class StepWidget(anywidget.AnyWidget):
-        """The page of an update; `follow` shows further epochs of its training as they come."""
+        """The page of an update; `follow` adds further epochs of its training as they are completed."""
 
         _esm = asset("page.js") + RENDER
         page = traitlets.Dict().tag(sync=True)
@@ -74,7 +88,7 @@ def _widget_class() -> Any:
             super().__init__(page=self._told())
 
         def follow(self, state: Any) -> None:
-            """Open the next update of the same rows at a state of a training: for `train(checkpoint=...)`."""
+            """Show the next update of the same rows from a state of a training, for `train(checkpoint=...)`."""
             frames = followed(self._story, state)
             self._story = Story(frames, len(frames) - 1, _course_of(frames))
             self.page = self._told()
@@ -87,7 +101,7 @@ def _widget_class() -> Any:
 
 
 def followed(story: Story, state: Any) -> tuple[Opened, ...]:
-    """The frames of a story, and the update that comes after a state; every other one is left out if they are many."""
+    """The frames of a story and the update that follows a state; if there are many, every other frame is dropped."""
     opened = story.opened
     trace: Any = opened.trace
     if not isinstance(trace, Trace):

@@ -1,10 +1,10 @@
-r"""The strongest paths through a network: along which the inputs of an observation move the cost, or an output.
+r"""The strongest paths through a network, along which the inputs of an observation affect the cost or an output.
 
-A path takes one node of each layer. By the chain rule its strength is the product
+A path consists of one node per layer. By the chain rule, its strength is the product
 
 .. math:: x_i \, W^1_{ij} \, \sigma'(z^1_j) \, W^2_{jk} \cdots \frac{\partial C}{\partial z^L_m}
 
-and the strengths of all paths that end in a node add up to what the inputs send there.
+and the strengths of all paths that end in a node add up to the total effect of the inputs there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,18 @@ from chainrule.network import Forward, Network, Params
 
 
 class Paths(NamedTuple):
-    """The strongest paths, a node's place per layer each; how many there are in all; what these carry of all.
+    """The strongest paths of an observation.
 
-    `share` is the sum of the sizes of their strengths over that of all paths.
+    Attributes
+    ----------
+    nodes : tuple of tuple of int
+        The index of the node in each layer, for each path.
+    strengths : tuple of float
+        The strengths of the paths.
+    of : int
+        The number of all paths through the network.
+    share : float
+        The sum of the absolute strengths of these paths, relative to that of all paths.
     """
 
     nodes: tuple[tuple[int, ...], ...]
@@ -30,14 +39,27 @@ class Paths(NamedTuple):
 
 
 def strongest_paths(network: Network, params: Params, fwd: Forward, delta: Array, row: int = 0, most: int = 8) -> Paths:
-    """The `most` strongest paths of one observation.
+    """Find the strongest paths of an observation.
 
     Parameters
     ----------
+    network : Network
+        The network.
+    params : Params
+        Its parameters.
     fwd : Forward
-        Its forward pass (among others).
-    delta : (batch, n_out)
-        The derivative in the output nodes' weighted sums: the last delta of a backward pass.
+        A forward pass that includes the observation.
+    delta : ndarray
+        The last delta of a backward pass (batch, n_out).
+    row : int
+        The index of the observation.
+    most : int
+        The maximum number of paths.
+
+    Returns
+    -------
+    Paths
+        The paths, strongest first.
 
     Examples
     --------
@@ -47,7 +69,7 @@ def strongest_paths(network: Network, params: Params, fwd: Forward, delta: Array
     >>> strongest_paths(network, params, forward(network, params, np.array([[1.0, -1.0]])), np.ones((1, 1)), most=1)
     Paths(nodes=((0, 0, 0),), strengths=(6.0,), of=2, share=0.75)
     """
-    passes = _passes(network, params, fwd, delta, row)  # (n_in, n_out) each: what a step along an edge multiplies by
+    passes = _passes(network, params, fwd, delta, row)  # (n_in, n_out) each: the factors of the edges
     value, ways = np.ones((network.layers[-1], 1)), []
     for factors in reversed(passes):
         value, following, rank = _best(factors, value, most)
@@ -66,7 +88,7 @@ def strongest_paths(network: Network, params: Params, fwd: Forward, delta: Array
 
 
 def _passes(network: Network, params: Params, fwd: Forward, delta: Array, row: int) -> list[np.ndarray]:
-    """For each layer's edges, the weight times the slope of the node where it ends; the first times the input."""
+    """For each edge, the weight times the slope of its target node; in the first layer, also times the input."""
     passes = []
     for i, (W, _) in enumerate(params):
         mask, keep = network.masks[i], fwd.keep[i]
@@ -80,7 +102,7 @@ def _passes(network: Network, params: Params, fwd: Forward, delta: Array, row: i
 
 
 def _slope(network: Network, fwd: Forward, i: int, row: int) -> np.ndarray:
-    """da/dz of a hidden layer's nodes; of an activation that mixes them, the diagonal of its Jacobian."""
+    """da/dz of the nodes of a hidden layer; the diagonal of the Jacobian if the activation mixes nodes."""
     activation, z, a = network.activations[i], fwd.z[i][row : row + 1], fwd.a[i + 1][row : row + 1]
     if activation.derivative is not None and activation.product is None:
         return np.asarray(activation.delta(np.ones_like(z), z, a))[0]
@@ -90,7 +112,7 @@ def _slope(network: Network, fwd: Forward, i: int, row: int) -> np.ndarray:
 
 
 def _best(factors: np.ndarray, value: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each node the strongest ways onward: their products (n, k), the node that follows, and which of its ways."""
+    """For each node the strongest continuations: products (n, k), the next node, and the rank of its continuation."""
     near = np.argsort(-np.abs(factors * value[:, 0]), axis=1, kind="stable")[:, :most]
     onward = np.take_along_axis(factors, near, axis=1)[:, :, None] * value[near]
     flat = onward.reshape(len(factors), -1)

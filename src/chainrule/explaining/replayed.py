@@ -1,4 +1,4 @@
-"""A run opened at one of its updates, or at one of its predictions."""
+"""Explain updates of a run, by replaying it, and its predictions."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 
 HERE = Named()
-MOST_FRAMES = 8  # that a story tells, beside the one that is asked for
-MOST_ROWS = 4096  # of an update; with more, a story tells that update alone
+MOST_FRAMES = 8  # updates in a story, besides the requested one
+MOST_ROWS = 4096  # of an update; with more, a story holds the requested update only
 
 
 class Replayed(NamedTuple):
@@ -59,7 +59,7 @@ class Replayed(NamedTuple):
 
     @property
     def numbers(self) -> np.ndarray:
-        """The training rows, as the table counts them, from 1."""
+        """The row numbers of the training rows in the table, from 1."""
         return self.prepared.numbers[self.prepared.split.train]
 
 
@@ -70,21 +70,30 @@ def open_step(
     row: int | None = None,
     named: Named = HERE,
 ) -> Opened:
-    """Replay a run up to an update and open it.
+    """Replay a run up to an update and record that update.
 
     Parameters
     ----------
-    epoch, batch : int
-        Which update, from 1. Without `batch` the first, or the one that `row` is in.
+    run : str or os.PathLike
+        The run folder.
+    epoch : int
+        The epoch, from 1.
+    batch : int, optional
+        The batch within the epoch, from 1; by default the one that contains `row`, or the first.
     row : int, optional
-        A row of the table, from 1, as the file has it.
-    named
-        The run's table, if it is no longer where it was, or comes from a query.
+        A row of the table, from 1.
+    named : Named
+        The table of the run, if it has moved or comes from a query.
+
+    Returns
+    -------
+    Opened
+        The trace of the update, with the raw columns of its rows.
 
     Raises
     ------
     InputError
-        If the table is gone or another one now, or if there is no such epoch, batch or row.
+        If the table is missing or has changed, or if there is no such epoch, batch or row.
     """
     return _step(_replayed(run, named), epoch, batch, row)
 
@@ -96,7 +105,7 @@ def open_story(
     row: int | None = None,
     named: Named = HERE,
 ) -> Story:
-    """The update, one after each checkpoint that is kept, with the same row in it, and the course of the costs."""
+    """The update, updates with the same row after other checkpoints, and the cost history."""
     replayed = _replayed(run, named)
     asked = _step(replayed, epoch, batch, row)
     told = asked.trace.rows[0] if row is None else row
@@ -109,11 +118,11 @@ def open_story(
 
 
 def course_of(run: str | os.PathLike[str]) -> Course:
-    """The costs over a run's epochs."""
+    """The cost history of a run."""
     history, metrics = read_history(run), read_metrics(run)
     last = int(history["epoch"][-1]) if len(history["epoch"]) else 0
     if last != metrics.epochs:
-        raise InputError(f"{run}: its {HISTORY} ends with epoch {last}, the run with epoch {metrics.epochs}")
+        raise InputError(f"{run}: its {HISTORY} ends with epoch {last}, but the run ended with epoch {metrics.epochs}")
     return Course(
         history["epoch"].astype(int),
         history["cost"],
@@ -128,7 +137,7 @@ def _replayed(run: str | os.PathLike[str], named: Named) -> Replayed:
     plan = plan_of_run(run, model.network)
     hidden = len(model.network.layers) - 2
     if hidden > MOST_LAYERS:
-        raise InputError(f"{run}: {hidden:,} hidden layers, and a run of chainrule train has {MOST_LAYERS} at most")
+        raise InputError(f"{run}: has {hidden:,} hidden layers; runs of chainrule train have at most {MOST_LAYERS}")
     prepared = _prepared_again(run, plan, model, named)
     rows, last = rows_of(prepared, plan.balanced), read_metrics(run).epochs
     try:
@@ -137,7 +146,7 @@ def _replayed(run: str | os.PathLike[str], named: Named) -> Replayed:
     except InputError:
         raise
     except (ValueError, TypeError) as error:
-        raise InputError(f"{run}: its plan is of no training that there can be: {error}") from error
+        raise InputError(f"{run}: its plan is not valid: {error}") from error
     return Replayed(str(run), model, prepared, driver, rows, last)
 
 
@@ -148,7 +157,7 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
         raise InputError(f"--epoch {epoch}: the run ended after epoch {last}")
     if row is not None and row not in numbers:
         raise InputError(
-            f"--row {row}: not among the {len(numbers):,} rows that the run was trained on{_other(prepared, row)}"
+            f"--row {row}: not one of the {len(numbers):,} training rows of the run: {_other(prepared, row)}"
         )
     try:
         if batch is None and row is not None:
@@ -160,7 +169,7 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
         raise InputError(f"{run}: {error}") from error
     shown = numbers[before.rows]
     if row is not None and row not in shown:
-        raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; leave --batch out to find it")
+        raise InputError(f"--row {row}: not in batch {batch} of epoch {epoch}; omit --batch to find its batch")
     trace = trace_next(driver, before, rows, shown, _names(model), run=run)
     table = prepared.table.take(prepared.split.train[before.rows])
     targets = {name: [_text(x, "") for x in table.column(name).to_pylist()] for name in model.target.names}
@@ -168,7 +177,7 @@ def _step(replayed: Replayed, epoch: int, batch: int | None, row: int | None) ->
 
 
 def trace_next(driver: Driver, before: Before, data: Rows, numbers: np.ndarray, names: Names, **about: Any) -> Trace:
-    """The update that comes next, made and recorded; `before` is what it starts from, `numbers` those of its rows."""
+    """Make and record the next update; `before` is the state it starts from, `numbers` its row numbers."""
     some, rule = before.rows, driver.settings.rule
     place = {"epoch": driver.epochs + 1, "batch": driver.at.updates + 1, "batches": before.updates}
     return trace_step(
@@ -189,12 +198,23 @@ def trace_next(driver: Driver, before: Before, data: Rows, numbers: np.ndarray, 
 def open_prediction(
     run: str | os.PathLike[str], files: Sequence[str], row: int = 1, output: str | None = None
 ) -> Opened:
-    """Open the prediction of one row (from 1) of a table.
+    """Explain the prediction for a row of a table.
 
     Parameters
     ----------
-    output
-        The class or target that is followed to the inputs; the predicted class, or the first target, if left out.
+    run : str or os.PathLike
+        The run folder or model file.
+    files : sequence of str
+        The files of the table.
+    row : int
+        The row, from 1.
+    output : str, optional
+        The class or target that is traced back to the inputs; by default the predicted class, or the first target.
+
+    Returns
+    -------
+    Opened
+        The trace of the prediction, with the raw columns of the row.
 
     Raises
     ------
@@ -224,12 +244,14 @@ def _place_of_output(model: TableModel, names: Names, name: str | None, otherwis
         return names.outputs.index(name)
     if name in model.target.classes:
         other = names.outputs[0]
-        raise UsageError(f"--output {name}: the one output is {other}'s; what pushes it, pushes {name} the other way")
+        raise UsageError(
+            f"--output {name}: the only output is {other}; effects on {name} are the same with the opposite sign"
+        )
     raise UsageError(f"--output {name}: expected one of {', '.join(names.outputs)}{nearest(name, names.outputs)}")
 
 
 def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[str]:
-    """What the outputs come to: classes with their probabilities, or numbers in the target's units."""
+    """The prediction in words: a class with probabilities, or numbers in the units of the targets."""
     target = model.target
     if target.task != "regression":
         likely = np.argsort(-answers, kind="stable")[:5]
@@ -242,7 +264,7 @@ def _answer(model: TableModel, last: np.ndarray, answers: np.ndarray) -> list[st
 
 
 def _workings(table: pa.Table, model: TableModel) -> dict[str, Working]:
-    """How the inputs are worked out of the columns of the rows."""
+    """How the inputs are computed from the raw columns of the rows."""
     workings = {}
     for column in model.encoding.columns:
         values, inputs = table.column(column.name).to_pylist(), column.inputs
@@ -251,17 +273,19 @@ def _workings(table: pa.Table, model: TableModel) -> dict[str, Working]:
 
 
 def _prepared_again(run: Any, plan: Plan, model: TableModel, named: Named) -> Prepared:
-    """The table of the run, read and split as it was then."""
+    """Read, split and encode the table of the run as for its training."""
     source = read_once(table_again(run, named))
     prepared = prepare(source, **vars(plan.preparing))
     forget(source)
     if prepared.encoding != model.encoding or prepared.target != model.target:
-        raise InputError(f"{run}: its table is not what it was when the run was trained: another encoding comes of it")
+        raise InputError(
+            f"{run}: its table has changed: its encoding differs from the one that the run was trained with"
+        )
     return prepared
 
 
 def _nearest_checkpoint(run: str, epoch: int, like: State) -> list[State]:
-    """The last one kept before an epoch."""
+    """The last checkpoint before an epoch, if there is one."""
     known = [e for e in checkpoint_epochs(run) if e < epoch]
     return [read_checkpoint(run, known[-1], like)] if known else []
 
@@ -271,15 +295,15 @@ def _names(model: TableModel) -> Names:
 
 
 def _other(prepared: Prepared, row: int) -> str:
-    """What the row is for, if not for training."""
-    for what, rows in (("choose the epoch", prepared.split.validation), ("score", prepared.split.test)):
+    """Why a row is not a training row."""
+    for part, rows in (("validation", prepared.split.validation), ("test", prepared.split.test)):
         if row in prepared.numbers[rows]:
-            return f": it is held out to {what}"
-    return f"; the table has {prepared.n_rows:,} rows" if row > prepared.n_rows else ": it has no target"
+            return f"it is a {part} row"
+    return f"the table has {prepared.n_rows:,} rows" if row > prepared.n_rows else "it has no target"
 
 
 def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
-    """The columns of the model as people write them."""
+    """The raw columns of the model, formatted for display."""
     return {
         column.name: [_text(x, column.kind) for x in table.column(column.name).to_pylist()]
         for column in model.encoding.columns
@@ -287,6 +311,6 @@ def _raw(table: pa.Table, model: TableModel) -> dict[str, list[str]]:
 
 
 def _text(value: Any, kind: str) -> str:
-    """A raw value as people write it; a target's without a kind, by its type."""
+    """A raw value for display; without a kind (targets), the type of the value decides."""
     read_as = kind or (TEXT if isinstance(value, str) else NUMBER).name
     return KINDS[read_as].shown(value)

@@ -1,4 +1,4 @@
-"""The report of a run: one page with its scores, its course, what each column contributes, and how to make it again."""
+"""The report of a run: one page with scores, cost history, importance of columns, and the command to repeat it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ BAR = 320
 
 
 class Reported(NamedTuple):
-    """What a report tells of.
+    """The content of a report.
 
-    X, table     the rows that were scored, encoded; and their raw columns, targets included
-    which        what these rows are: "test" or "training"
-    ended        why training ended, in a sentence
+    `X` and `table` hold the scored rows, encoded and as raw columns with targets; `which` is "test" or "training";
+    `ended` says why training ended.
     """
 
     name: str
@@ -53,7 +52,7 @@ def report_html(told: Reported) -> str:
     """The report as one self-contained page."""
     target = told.model.target
     shown = _confusion(told) if told.scores.confusion is not None else _against_truth(told)
-    title = f"{', '.join(target.names)}: the run {told.name}"
+    title = f"{', '.join(target.names)}: run {told.name}"
     parts = {
         "TITLE": escape(title),
         "SUMMARY": escape(_summary(told)),
@@ -68,20 +67,21 @@ def report_html(told: Reported) -> str:
 
 
 def _summary(told: Reported) -> str:
-    """The first sentence that a reader sees: what was learnt and whether it is any good."""
+    """The summary at the top: what was trained, and how good the result is."""
     n = told.model.about.get("training_rows", 0)
     if not told.course.epoch.size:
         return (
-            f"Training diverged in its first epoch, so nothing was learnt: {told.ended}. Try a smaller learning rate."
+            f"Training diverged in the first epoch, so there is no result: {told.ended}. Try a smaller learning rate."
         )
-    learnt = f"Trained on {counted(n, 'row')} and {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
-    rows = "held-out rows" if told.which == "test" else "rows, the very ones it was trained on"
+    learnt = f"{counted(n, 'training row')}, {counted(len(told.model.encoding.columns), 'column')}; {told.ended}. "
+    rows = "held-out rows" if told.which == "test" else "training rows"
     for name, network in told.scores.network.items():
         baseline = told.scores.baseline[name]
         if network is not None and baseline is not None:
-            beside = f'the answer "{told.scores.baseline_is}" gives {baseline:.3f}'
-            return f"{learnt}On {told.scores.rows:,} {rows}: {name.replace('_', ' ')} {network:.3f}, where {beside}."
-    return f"{learnt}On {told.scores.rows:,} {rows} its answers are too large to be scored."
+            beside = f'{baseline:.3f} for the baseline "{told.scores.baseline_is}"'
+            score = f"{name.replace('_', ' ')} {network:.3f}"
+            return f"{learnt}On {told.scores.rows:,} {rows}: {score}, compared with {beside}."
+    return f"{learnt}On {told.scores.rows:,} {rows}, the predictions are too large to be scored."
 
 
 def _scores(told: Reported) -> str:
@@ -91,20 +91,20 @@ def _scores(told: Reported) -> str:
         cells = [_number(value), _number(told.scores.baseline[name]), better]
         rows.append((name.replace("_", " "), cells, ""))
     sample = told.scores.auc_rows
-    note = "" if sample is None else f"; the network's roc auc on a random sample, {counted(sample, 'row')}"
+    note = "" if sample is None else f"; the network's roc auc on a random sample of {counted(sample, 'row')}"
     caption = f"Scores on {told.scores.rows:,} {told.which} rows{note}"
-    return table(caption, ["score", "network", told.scores.baseline_is, ""], rows)
+    return table(caption, ["score", "network", told.scores.baseline_is, "better"], rows)
 
 
 def _course(course: Course) -> str:
     if not len(course.epoch):
-        return "<p>No epoch was trained to its end.</p>"
+        return "<p>No epoch was completed.</p>"
     caption = f"{curve_words(course)} (training cost: {course.cost_is})."
     return f"<figure>{curve_svg(course)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _confusion(told: Reported) -> str:
-    """True classes down, predicted ones across, shaded by their share of the row."""
+    """The confusion matrix, with true classes as rows and cells shaded by their fraction of the row."""
     scores, rows = told.scores.most_confused(MOST_CLASSES), ""
     classes, matrix = scores.confusion_classes or [], scores.confusion or []
     for label, counts in zip(classes, matrix, strict=True):
@@ -118,22 +118,21 @@ def _confusion(told: Reported) -> str:
 
 
 def _against_truth(told: Reported) -> str:
-    """For each target, predicted values over true ones; on the line they are equal."""
+    """A scatter plot of predicted against true values for each target."""
     target, made = told.model.target, ""
     _, answers = decode(target, outputs(told.model, told.X[:MOST_DOTS]))
     true = truth_of(target, told.table.slice(0, MOST_DOTS))
     for name, predicted, truth in zip(target.names, answers.T, true.T, strict=True):
-        caption = (
-            f"{name}: predicted over true, {counted(len(truth), told.which + ' row')}. On the line they are equal."
-        )
+        rows = counted(len(truth), f"{told.which} row")
+        caption = f"{name}: predicted against true values of {rows}; they are equal on the line."
         made += f"<figure>{scatter_svg(truth, predicted, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
     return made
 
 
 def _importance(told: Importance, which: str) -> str:
-    """Bars with whiskers of one deviation, and the numbers beside them."""
+    """The importance of each column as numbers and bars, with whiskers of one standard deviation."""
     if not told.columns:
-        return f"<p>Not told: it takes {FEWEST_ROWS} scored rows and one column, at least.</p>"
+        return f"<p>Not computed: this needs at least {FEWEST_ROWS} scored rows and one column.</p>"
     largest = max(max(r + s for r, s in zip(told.rise, told.spread, strict=True)), 1e-12)
     rows = ""
     for column, rise, spread in zip(told.columns, told.rise, told.spread, strict=True):
@@ -148,19 +147,19 @@ def _importance(told: Importance, which: str) -> str:
             f'<tr><th scope="row">{escape(column)}</th><td>{_number(rise)}</td><td>{told_spread}</td>'
             f'<td class="rise">{bar}</td></tr>'
         )
-    caption = f"Rise of {told.measure} when a column is shuffled among {counted(told.rows, f'{which} row')}"
-    left = f"<p>{counted(told.left_out, 'column')} more were not tried: the first layer weighs them less.</p>"
-    top = "".join(f'<th scope="col">{name}</th>' for name in ("column", "rise", "spread", "rise and spread"))
+    caption = f"Increase of {told.measure} when a column is shuffled among {counted(told.rows, f'{which} row')}"
+    left = f"<p>Not tested: {counted(told.left_out, 'column')} with smaller weights in the first layer.</p>"
+    top = "".join(f'<th scope="col">{name}</th>' for name in ("column", "increase", "spread", "increase and spread"))
     return (
         raw_table(caption, top, rows)
         + (left if told.left_out else "")
-        + '<p class="how">Mean and standard deviation of 5 shuffles. Columns that tell the same stand in for each '
-        "other, so that each seems to matter little.</p>"
+        + '<p class="how">Mean and standard deviation over 5 shuffles. Correlated columns can substitute for each '
+        "other, so that each of them may appear unimportant.</p>"
     )
 
 
 def _network(told: Reported) -> str:
-    """The design, and the answer for the first scored row drawn on it."""
+    """The network, drawn with the prediction for the first scored row."""
     network, model = told.model.network, told.model
     text = f"{design_words(network)}; cost {network.cost.name}; {network.n_parameters:,} parameters."
     if not len(told.X):
@@ -171,8 +170,8 @@ def _network(told: Reported) -> str:
     drawn = drawn_nodes(trace, 0)
     largest = max(float(np.abs(layer.W).max()) for layer in model.params) or 1.0
     svg = network_svg(trace.names, trace.params, [a[0] for a in trace.forward.a], drawn, largest, 3, still=True)
-    wide = " Drawn are the nodes on the strongest paths." if max(network.layers) > MOST_DRAWN else ""
-    caption = f"The first {told.which} row in it: in each node its value.{wide} Dashed red lines are negative weights."
+    wide = " Only the nodes on the strongest paths are shown." if max(network.layers) > MOST_DRAWN else ""
+    caption = f"Nodes show their values for the first {told.which} row.{wide} Dashed red lines are negative weights."
     return f'<p>{escape(text)}</p><figure class="network">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
@@ -185,12 +184,12 @@ def _command(told: Reported) -> str:
     return (
         f'<pre tabindex="0">cd {escape(shlex.quote(recorded.folder))}\n{escape(shlex.join(_again(told.command)))}</pre>'
         f"<p>{escape(made)}; finished {escape(told.finished)}.{f' Data: {escape(files)}.' if files else ''}</p>"
-        + (f"<p>Any update of this run, opened: <code>{escape(again)}</code></p>" if told.course.epoch.size else "")
+        + (f"<p>To see every number of an update: <code>{escape(again)}</code></p>" if told.course.epoch.size else "")
     )
 
 
 def _again(command: Sequence[str]) -> list[str]:
-    """The words of the command, without the folder that is there already."""
+    """The words of the command, without the output folder, which already exists."""
     words, kept = iter(command), []
     for word in words:
         if word in ("-o", "--out"):

@@ -1,4 +1,4 @@
-"""What is told: one update or prediction opened, and the epochs of its training around it."""
+"""What an explanation shows: one update or prediction, and other epochs of its training."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 class Working(NamedTuple):
-    """How an input is worked out: of which column it is which input, and the column's value in each row."""
+    """How an input is computed: its column, its index among the inputs of the column, and the value in each row."""
 
     column: InputColumn
     place: int
     values: Sequence[Any]
 
     def formula(self, row: int, write: Callable[[float], str]) -> str | None:
-        """The formula of the input in a row; None where the value is missing."""
+        """The formula of the input in a row; None if the value is missing."""
         value = self.values[row]
         return None if value is None or value != value else self.column.formula(self.place, value, write)
 
     @property
     def if_missing(self) -> str:
-        """What the input is where the value is missing, and why."""
+        """The value of the input if the raw value is missing, with the reason."""
         return f"{self.column.if_missing(self.place)}: {self.column.name} is missing"
 
 
 class Opened(NamedTuple):
-    """A trace and the raw columns behind its rows: for each row the column's values as text, targets last.
+    """A trace with the raw columns of its rows, as text, targets last.
 
-    `workings` has the inputs that a formula works out of a value, `answer` what a prediction comes to, line by line.
+    `workings` holds the inputs that are computed with a formula, `answer` the lines that state a prediction.
     """
 
     trace: Trace | Prediction
@@ -44,15 +44,15 @@ class Opened(NamedTuple):
 
     @property
     def scales(self) -> dict[str, Scale]:
-        """The inputs that are Z-scores of numbers, and their scales."""
+        """The scales of the inputs that are Z-scores of numbers."""
         told = ((name, working.column.scale(working.place)) for name, working in self.workings.items())
         return {name: scale for name, scale in told if scale}
 
 
 class Course(NamedTuple):
-    """Costs over the epochs of a training; `cost_is` says when in an epoch they are taken.
+    """The cost history of a training; `cost_is` says when within an epoch the cost is measured.
 
-    `validation_cost` is NaN where there were no validation rows, `best_epoch` then the last.
+    Without validation rows, `validation_cost` is NaN and `best_epoch` the last epoch.
     """
 
     epoch: np.ndarray
@@ -63,7 +63,7 @@ class Course(NamedTuple):
 
 
 class Story(NamedTuple):
-    """Updates of one training in the order of their epochs, `at` the one to begin with; or one prediction alone."""
+    """Updates of one training in order of epoch, of which `at` is shown first; or a single prediction."""
 
     frames: tuple[Opened, ...]
     at: int = 0
@@ -71,5 +71,5 @@ class Story(NamedTuple):
 
     @property
     def opened(self) -> Opened:
-        """The one to begin with."""
+        """The update or prediction that is shown first."""
         return self.frames[self.at]

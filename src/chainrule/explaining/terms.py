@@ -1,6 +1,6 @@
-"""Terms of a formula that know the node or the edge they come from.
+"""Terms of formulas, marked with the node or edge that they belong to.
 
-A line is text in which such terms are marked; a terminal shows it plain, a page ties each term to its drawing.
+A terminal shows lines without the marks; a page links each term to the drawing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MARKED = re.compile(f"{START}([^{MIDDLE}]*){MIDDLE}([^{END}]*){END}")
 
 
 def term(text: str, of: str) -> str:
-    """The text, marked as what belongs to a node ("H1"), an edge ("IN1->H1") or a bias ("b(H1)").
+    """Mark text as belonging to a node ("H1"), an edge ("IN1->H1") or a bias ("b(H1)").
 
     >>> plain("sum " + term("0.5", "H1"))
     'sum 0.5'
@@ -21,12 +21,12 @@ def term(text: str, of: str) -> str:
 
 
 def plain(line: str) -> str:
-    """The line without its marks."""
+    """The line without marks."""
     return MARKED.sub(r"\2", line)
 
 
 def pieces(line: str) -> list[tuple[str, str | None]]:
-    """The line cut into texts, each with what it belongs to.
+    """Split the line into texts, each with the node or edge that it belongs to.
 
     >>> pieces("sum " + term("0.5", "H1"))
     [('sum ', None), ('0.5', 'H1')]
@@ -39,6 +39,6 @@ def pieces(line: str) -> list[tuple[str, str | None]]:
 
 
 def owner(line: str) -> str | None:
-    """What the line works out: its first term."""
+    """The node or edge that the line computes: that of its first term."""
     found = MARKED.search(line)
     return found.group(1) if found else None

@@ -1,4 +1,4 @@
-"""A trace as lines of text: the steps with their formulas, numbers put in, as a lecture works them on the board."""
+"""Traces as lines of text: the steps and their formulas with numbers, as worked on a blackboard."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from chainrule.explaining.writing import fitted_lines, in_parentheses, indented,
 from chainrule.maths.shapes import design_name
 from chainrule.network import Network, penalty
 
-MOST_TERMS = 6  # of a sum that are written out: the largest
-ALL_NODES, SOME_NODES = 4, 2  # a layer of so many nodes is worked through; of a wider one those that count most
-MOST_PATHS = 6  # of a wide network that are listed
-MOST_ROWS = 12  # of the table of observations
-MOST_PARAMETERS = 60  # that are listed before and after
+MOST_TERMS = 6  # largest terms of a sum that are written out
+ALL_NODES, SOME_NODES = 4, 2  # layers up to this size are shown in full; nodes shown of wider layers
+MOST_PATHS = 6  # paths listed for a wide network
+MOST_ROWS = 12  # in the table of observations
+MOST_PARAMETERS = 60  # listed before and after the update
 
 
 class View(NamedTuple):
-    """What of a trace is shown: one row in full, one layer (from 1) or node or all; how many digits and columns.
+    """What is shown of a trace: the row, one layer (from 1) or node or all, the number of digits, the width.
 
     `drawn`: for each layer, the inputs' too, the nodes that a page draws: those and no others are written out.
     """
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
 
 def step_lines(opened: Opened, view: View) -> list[str]:
-    """The six steps of an update, for one of its rows; sums over all rows in the last."""
+    """The six steps of an update for one of its rows; the last step sums over all rows."""
     trace: Any = opened.trace
     layers = layers_of(trace, view)
     lines = [
@@ -65,7 +65,7 @@ def step_lines(opened: Opened, view: View) -> list[str]:
 
 
 def prediction_lines(opened: Opened, view: View) -> list[str]:
-    """The forward pass of one row, and how much each input pushes the output."""
+    """The forward pass of one row, and the effect of each input on the output."""
     told: Any = opened.trace
     layers = layers_of(told, view)
     d = view.digits
@@ -82,9 +82,9 @@ def prediction_lines(opened: Opened, view: View) -> list[str]:
         "",
         *forward_lines(told, view, layers),
         "",
-        f"how each input pushes {told.names.outputs[told.output]}: the backward pass carried on to the inputs",
+        f"effect of each input on {told.names.outputs[told.output]}: the backward pass continued to the inputs",
         *table_lines(["input", "value", "d output / d input", "value x derivative"], rows),
-        *([f"and {left} smaller"] if left > 0 else []),
+        *([f"and {left} with smaller effects"] if left > 0 else []),
     ]
     return fitted_lines(lines, view.width)
 
@@ -96,14 +96,14 @@ def paths_of(trace: Any, row: int, most: int = 8) -> Paths:
 
 
 def check_node(trace: Any, view: View) -> None:
-    """The layer and the node that are asked for are there; a UsageError if not."""
+    """Check that the requested layer and node exist; a UsageError if not."""
     nodes = trace.names.nodes[1:]
     if view.layer is not None and not 1 <= view.layer <= len(nodes):
         raise UsageError(f"--layer {view.layer}: expected 1 to {len(nodes)}")
     known = [name for layer in nodes for name in layer]
     if view.node is not None and view.node not in known:
         raise UsageError(
-            f"--node {view.node}: no such node{nearest(view.node, known)}; there are {known[0]} to {known[-1]}"
+            f"--node {view.node}: no such node{nearest(view.node, known)}; nodes are {known[0]} to {known[-1]}"
         )
 
 
@@ -134,7 +134,7 @@ def _design(opened: Opened, view: View) -> list[str]:
 
 
 def scale_lines(opened: Opened, view: View, inputs: Sequence[int]) -> list[str]:
-    """How values became inputs, such as (value - mean) / deviation."""
+    """How values are encoded as inputs, such as (value - mean) / standard deviation."""
     names, nodes, lines = opened.trace.names.inputs, opened.trace.names.nodes[0], []
     for i in inputs:
         working, node = opened.workings.get(names[i]), term(nodes[i], nodes[i])
@@ -163,7 +163,7 @@ def _observations(trace: Trace, view: View) -> list[str]:
     return [
         "2 the rows of this update" + (f" ({', '.join(of)})" if of else ""),
         *indented(table_lines(header, rows, width=view.width and view.width - 2)),
-        *([f"  and {counted(left, 'row')} more"] if left else []),
+        *([f"  and {counted(left, 'more row')}"] if left else []),
     ]
 
 
@@ -182,7 +182,7 @@ def forward_lines(trace: Any, view: View, layers: dict[int, list[int]]) -> list[
             lines.append(f"  input sum {own(name)} = {written} + {bias} = {own(number(z, d))}")
             lines.append(
                 f"  {activation}({own(number(z, d))}) = {own(number(a, d))}"
-                + (" (with its layer)" if activation == "softmax" else "")
+                + (" (over the layer)" if activation == "softmax" else "")
             )
         lines += _left_out(trace, i, nodes, view)
     return lines
@@ -193,10 +193,10 @@ def cost_lines(trace: Trace, view: View) -> list[str]:
     name, share = trace.network.cost.name, trace.shares[i]
     lines = [f"4 cost, row {trace.rows[i]}: {cost_formula(trace, i, d)} = {number(trace.costs[i], d)}"]
     how = "mean" if trace.network.reduction == "mean" else "sum"
-    counted = f" (this row counts {number(share, d)})" if share != 1 else ""
+    counted = f"; weight of this row {number(share, d)}" if share != 1 else ""
     paid = float(penalty(trace.network, trace.params)) if trace.network.l2 else 0.0
-    with_penalty = f", + {number(paid, d)}, the L2 penalty, = {number(trace.cost, d)}" if paid else ""
-    return [*lines, f"  of the batch: {number(trace.cost - paid, d)}, the {how} of {name}{counted}{with_penalty}"]
+    with_penalty = f" + {number(paid, d)} (L2 penalty) = {number(trace.cost, d)}" if paid else ""
+    return [*lines, f"  batch cost: {number(trace.cost - paid, d)} ({how} of {name}{counted}){with_penalty}"]
 
 
 def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
@@ -221,11 +221,11 @@ def backward_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> li
 
 
 def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list[str]:
-    """Gradients, summed over the rows, and the new values of the parameters that count most."""
+    """Gradients, summed over the rows, and the new values of the most important parameters."""
     d = view.digits
     lines = [f"6 update{_rate_words(trace, d)}: gradients are sums over {counted(len(trace.X), 'row')}"]
     if trace.moments:
-        lines.append("  new = old - rate * m / root of v: running means of the gradient and of its square")
+        lines.append("  new = old - rate * m / sqrt(v): m and v are running means of the gradient and its square")
     for i, nodes in layers.items():
         fed = _fed(trace, i)
         for j in nodes:
@@ -247,12 +247,12 @@ def update_lines(trace: Trace, view: View, layers: dict[int, list[int]]) -> list
             moments = trace.moments and (trace.moments[0][i].b[j], trace.moments[1][i].b[j])
             lines.append("  " + new_value(trace, name, bias, before.b[j], gradient.b[j], after.b[j], moments, d))
             left = len(gradient.W) - len(sources)
-            lines += [f"  and {counted(left, 'weight')} more into {to}"] if left else []
+            lines += [f"  and {counted(left, 'more weight')} into {to}"] if left else []
     return lines
 
 
 def _sources(view: View, i: int, gradient: Any) -> list[int]:
-    """The weights into a node whose update is worked through: those drawn, or those of the largest gradients."""
+    """The weights into a node whose update is shown: those drawn, or those with the largest gradients."""
     if view.drawn is not None:
         return list(view.drawn[i])
     most = len(gradient) if len(gradient) <= ALL_NODES else SOME_NODES
@@ -260,7 +260,7 @@ def _sources(view: View, i: int, gradient: Any) -> list[int]:
 
 
 def _of_rows(trace: Trace, view: View, delta: tuple[Any, str], fed: tuple[Any, str] | None) -> str:
-    """BPE times what was fed, of the row that is worked through, and of the other rows together."""
+    """BPE times input, for the row that is worked through and for the other rows combined."""
     d, row = view.digits, view.row
     bpe, node = delta
     terms = bpe if fed is None else bpe * fed[0]
@@ -274,9 +274,9 @@ def _of_rows(trace: Trace, view: View, delta: tuple[Any, str], fed: tuple[Any, s
 
 
 def _parameters(trace: Trace, view: View) -> list[str]:
-    """All parameters before and after, where they are few."""
+    """All parameters before and after the update, if they are few."""
     if trace.network.n_parameters > MOST_PARAMETERS:
-        return [f"{counted(trace.network.n_parameters, 'parameter')} before and after: --json has them all"]
+        return [f"{counted(trace.network.n_parameters, 'parameter')} before and after: use --json to print them"]
     rows = []
     for i, (before, gradient, after) in enumerate(zip(trace.params, trace.backward.gradient, trace.after, strict=True)):
         sources, to = trace.names.nodes[i], trace.names.nodes[i + 1]
@@ -290,7 +290,7 @@ def _parameters(trace: Trace, view: View) -> list[str]:
 
 
 def layers_of(trace: Any, view: View) -> dict[int, list[int]]:
-    """The nodes to work through, by layer: what is asked for, or those on the strongest paths of the row."""
+    """The nodes to show, by layer: the requested ones, or those on the strongest paths of the row."""
     if view.drawn is not None:
         return {i: list(nodes) for i, nodes in enumerate(view.drawn[1:])}
     chosen, sizes = {}, trace.network.layers
@@ -311,7 +311,7 @@ def layers_of(trace: Any, view: View) -> dict[int, list[int]]:
 
 
 def nodes_of(paths: Paths, limits: Sequence[int]) -> list[list[int]]:
-    """The nodes on the paths, from the strongest on, up to a limit for each layer."""
+    """The nodes on the strongest paths, up to a limit for each layer."""
     return [
         sorted(list(dict.fromkeys(nodes[k] for nodes in paths.nodes))[:limit]) or list(range(limit))
         for k, limit in enumerate(limits)
@@ -324,12 +324,12 @@ def design_words(network: Network) -> str:
 
 
 def path_lines(trace: Any, row: int, digits: int, most: int = 8) -> list[str]:
-    """The strongest paths of a row, and what they leave out."""
+    """The strongest paths of a row, and the fraction of the effect that they carry."""
     paths = paths_of(trace, row, most)
     what = "the cost" if isinstance(trace, Trace) else trace.names.outputs[trace.output]
     share = f"{paths.share:.0%}" if paths.share >= 0.01 else f"{100 * paths.share:.2g}%" if paths.share else "0%"
-    told = f"{counted(len(paths.nodes), 'path')} of {paths.of:,}, {share} of all that moves {what}"
-    lines = [f"the strongest paths (input x weights x slopes x BPE): {told}"]
+    told = f"{len(paths.nodes)} of {counted(paths.of, 'path')}, carrying {share} of the effect on {what}"
+    lines = [f"strongest paths (input x weights x slopes x BPE): {told}"]
     for nodes, strength in zip(paths.nodes, paths.strengths, strict=True):
         inner = (trace.names.nodes[k + 1][j] for k, j in enumerate(nodes[1:-1]))
         ends = _input(trace, nodes[0]), _output(trace, nodes[-1])
@@ -338,7 +338,7 @@ def path_lines(trace: Any, row: int, digits: int, most: int = 8) -> list[str]:
 
 
 def _paths(trace: Any, view: View, layers: dict[int, list[int]]) -> list[str]:
-    """For a network too wide to show whole: its strongest paths."""
+    """The strongest paths, if the network is too wide to show in full."""
     whole = all(len(nodes) == trace.network.layers[i + 1] for i, nodes in layers.items())
     return [] if whole or view.node is not None else indented(path_lines(trace, view.row, view.digits, MOST_PATHS))
 
@@ -353,9 +353,9 @@ def _written(view: View, layer: int) -> tuple[int, ...] | None:
 
 
 def _sum(xs: Any, ws: Any, names: Sequence[tuple[str, str]], d: int, written: tuple[int, ...] | None) -> str:
-    """(x * w) + ... with the `written` or the largest terms, in their order, and the sum of the others.
+    """(x * w) + ... with the `written` or the largest terms, in order, and the sum of the others.
 
-    `names`: the node that each x comes from, and the edge that each w is on.
+    `names` holds the source node of each x and the edge of each w.
     """
     terms = xs * ws
     order = np.sort(np.argsort(-np.abs(terms), kind="stable")[:MOST_TERMS]) if written is None else list(written)
@@ -373,7 +373,9 @@ def _left_out(trace: Any, i: int, nodes: Sequence[int], view: View) -> list[str]
     left = len(trace.names.nodes[i + 1]) - len(nodes)
     if not left or view.node is not None or view.drawn is not None:
         return []
-    return [f"  and {counted(left, 'node')} more of layer {i + 1}: --layer {i + 1} shows all, --node NAME one"]
+    return [
+        f"  and {counted(left, 'more node')} in layer {i + 1}: use --layer {i + 1} to show all, --node NAME for one"
+    ]
 
 
 def _input(trace: Any, i: int) -> str:

@@ -1,4 +1,4 @@
-"""One step of a training, or one prediction, with every number that it is made of, recorded by the core in float64."""
+"""Traces: every number of an update or a prediction, computed by the core in float64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTPUT_ITSELF = Cost("output", lambda y_hat, chosen: y_hat * chosen, lambda y_ha
 
 
 class Names(NamedTuple):
-    """What people call the nodes: each layer's, inputs first, and what an output stands for (a class, a target)."""
+    """The names of the nodes of each layer, inputs first; of the inputs; and of the outputs (classes or targets)."""
 
     nodes: tuple[tuple[str, ...], ...]
     inputs: tuple[str, ...]
@@ -25,7 +25,7 @@ class Names(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """The outputs over a grid of the two inputs: values[i, j] are those at (x[j], y[i])."""
+    """The outputs on a grid over two inputs: values[i, j] belongs to (x[j], y[i])."""
 
     x: Array
     y: Array
@@ -33,25 +33,40 @@ class Surface(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A step opened. Arrays as in `network`: a batch has one observation per row.
+    """An update with every number. Arrays are as in `network`: one observation per row.
 
     Attributes
     ----------
-    network, params              the design, and the parameters before the step
-    X, Y, weights                the observations of the step
-    rows                         their row numbers, for people
-    rule                         the update rule
-    forward, backward            z, a, keep; error, delta, gradient (summed, with the L2 penalty)
-    costs                        (batch,) each observation's cost
-    shares                       (batch,) what it counts in the batch's cost
-    cost                         the batch's cost, with the penalty
-    step, after                  what the update adds to the parameters, and what they are then
-    cost_after                   that of the same observations with the new parameters
-    moments                      of Adam: the mean and the root of the mean square of the gradients, as params each,
-                                 corrected for their start; None for other rules
-    learning_rate                of this update; NaN where the rule does not tell
-    surface                      of a network of two inputs: its outputs before the step
-    names, about                 names of nodes; where the step comes from (epoch, batch, rule ...)
+    network, params : Network, Params
+        The network, and its parameters before the update.
+    X, Y, weights : ndarray
+        The observations.
+    rows : tuple of int
+        Their row numbers, for display.
+    rule : Rule
+        The update rule.
+    forward, backward : Forward, Backward
+        z, a and keep; error, delta and gradient (summed over rows, including the L2 penalty).
+    costs : ndarray
+        The cost of each observation (batch,).
+    shares : ndarray
+        The weight of each observation in the cost of the batch (batch,).
+    cost : float
+        The cost of the batch, including the penalty.
+    step, after : Params
+        The change of the parameters, and the parameters after the update.
+    cost_after : float
+        The cost of the same observations after the update.
+    moments : tuple of Params, optional
+        For Adam, the bias-corrected mean and root mean square of the gradients; None for other rules.
+    learning_rate : float
+        The learning rate of this update; NaN if the rule has none.
+    surface : Surface, optional
+        The outputs before the update, for networks with two inputs.
+    names : Names
+        The names of the nodes.
+    about : dict
+        Where the update comes from: epoch, batch, rule.
     """
 
     network: Network
@@ -77,10 +92,10 @@ class Trace(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """A prediction opened: the forward pass of some rows, and how much each input pushes the chosen output.
+    """A prediction with every number: the forward pass of some rows, and derivatives of one output.
 
-    `pushes` is (batch, n_in): the derivative of the output in each input, carried back by the backward pass;
-    `delta` (per layer) the derivative in each weighted sum.
+    `pushes` (batch, n_in) holds the derivatives of the output with respect to the inputs, from the backward pass;
+    `delta` (per layer) those with respect to the weighted sums.
     """
 
     network: Network
@@ -109,17 +124,35 @@ def trace_step(
     names: Names | None = None,
     about: dict[str, Any] | None = None,
 ) -> Trace:
-    """Make one update and record it.
+    """Make an update and record every number of it.
 
     Parameters
     ----------
-    X, Y, weights : (batch, n_in), (batch, n_out), (batch,)
-    rule, rule_state
-        The update rule, and its state before the step (None: before the first one).
-    keep
-        What dropout leaves out: `chainrule.training.dropout.keep`.
-    rows
-        Row numbers for people; from 1 if left out.
+    network : Network
+        The network.
+    params : Params
+        Its parameters before the update.
+    X, Y : ndarray
+        Inputs (batch, n_in) and targets (batch, n_out).
+    rule : Rule
+        The update rule.
+    rule_state : optional
+        The state of the rule before the update; by default the initial state.
+    weights : ndarray, optional
+        Observation weights (batch,).
+    keep : tuple of ndarray
+        Dropout masks, as from `chainrule.training.dropout.keep`.
+    rows : sequence of int, optional
+        Row numbers for display; by default from 1.
+    names : Names, optional
+        Names of the nodes.
+    about : dict, optional
+        Where the update comes from: epoch, batch, rule.
+
+    Returns
+    -------
+    Trace
+        All arrays of the update, in float64.
 
     Examples
     --------
@@ -165,7 +198,7 @@ def trace_step(
 
 
 def surface_of(network: Network, params: Params, X: Array, n: int = 41) -> Surface:
-    """The outputs of a network of two inputs on a grid of n by n, which reaches a little beyond the rows of X.
+    """The outputs of a network with two inputs on an n by n grid, which extends slightly beyond the rows of X.
 
     >>> network = Network([2, 1], "identity")
     >>> surface_of(network, (Layer(np.ones((2, 1)), np.zeros(1)),), np.array([[0, 0], [1, 10]]), 3).x.tolist()
@@ -188,7 +221,7 @@ def trace_prediction(
     names: Names | None = None,
     about: dict[str, Any] | None = None,
 ) -> Prediction:
-    """The forward pass of some rows, and the backward pass of one output itself, carried to the inputs.
+    """Trace a prediction: the forward pass of some rows, and the backward pass of one output to the inputs.
 
     >>> network = Network([2, 1], "identity")
     >>> told = trace_prediction(network, (Layer(np.array([[2.0], [-3.0]]), np.array([1.0])),), np.ones((1, 2)))
@@ -208,7 +241,7 @@ def trace_prediction(
 
 
 def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> Names:
-    """IN1, IN2 | H1, H2, H3 | ON; with several hidden layers H1.1, H1.2 ... H2.1.
+    """Name the nodes: IN1, IN2 | H1, H2, H3 | ON; with several hidden layers H1.1, H1.2, ..., H2.1.
 
     >>> names_of(Network([2, 2, 1])).nodes
     (('IN1', 'IN2'), ('H1', 'H2'), ('ON',))
@@ -225,14 +258,14 @@ def names_of(network: Network, inputs: Sequence[str] = (), outputs: Sequence[str
 
 
 def _moments(rule: Rule, state: Any) -> tuple[Params, Params] | None:
-    """Adam's running moments, corrected for having started at zero (Kingma and Ba, 2015, algorithm 1)."""
+    """Adam's bias-corrected moments (Kingma and Ba, 2015, algorithm 1)."""
     inner = unclipped(rule)
     if isinstance(inner, Adam):
         betas, (t, mean, square) = (inner.beta_1, inner.beta_2), state
     elif isinstance(inner, OptaxRule) and inner.name == "adam" and not dict(inner.options).get("nesterov"):
         options, (t, mean, square, *_) = dict(inner.options), state.inner[0]
         betas = options.get("b1", 0.9), options.get("b2", 0.999)
-    else:  # others have moments too, but make their step of them in another way
+    else:  # other rules combine their moments differently
         return None
     mean, square = (
         tuple(Layer(*(x / (1 - beta ** int(t)) for x in layer)) for layer in _in_float64(moment))

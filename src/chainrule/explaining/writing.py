@@ -1,4 +1,4 @@
-"""Numbers as a board shows them, and lines as wide as the terminal."""
+"""Formatting of numbers, and wrapping of lines to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from chainrule.explaining.terms import plain
 
 
 def number(x: Any, digits: int) -> str:
-    """A number in so many digits after the point; a small one in as many significant ones."""
-    x = float(x) + 0.0  # no minus before a zero
+    """Format a number with a fixed number of decimals, or significant digits if it is small."""
+    x = float(x) + 0.0  # avoids -0
     if x == 0 or abs(x) >= 10.0**-digits:
         return f"{x:.{digits}f}" if abs(x) < 1e6 else f"{x:.{digits}g}"
     return f"{x:.{max(1, digits - 2)}g}"
 
 
 def in_parentheses(x: Any, digits: int) -> str:
-    """As `number`, in parentheses where it is negative."""
+    """As `number`, in parentheses if negative."""
     return f"({number(x, digits)})" if x < 0 else number(x, digits)
 
 
 def target_term(y: Any, digits: int) -> str:
-    """As `target_text`, in parentheses where it is negative."""
+    """As `target_text`, in parentheses if negative."""
     text = target_text(y, digits)
     return f"({text})" if y < 0 else text
 
 
 def target_text(y: Any, digits: int) -> str:
-    """A target: a whole number as it is."""
+    """Format a target; whole numbers have no decimals."""
     return f"{y:g}" if float(y).is_integer() else number(y, digits)
 
 
 def indented(lines: Sequence[str]) -> list[str]:
-    """The lines, two columns to the right."""
+    """Indent lines by two columns."""
     return [f"  {line}" for line in lines]
 
 
 def fitted_lines(lines: Sequence[str], width: int | None) -> list[str]:
-    """The lines without marks; what is wider than the terminal goes on below, a little to the right."""
+    """Remove marks from lines and wrap them to the width of the terminal, with a hanging indent."""
     told = [plain(line) for line in lines]
     if width is None:
         return told

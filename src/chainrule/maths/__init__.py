@@ -1,1 +1,1 @@
-"""Pure functions on NumPy and JAX arrays: activations, costs, first weights, each beside its derivative."""
+"""Pure functions on NumPy and JAX arrays: activations and costs, each next to its derivative, and initial weights."""

@@ -1,7 +1,7 @@
-r"""Activation functions :math:`a = \sigma(z)`, each beside its derivative.
+r"""Activation functions :math:`a = \sigma(z)`, each next to its derivative.
 
-A derivative takes both z and a, because many are shortest in a: the sigmoid's is a (1 - a).
-All are safe at the extremes: z = +-1000 gives finite numbers and no warning, in float32 too.
+A derivative takes both z and a, because many are simplest in terms of a: the sigmoid's is a (1 - a).
+All are safe for extreme inputs: z = +-1000 gives finite numbers and no warning, in float32 too.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from chainrule.maths.custom import apply, pull_back
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function and how the chain rule passes it.
+    """An activation function and its derivative.
 
     Parameters
     ----------
     name : str
     f : callable
-        z -> a, both (batch, n_out).
+        z -> a, both arrays of shape (batch, n_out).
     derivative : callable, optional
-        (z, a) -> da/dz, elementwise. Without it (and without `product`), `f` is differentiated by JAX.
+        (z, a) -> da/dz, elementwise. Without `derivative` and `product`, `f` is differentiated by JAX.
     product : callable, optional
-        (error, z, a) -> delta, the Jacobian product of an activation that mixes the nodes of a layer.
+        (error, z, a) -> delta: the Jacobian product of an activation such as softmax, which combines the nodes of a
+        layer.
 
     Examples
     --------
@@ -50,12 +51,24 @@ class Activation:
         return f"Activation({self.name!r})"
 
     def __reduce__(self) -> Any:
-        if is_activation_of_ours(self):  # a copy is the one object that the name means
+        if is_activation_of_ours(self):  # so that a copy is the same object
             return activation_of, (self.name,)
         return Activation, (self.name, self.f, self.derivative, self.product)
 
     def delta(self, error: Array, z: Array, a: Array) -> Array:
-        r"""Pass the error back through the activation: :math:`\delta = \partial C/\partial a \odot \sigma'(z)`."""
+        r"""Propagate the error back through the activation.
+
+        .. math:: \delta = \frac{\partial C}{\partial a} \odot \sigma'(z)
+
+        Parameters
+        ----------
+        error, z, a : array of shape (batch, n_out)
+            dC/da, the weighted sums and the activations.
+
+        Returns
+        -------
+        array of shape (batch, n_out)
+        """
         if self.product is not None:
             return apply(self.product, error, z, a)
         if self.derivative is not None:
@@ -72,7 +85,7 @@ def _identity_derivative(z: Array, a: Array) -> Array:
 
 
 def _below_zero(z: Array) -> Array:
-    """min(z, 0), whose slope at 0 is that below it for `jax.grad` too, which takes 1/2 of a minimum there."""
+    """min(z, 0) with the left derivative at 0, where `jax.grad` of a minimum would take the mean of both sides."""
     xp = namespace(z)
     return xp.where(z > 0, xp.zeros_like(z), z)
 
@@ -172,7 +185,7 @@ def _softplus_derivative(z: Array, a: Array) -> Array:
 
 def _exponential(z: Array) -> Array:
     xp = namespace(z)
-    return xp.exp(xp.minimum(z, log(xp.finfo(z.dtype).max) - 1))  # the largest itself, rounded, overflows
+    return xp.exp(xp.minimum(z, log(xp.finfo(z.dtype).max) - 1))  # exp of the rounded limit itself overflows
 
 
 def _exponential_derivative(z: Array, a: Array) -> Array:
@@ -214,7 +227,7 @@ ACTIVATIONS = {
 
 
 def is_activation_of_ours(activation: Activation) -> bool:
-    """Whether its name alone says what the activation is.
+    """Whether an activation is one of Chainrule's, and so defined by its name.
 
     >>> is_activation_of_ours(activation_of("tanh")), is_activation_of_ours(activation_of(abs))
     (True, False)
@@ -223,7 +236,7 @@ def is_activation_of_ours(activation: Activation) -> bool:
 
 
 def activation_of(given: Any) -> Activation:
-    """An `Activation` as it is, a name looked up, a bare function z -> a wrapped.
+    """Convert a name or a function z -> a to an `Activation`; an `Activation` is returned unchanged.
 
     >>> activation_of("tanh").name, activation_of(abs).name
     ('tanh', 'abs')

@@ -1,4 +1,4 @@
-"""NumPy arrays and JAX arrays, told apart in one place."""
+"""NumPy arrays and JAX arrays, distinguished in one place."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ else:
 
 
 def namespace(x: Any) -> ModuleType:
-    """The array library that `x` belongs to; NumPy for a plain Python number.
+    """The array namespace of `x`; NumPy for a plain Python number.
 
     >>> namespace(0.5).__name__
     'numpy'
     """
-    if type(x) is np.ndarray:  # asked for often
+    if type(x) is np.ndarray:  # the most frequent case
         return np
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
 
@@ -32,7 +32,7 @@ def is_numpy(x: Any) -> bool:
 
 
 def listed(x: Any, like: Array) -> Any:
-    """Nested lists as an array of the dtype of `like`; arrays as they are.
+    """Convert nested lists to an array with the dtype of `like`; arrays are returned unchanged.
 
     >>> listed([[1, 2]], np.zeros(1)).tolist()
     [[1.0, 2.0]]
@@ -40,11 +40,11 @@ def listed(x: Any, like: Array) -> Any:
     return np.asarray(x, like.dtype) if isinstance(x, list | tuple) else x
 
 
-WIDE = 512  # columns of a product beyond which XLA's is faster on a transposed copy than on the view, copying included
+WIDE = 512  # columns of a product above which XLA is faster on a transposed copy, copying included, than on the view
 
 
 def transposed_product(x: Array, y: Array) -> Array:
-    """`x.T @ y`: (n, k) and (n, m) to (k, m).
+    """Compute ``x.T @ y`` for x of shape (n, k) and y of shape (n, m).
 
     >>> transposed_product(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])).tolist()
     [[11.0]]

@@ -1,12 +1,12 @@
-r"""Cost functions, each beside its derivative, and the stable forms of canonical output pairs.
+r"""Cost functions, each next to its derivative.
 
-A cost is elementwise: f(y_hat, y) gives one number per observation and output. An observation's cost c_i is
+A cost is elementwise: f(y_hat, y) gives one number per observation and output. The cost c_i of an observation is
 the sum over its outputs, and the cost of a batch is
 
 .. math:: C = g\left(\frac{\sum_i w_i c_i}{\sum_i w_i}\right) \text{ ("mean")} \qquad\text{or}\qquad
           C = \sum_i w_i c_i \text{ ("sum")}
 
-with observation weights w, and g the identity for all but RMSE, where it is the square root.
+with observation weights w; g is the identity, or the square root for RMSE.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import inf
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from chainrule.errors import look_up
-from chainrule.maths.activations import EXPONENTIAL, IDENTITY, SIGMOID, SOFTMAX, Activation
 from chainrule.maths.arrays import Array, namespace
 from chainrule.maths.custom import apply, pull_back
 
@@ -35,27 +34,27 @@ def _one(mean: Array) -> Array:
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost and its derivative with respect to the network's output.
+    """A cost and its derivative with respect to the output of the network.
 
     Parameters
     ----------
     name : str
     f : callable
-        (y_hat, y) -> costs, both (batch, n_out) to (batch, n_out), or (batch,) if it mixes outputs.
+        (y_hat, y) -> costs; all of shape (batch, n_out), or costs of shape (batch,) if they combine outputs.
     derivative : callable, optional
-        (y_hat, y) -> dc/dy_hat, (batch, n_out). Without it `f` is differentiated by JAX.
-    outer, outer_derivative : callable
-        g and g' above, applied to the mean over observations. Only RMSE needs them.
-    output
-        The activation, by its name or as an `Activation`, of an output that is a number, where none is asked for.
-    domain : (low, high)
-        What the targets may be.
-    of : "numbers" or "classes", optional
-        What the targets are, where the cost makes sense for one of them alone.
-    metric : "rmse" or "accuracy"
-        What is measured on validation rows beside the cost.
+        (y_hat, y) -> dc/dy_hat of shape (batch, n_out). Without it, `f` is differentiated by JAX.
+    outer, outer_derivative : callable, optional
+        g and its derivative, applied to the mean over observations; the identity by default. Only RMSE needs them.
+    output : str or Activation, default="identity"
+        The default output activation for numeric targets.
+    domain : tuple (low, high), default=(-inf, inf)
+        The range of valid targets.
+    of : {"numbers", "classes"}, optional
+        The kind of target that the cost is restricted to.
+    metric : {"rmse", "accuracy"}, default="rmse"
+        The metric on validation rows, in addition to the cost.
     worked : callable, optional
-        (y_hat, y, y as a number) -> the cost of one output, written out for people; "" where it is 0 whatever y_hat.
+        (y_hat, y, y as a number) -> the cost of one output as text for worked examples; "" if it is 0 for any y_hat.
 
     Examples
     --------
@@ -78,11 +77,21 @@ class Cost:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether targets have to be in their own units: another scale would leave the domain."""
+        """Whether the domain is bounded, so that targets must not be rescaled."""
         return self.domain != (-inf, inf)
 
     def check_domain(self, Y: np.ndarray) -> None:
-        """A ValueError if a target is not in the domain."""
+        """Check that all targets are in the domain.
+
+        Parameters
+        ----------
+        Y : array of any shape
+
+        Raises
+        ------
+        ValueError
+            If a target is outside the domain.
+        """
         low, high = self.domain
         outside = Y[(low > Y) | (high < Y)]
         if outside.size:
@@ -92,24 +101,42 @@ class Cost:
         return f"Cost({self.name!r})"
 
     def __reduce__(self) -> Any:
-        if is_cost_of_ours(self):  # a copy is the one object that the name means
+        if is_cost_of_ours(self):  # so that a copy is the same object
             return cost_named, (self.name,)
         return Cost, tuple(getattr(self, field.name) for field in fields(self))
 
     def per_observation(self, y_hat: Array, y: Array) -> Array:
-        """c: (batch,), the cost of each observation, summed over its outputs."""
+        """Compute the cost of each observation, summed over its outputs.
+
+        Parameters
+        ----------
+        y_hat, y : array of shape (batch, n_out)
+
+        Returns
+        -------
+        array of shape (batch,)
+        """
         costs = apply(self.f, y_hat, y)
         return costs if costs.ndim == 1 else namespace(costs).sum(costs, axis=1)
 
     def error(self, y_hat: Array, y: Array) -> Array:
-        """dc/dy_hat: (batch, n_out), of each observation's own cost."""
+        """Compute the derivative dc/dy_hat of the cost of each observation.
+
+        Parameters
+        ----------
+        y_hat, y : array of shape (batch, n_out)
+
+        Returns
+        -------
+        array of shape (batch, n_out)
+        """
         if self.derivative is not None:
             return apply(self.derivative, y_hat, y)
         return pull_back(self.f, namespace(y_hat).ones((), dtype=y_hat.dtype), y_hat, y)
 
 
 def rows_alone(cost: Cost) -> Cost:
-    """The cost without what is made of the mean over observations: the squared error, of RMSE."""
+    """The cost without its outer function, such as the squared error for RMSE."""
     return (
         cost if cost.outer is _same else replace(cost, name=f"rows of {cost.name}", outer=_same, outer_derivative=_one)
     )
@@ -199,13 +226,13 @@ def _categorical_worked(y_hat: str, y: str, value: float) -> str:
 
 
 def _in_domain(x: Array, at_most_one: bool = False) -> Array:
-    """x where its logarithm (and that of 1 - x) is finite: what an output such as the identity's may leave."""
+    """Clip x to where log(x), and log(1 - x), is finite; an identity output, for one, may lie outside."""
     xp, eps = namespace(x), namespace(x).finfo(x.dtype).eps
     return xp.clip(x, eps, 1 - eps) if at_most_one else xp.maximum(x, eps)
 
 
 def _no_slope_outside(x: Array, slope: Array, at_most_one: bool = False) -> Array:
-    """The slope where the cost is not held constant by `_in_domain`."""
+    """The slope, or 0 where `_in_domain` clips x and the cost is constant."""
     xp = namespace(x)
     return xp.where(_in_domain(x, at_most_one) == x, slope, xp.zeros_like(slope))
 
@@ -237,8 +264,27 @@ class _Pinball:
 
 
 def huber(threshold: float = 1.0) -> Cost:
-    """Squared within `threshold` of the target, linear beyond. Huber (1964).
+    r"""Huber cost: squared near the target, linear beyond a threshold. Huber (1964).
 
+    .. math:: c = \begin{cases} (\hat y - y)^2 / 2 & |\hat y - y| \le t \\
+              t\,|\hat y - y| - t^2 / 2 & \text{otherwise} \end{cases}
+
+    Parameters
+    ----------
+    threshold : float, default=1.0
+        t, above 0.
+
+    Returns
+    -------
+    Cost
+
+    Raises
+    ------
+    ValueError
+        If `threshold` is not above 0.
+
+    Examples
+    --------
     >>> huber(2).name
     'huber:2.0'
     """
@@ -248,8 +294,26 @@ def huber(threshold: float = 1.0) -> Cost:
 
 
 def pinball(quantile: float = 0.5) -> Cost:
-    """The cost whose minimum is the `quantile` of y given x. Koenker and Bassett (1978).
+    r"""Pinball cost, which is minimised by a quantile of y given x. Koenker and Bassett (1978).
 
+    .. math:: c = \max\big(q\,(y - \hat y),\ (1 - q)(\hat y - y)\big)
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        q, between 0 and 1 (exclusive).
+
+    Returns
+    -------
+    Cost
+
+    Raises
+    ------
+    ValueError
+        If `quantile` is not between 0 and 1.
+
+    Examples
+    --------
     >>> pinball(0.9).name
     'pinball:0.9'
     """
@@ -308,7 +372,7 @@ ELSEWHERE = {
 
 
 def cost_of(given: Any) -> Cost:
-    """A `Cost` as it is, a name looked up, a bare function (y_hat, y) -> costs wrapped.
+    """Convert a name or a function (y_hat, y) -> costs to a `Cost`; a `Cost` is returned unchanged.
 
     >>> cost_of("rmse").name, cost_of(max).name
     ('rmse', 'max')
@@ -319,7 +383,7 @@ def cost_of(given: Any) -> Cost:
 
 
 def cost_named(name: str) -> Cost:
-    """The cost of that name; "huber" and "pinball" may carry their number.
+    """Look up a cost by name; "huber" and "pinball" accept a number after a colon.
 
     >>> cost_named("pinball:0.9").name, cost_named("huber").name
     ('pinball:0.9', 'huber:1.0')
@@ -337,7 +401,7 @@ def cost_named(name: str) -> Cost:
 
 
 def is_cost_of_ours(cost: Cost) -> bool:
-    """Whether its name alone says what the cost is.
+    """Whether a cost is one of Chainrule's, and so defined by its name.
 
     >>> is_cost_of_ours(huber(2)), is_cost_of_ours(cost_of(max))
     (True, False)
@@ -346,39 +410,3 @@ def is_cost_of_ours(cost: Cost) -> bool:
         return cost_named(cost.name) == cost
     except ValueError:
         return False
-
-
-class OutputPair(NamedTuple):
-    """An output activation and a cost joined: numbers that stay right where each alone would round to 0 or 1."""
-
-    costs: Callable[[Array, Array], Array]  # (z, y) -> (batch, n_out)
-    delta: Callable[[Array, Array], Array]  # (a, y) -> dc/dz, (batch, n_out)
-
-
-def _binary_from_z(z: Array, y: Array) -> Array:
-    xp = namespace(z)
-    return xp.maximum(z, 0) - y * z + xp.log1p(xp.exp(-xp.abs(z)))
-
-
-def _categorical_from_z(z: Array, y: Array) -> Array:
-    xp = namespace(z)
-    shifted = z - xp.max(z, axis=1, keepdims=True)
-    return y * (xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True)) - shifted)
-
-
-def _categorical_delta(a: Array, y: Array) -> Array:
-    return a * namespace(y).sum(y, axis=1, keepdims=True) - y
-
-
-def _poisson_from_z(z: Array, y: Array) -> Array:
-    count = namespace(z).asarray(y, dtype=z.dtype)
-    return EXPONENTIAL(z) - count * z + count * namespace(z).log(_in_domain(count)) - count
-
-
-FUSED: Mapping[tuple[Activation, Cost], OutputPair] = {
-    (SIGMOID, BINARY_CROSS_ENTROPY): OutputPair(_binary_from_z, _half_squared_derivative),
-    (SOFTMAX, CATEGORICAL_CROSS_ENTROPY): OutputPair(_categorical_from_z, _categorical_delta),
-    (EXPONENTIAL, POISSON): OutputPair(_poisson_from_z, _half_squared_derivative),
-    (IDENTITY, HALF_SQUARED_ERROR): OutputPair(_half_squared, _half_squared_derivative),
-    (IDENTITY, SQUARED_ERROR): OutputPair(_squared, _squared_derivative),
-}

@@ -1,6 +1,6 @@
-"""A user's own activation or cost: one Python function, run by either executor and differentiated.
+"""User-defined activations and costs: one Python function, executed by NumPy or JAX and differentiated by JAX.
 
-The only place where Chainrule differentiates automatically; its own functions bring their derivatives.
+This is the only use of automatic differentiation; Chainrule's own functions have explicit derivatives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chainrule.maths.arrays import Array, is_numpy
 
 
 def apply(f: Callable[..., Any], *arrays: Array) -> Any:
-    """`f(*arrays)`, also where `f` is written with `jax.numpy` and the arrays are NumPy's (then in float64).
+    """Return ``f(*arrays)``, for NumPy arrays also if `f` uses `jax.numpy` (then in float64).
 
     Raises
     ------
@@ -24,7 +24,7 @@ def apply(f: Callable[..., Any], *arrays: Array) -> Any:
     try:
         result = f(*arrays)
     except TypeError as error:
-        if type(error).__name__ != "TracerArrayConversionError":  # named, so that JAX stays unimported
+        if type(error).__name__ != "TracerArrayConversionError":  # compared by name to avoid importing JAX
             raise
         raise TypeError(
             f"your function {getattr(f, '__name__', f)!r} calls NumPy, which JAX cannot compile; "
@@ -36,7 +36,7 @@ def apply(f: Callable[..., Any], *arrays: Array) -> Any:
 
 
 def pull_back(f: Callable[..., Any], upstream: Array, x: Array, *rest: Array) -> Array:
-    """upstream * df(x, *rest)/dx, by `jax.vjp`; `upstream` broadcasts to the shape of f's value."""
+    """Compute upstream * df(x, *rest)/dx by `jax.vjp`; `upstream` broadcasts to the shape of the value of f."""
     product = _in_float64 if is_numpy(x) else apply
     return product(lambda upstream, x, *rest: _vjp(f, upstream, x, *rest), upstream, x, *rest)
 

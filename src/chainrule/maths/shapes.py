@@ -1,4 +1,4 @@
-"""Checks at the boundary of the network: what was expected, what arrived, the likely fix."""
+"""Checks of designs, parameters and arrays; messages state what was expected, what was found and a likely fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Masks = tuple[tuple[tuple[bool, ...], ...] | None, ...]
 
 
 def design_name(layers: Sequence[int]) -> str:
-    """How people write a design.
+    """A design as text.
 
     >>> design_name([2, 3, 1])
     '2-3-1'
@@ -22,17 +22,19 @@ def design_name(layers: Sequence[int]) -> str:
 
 
 def check_design(layers: Sequence[int], reduction: str, l2: float) -> None:
+    """Raise a ValueError for invalid settings of a design."""
     if len(layers) < 2:
-        raise ValueError(f"a network has an input and an output layer at least, such as [2, 1]; got {list(layers)}")
+        raise ValueError(f"a network needs at least an input and an output layer, such as [2, 1]; got {list(layers)}")
     if any(int(size) != size or size < 1 for size in layers):
-        raise ValueError(f"a layer has a whole number of nodes, 1 or more; got {list(layers)}")
+        raise ValueError(f"each layer needs a whole number of nodes, 1 or more; got {list(layers)}")
     if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is "mean" or "sum" (over observations); got {reduction!r}')
+        raise ValueError(f'reduction: expected "mean" or "sum" (over observations), got {reduction!r}')
     if not (isfinite(l2) and l2 >= 0):
-        raise ValueError(f"l2 is a number, 0 or more; got {l2}")
+        raise ValueError(f"l2: expected a number, 0 or more; got {l2}")
 
 
 def check_one_per_layer(what: str, count: int, layers: Sequence[int]) -> None:
+    """Raise a ValueError unless there is one object per layer of weights."""
     if count != len(layers) - 1:
         raise ValueError(
             f"{what}: expected {len(layers) - 1} for a {design_name(layers)} network, "
@@ -41,16 +43,19 @@ def check_one_per_layer(what: str, count: int, layers: Sequence[int]) -> None:
 
 
 def check_pair(cost: str, reduction: str, activation: str, n_out: int) -> None:
+    """Raise a ValueError for a cost that is incompatible with the reduction or the output layer."""
     if cost == "rmse" and reduction == "sum":
         raise ValueError('rmse is the root of a mean: use reduction="mean"')
     if cost == "categorical_cross_entropy" and n_out == 1:
-        raise ValueError("categorical cross-entropy needs one output node per class; for one node use binary")
+        raise ValueError(
+            "categorical cross-entropy needs one output node per class; for one node use binary cross-entropy"
+        )
     if activation == "softmax" and n_out == 1:
         raise ValueError("softmax over one node is always 1; use sigmoid, or one node per class")
 
 
 def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
-    """The masks as nested tuples, so that a design stays hashable plain data; None is no mask anywhere."""
+    """Convert masks to nested tuples, so that a design is hashable; None means no masks."""
     masks = (None,) * (len(layers) - 1) if masks is None else masks
     check_one_per_layer("masks", len(masks), layers)
     checked = []
@@ -60,15 +65,16 @@ def checked_masks(masks: Sequence[Any] | None, layers: Sequence[int]) -> Masks:
             continue
         if np.shape(mask) != shape:
             raise ValueError(
-                f"masks: expected shape {shape} (from, to) in a {design_name(layers)}, got {np.shape(mask)}"
+                f"masks: expected shape {shape} (from, to) for a {design_name(layers)} network, got {np.shape(mask)}"
             )
         if not np.isin(mask, (0, 1)).all():
-            raise ValueError("masks: expected True or False (1 or 0) for each connection, got other numbers")
+            raise ValueError("masks: expected True or False (1 or 0) for each connection, got other values")
         checked.append(tuple(tuple(bool(x) for x in row) for row in mask))
     return tuple(checked)
 
 
 def check_params(layers: Sequence[int], params: Sequence[Any]) -> None:
+    """Raise a ValueError unless the parameters have the shapes of the design and are finite."""
     check_one_per_layer("parameters", len(params), layers)
     for i, ((W, b), shape) in enumerate(zip(params, pairwise(layers), strict=True)):
         if W.shape != shape or b.shape != shape[1:]:
@@ -81,6 +87,7 @@ def check_params(layers: Sequence[int], params: Sequence[Any]) -> None:
 
 
 def check_inputs(layers: Sequence[int], X: Any) -> None:
+    """Raise a ValueError unless X is (observations, n_in)."""
     if X.ndim != 2 or X.shape[1] != layers[0]:
         raise ValueError(
             f"inputs: expected shape (observations, {layers[0]}) for a {design_name(layers)} network, got {X.shape}"
@@ -89,6 +96,7 @@ def check_inputs(layers: Sequence[int], X: Any) -> None:
 
 
 def check_targets(layers: Sequence[int], y_hat: Any, Y: Any, weights: Any) -> None:
+    """Raise a ValueError unless targets and weights match the outputs."""
     if Y.shape != y_hat.shape:
         raise ValueError(
             f"targets: expected shape {tuple(y_hat.shape)} for a {design_name(layers)} network, got {tuple(Y.shape)}"

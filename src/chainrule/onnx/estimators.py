@@ -37,17 +37,17 @@ def estimator(model: Any, steps: Sequence[tuple[str, Any]] = ()) -> Graph:
         g.output("label", told, np.int64, "rows", len(model.classes_))
     elif network.layers[-1] == 1:
         second = g("Reshape", g("Greater", y_hat, g.constant(0.5, dtype)), g.constant([-1], np.int64))
-        both = np.resize(model.classes_, 2)  # of one class alone, the same for either
+        both = np.resize(model.classes_, 2)  # repeated if there is only one class
         labels_at(g, "label", both, g.cast(second, np.int64), "rows")
         y_hat = of_both(g, y_hat, dtype)
     else:
         labels_at(g, "label", model.classes_, g("ArgMax", y_hat, axis=1, keepdims=0), "rows")
-    g.output("probabilities", y_hat, dtype, "rows", max(2, len(model.classes_)))  # 2 of a single class too
+    g.output("probabilities", y_hat, dtype, "rows", max(2, len(model.classes_)))  # 2 for a single class, too
     return g
 
 
 def _columns(g: Graph, model: Any, inputs: Any, dtype: Any) -> str:
-    """The inputs of a model with categories: one for each raw column, numbers of the dtype of the weights."""
+    """The inputs of a model with categories: one per raw column, numbers in the dtype of the weights."""
     names, hot = feature_names(model), dict(inputs.categories.encoded)
     raw = [g.input(names[i], dtype, "rows", 1) for i in inputs.numbers]
     numbers = _numbers(g, inputs, g("Concat", *raw, axis=1), dtype) if raw else []
@@ -55,12 +55,12 @@ def _columns(g: Graph, model: Any, inputs: Any, dtype: Any) -> str:
 
 
 def feature_names(model: Any) -> list[str]:
-    """The columns that `fit` was given, x0, x1, ... without names."""
+    """The column names seen in `fit`, or x0, x1, ..."""
     return list(vars(model).get("feature_names_in_", [f"x{i}" for i in range(model.n_features_in_)]))
 
 
 def _numbers(g: Graph, inputs: Any, X: str, dtype: Any) -> list[str]:
-    """What `Inputs.encode` makes of the columns of numbers."""
+    """Encode the numeric columns, as `Inputs.encode` does."""
 
     def numbers(x: np.ndarray) -> str:
         return g.constant(x[inputs.numbers], np.float64)

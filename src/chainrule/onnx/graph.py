@@ -1,4 +1,4 @@
-"""An ONNX graph in the making."""
+"""Construction of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from chainrule.errors import InputError, UsageError
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
-IR_VERSION = 9  # of the time of these opsets, so that older runtimes read the file too
+IR_VERSION = 9  # of the same age as the opsets, for older runtimes
 
 
 class Graph:
-    """An ONNX graph in the making: nodes and constants, each result under a fresh name."""
+    """An ONNX graph under construction: nodes and constants, each result with a new name."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         try:
             import onnx
         except ImportError as error:
-            raise UsageError("ONNX files need the package onnx: pip install 'chainrule[onnx]'") from error
+            raise UsageError("ONNX export needs the package onnx: pip install 'chainrule[onnx]'") from error
         self.onnx: Any = onnx
-        self.prefix = "/" * (1 + max(len(name) - len(name.lstrip("/")) for name in columns))  # of no column
+        self.prefix = "/" * (1 + max(len(name) - len(name.lstrip("/")) for name in columns))  # occurs in no column name
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
@@ -42,7 +42,7 @@ class Graph:
         return name
 
     def __call__(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node; the name of its result."""
+        """Add a node and return the name of its result."""
         name = f"{self.prefix}{operator}_{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), [name], domain=domain, **attributes))
         return name
@@ -58,7 +58,9 @@ class Graph:
         names = [value.name for value in (*self.inputs, *self.outputs)]
         taken = next((name for name in names if names.count(name) > 1), None)
         if taken:
-            raise InputError(f"the column {taken!r} is called as an output of the ONNX file; rename it before training")
+            raise InputError(
+                f"the column {taken!r} has the name of an output of the ONNX file; rename it before training"
+            )
         graph = helper.make_graph(self.nodes, "chainrule", self.inputs, self.outputs, self.constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         whole = helper.make_model(graph, opset_imports=opsets, producer_name="chainrule", ir_version=IR_VERSION)

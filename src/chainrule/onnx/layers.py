@@ -1,4 +1,4 @@
-"""A network and its answers as nodes of an ONNX graph."""
+"""A network and its outputs as nodes of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def forward(g: Graph, network: Network, params: Params, X: str) -> str:
 
 
 def _activation(g: Graph, activation: Activation, z: str, dtype: Any) -> str:
-    """The activation in operators that runtimes have for float64 too."""
+    """The activation in operators that runtimes support for float64, too."""
     if not is_activation_of_ours(activation):
         raise InputError(f"activation {activation.name!r} is your own function: ONNX has no operator for it")
 
@@ -76,12 +76,12 @@ def _activation(g: Graph, activation: Activation, z: str, dtype: Any) -> str:
 
 
 def of_both(g: Graph, y_hat: str, dtype: Any) -> str:
-    """Of both classes, from the one output node of a network for two."""
+    """Probabilities of both classes from the single output node of a binary classifier."""
     return g("Concat", g("Sub", g.constant(1, dtype), y_hat), y_hat, axis=1)
 
 
 def labels_at(g: Graph, name: str, classes: np.ndarray, place: str, *shape: Any) -> None:
-    """An output of the labels at these places: text as it is, other labels as whole numbers or float64."""
+    """Add an output with the labels at the given indices: text unchanged, others as int64 or float64."""
     labels = np.asarray(classes)
     if labels.dtype.kind in "UO":
         labels, dtype = np.array([str(label) for label in labels], dtype=object), np.dtype(object)

@@ -1,4 +1,4 @@
-"""The steps of a scikit-learn pipeline before the estimator as nodes of an ONNX graph."""
+"""The steps of a scikit-learn pipeline before the estimator, as nodes of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def transformed(g: Graph, steps: Sequence[tuple[str, Any]], X: str, dtype: Any) 
 
 
 def refuse_steps(steps: Sequence[tuple[str, Any]]) -> None:
-    """An InputError if there is any step; before an estimator with categories."""
+    """Raise an InputError if there is a step before an estimator with categories."""
     if steps:
         raise InputError(
-            f"step {steps[0][0]!r} is before an estimator with categorical_features, which has an ONNX form only "
-            "without steps"
+            f"step {steps[0][0]!r}: an estimator with categorical_features can be exported to ONNX only without steps "
+            "before it"
         )
 
 
@@ -50,14 +50,14 @@ def _step(g: Graph, name: str, step: Any, X: str) -> str:
 
 
 def _fills(name: str, step: Any) -> np.ndarray:
-    """What stands in for a missing value, if that is all the imputer does."""
+    """The fill value of each column, if the imputer does nothing else."""
     fills = np.asarray(step.statistics_)
     only_numbers = (
         fills.dtype.kind in "fiu" and isinstance(step.missing_values, float) and np.isnan(step.missing_values)
     )
     if step.add_indicator or not only_numbers or not np.isfinite(fills).all():
         raise InputError(
-            f"step {name!r} (SimpleImputer): expected one that fills NaN in columns of numbers, none of them empty, "
+            f"step {name!r} (SimpleImputer): expected one that fills NaN in numeric columns, none of them empty, "
             "without add_indicator"
         )
     return fills

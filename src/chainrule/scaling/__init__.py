@@ -1,1 +1,1 @@
-"""Beyond one machine's memory and processors: rows on disk, several devices, several processes."""
+"""Training on rows on disk, on several devices and in several processes."""

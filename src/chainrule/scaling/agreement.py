@@ -1,4 +1,4 @@
-"""What all processes of a training share: settings, data, the state to go on from, and who has which rows."""
+"""Agreement of all processes of a training on settings, data, the initial state and the distribution of the rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from chainrule.training.state import State
 
 
 class Shares(NamedTuple):
-    """How the rows of all processes lie over all devices, one range after the other."""
+    """How the rows of all processes are distributed over all devices, in contiguous ranges."""
 
-    first: np.ndarray  # of each device: the number of its first row among all
-    counts: np.ndarray  # and how many it has
+    first: np.ndarray  # for each device, the number of its first row
+    counts: np.ndarray  # and its number of rows
     mine: slice  # the devices of this process
 
     @property
@@ -27,7 +27,7 @@ class Shares(NamedTuple):
 
 
 def shares_of(n: int) -> Shares:
-    """Where the rows are, if this process has n: asks the others."""
+    """Compute the distribution of the rows, where this process has n; a collective operation."""
     import jax
 
     local, me = jax.local_device_count(), jax.process_index()
@@ -42,7 +42,7 @@ def _even(n: int, parts: int) -> np.ndarray:
 
 
 def on_all(tree: Any) -> Any:
-    """The same arrays on every device."""
+    """Replicate arrays on every device."""
     import jax
 
     everywhere = jax.sharding.NamedSharding(mesh(), jax.sharding.PartitionSpec())
@@ -50,7 +50,7 @@ def on_all(tree: Any) -> Any:
 
 
 def of_first(state: State, rows: np.ndarray) -> tuple[State, np.ndarray]:
-    """The state of the first process, and its rows of the history, in all of them."""
+    """Broadcast the state of the first process, with its history, to all processes."""
     import jax
     from safetensors.numpy import load, save
 
@@ -61,24 +61,24 @@ def of_first(state: State, rows: np.ndarray) -> tuple[State, np.ndarray]:
 
 
 def check_same(mine: str) -> None:
-    """All processes are about to train the same network in the same way.
+    """Check that all processes train the same network with the same settings.
 
     Raises
     ------
     InputError
-        If one is not.
+        If one of them differs.
     """
     everyones = all_tell(mine.encode())
     for process, theirs in enumerate(everyones):
         if theirs != everyones[0]:
             raise InputError(
-                f"process {process} would train another network, from other parameters or in another way: give all of "
-                "them the same settings"
+                f"process {process} has another network, other initial parameters or other settings; give all "
+                "processes the same"
             )
 
 
 def data_digest_together(tables: Sequence[Table | None]) -> str:
-    """Of all rows in their order, in whatever hands they are."""
+    """Digest of all rows in their order, regardless of their distribution over processes."""
     sums = np.zeros((len(tables), 2), np.uint64)
     for i, table in enumerate(tables):
         if table is not None:
@@ -90,7 +90,7 @@ def data_digest_together(tables: Sequence[Table | None]) -> str:
 
 
 def digest_sum(table: Table, first: int) -> int:
-    """A number of 64 bits that tells rows, numbered from `first`, and their order: the sum of a hash of each number."""
+    """Digest of rows, numbered from `first`, in 64 bits: the sum of a hash of each value and its position."""
     with np.errstate(over="ignore"):
         numbers = mixed(np.arange(first, first + len(table.X), dtype=np.uint64))
         total = np.uint64(0)

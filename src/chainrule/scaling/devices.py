@@ -1,13 +1,13 @@
-r"""Training on several devices together: each has some of the rows, all have the parameters.
+r"""Data-parallel training: the rows are distributed over several devices, the parameters are replicated.
 
-A batch is the same rows as on one device, in whatever hands they are. Each device takes cost and gradient of those it
-has, as sums; one reduction adds them up, and then every device makes the same update:
+A batch consists of the same rows as on one device. Each device computes the sums of cost and gradient over its own
+rows of the batch; one reduction adds them up, and then every device makes the same update:
 
 .. math:: C = f\Big(\frac{\sum_k S_k}{\sum_k w_k}\Big), \qquad
           \nabla C = \frac{f'}{\sum_k w_k} \sum_k \nabla S_k
 
 where :math:`S_k` is the weighted sum of the costs of device k's rows of the batch, :math:`w_k` their weight, and f the
-cost's outer function (the root, for RMSE). Only the order of the additions depends on the number of devices.
+outer function of the cost (the root, for RMSE). Only the order of the additions depends on the number of devices.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from chainrule.training.program import (
 from chainrule.training.settings import TrainingSettings
 from chainrule.training.state import Evaluated, Moment, Span, State, Sums, first_state
 
-SPARE = 4  # standard deviations that a device has room for beyond its mean share of a batch
+SPARE = 4  # capacity of a device beyond its mean share of a batch, in standard deviations
 
 
 class OverDevices:
-    """The executor of rows over the devices of all processes. See `chainrule.training.memory.Executor`."""
+    """The executor for rows on the devices of all processes. See `chainrule.training.memory.Executor`."""
 
     together = True
 
@@ -78,7 +78,7 @@ class OverDevices:
         return state._replace(here=evaluated(state, self.data, None, _first_rows(self.shares), arguments))
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
-        """The updates of a span, of which each device is told its own rows."""
+        """Make the updates of a span; each device receives the numbers of its own rows."""
         shape, arguments = shape_of_settings(settings), arguments_of(settings)
         counts = Span(*map(np.int32, span))
         if self.batch is None:
@@ -90,7 +90,7 @@ class OverDevices:
         return program(at.begin, self.data, self.held, *mine, at.now, at.sums, counts, arguments)
 
     def _own_rows(self, n_epochs: int, batch: int) -> list[np.ndarray]:
-        """Of each device of this process: its rows of every batch, and their places there (-1: none)."""
+        """For each device of this process: its rows of every batch, and their positions there (-1 for padding)."""
         shares, n = self.shares, self.rows
         devices, steps = range(shares.mine.start, shares.mine.stop), -(-n // batch)
         picked = [[_picked(order[:n], shares, k, batch, steps) for order in self.slots[:n_epochs]] for k in devices]
@@ -106,7 +106,7 @@ class OverDevices:
         return data_digest_together(self.tables)
 
     def agreed(self, looked: Looked) -> Looked:
-        """The first process says how long, any of them that it was interrupted."""
+        """The first process decides on the duration; an interrupt of any process counts for all."""
         everyones = told(np.array(looked, np.float64))
         epochs, seconds, is_due, _, _ = everyones[0].tolist()
         pressed, terminated = (bool(column.any()) for column in everyones.T[-2:])
@@ -114,13 +114,13 @@ class OverDevices:
 
 
 def _held_rows(network: Network, validation: tuple[Any, ...], dtype: str) -> Table:
-    """The validation rows of this process, which may have none."""
+    """The validation rows of this process, possibly none."""
     some = len(validation[0]) > 0
     return checked_table(network, *three(validation), dtype, "validation") if some else no_rows(network, dtype)
 
 
 def _on_each(rows: np.ndarray) -> Any:
-    """The arrays of this process's devices, (devices, ...), as part of one of all devices'."""
+    """Combine arrays (devices, ...) of all processes into one array sharded over all devices."""
     import jax
 
     apart = jax.sharding.NamedSharding(mesh(), jax.sharding.PartitionSpec(AXIS))
@@ -128,7 +128,7 @@ def _on_each(rows: np.ndarray) -> Any:
 
 
 def _over_devices(table: Table, shares: Shares) -> Table:
-    """The table of this process, a part on each of its devices, padded with rows of weight 0 to one size."""
+    """Distribute the table of this process over its devices, padded with rows of weight 0 to equal size."""
     room = bucket(max(1, int(shares.counts.max())))
     counts = shares.counts[shares.mine]
     parts = np.split(np.arange(len(table.X)), np.cumsum(counts)[:-1])
@@ -144,7 +144,7 @@ def _first_rows(shares: Shares) -> Any:
 
 
 class _Room:
-    """For how many rows of a batch there is room on a device: as many as any has, which all are told."""
+    """The capacity of a device in rows per batch: the maximum over all devices, known to all processes."""
 
     def __init__(self, batch: int | None, shares: Shares):
         share = shares.counts.max() / shares.n
@@ -157,7 +157,7 @@ class _Room:
 
 
 class _Picked(NamedTuple):
-    """A device's rows of an epoch: their batch, its slot for them, their number on the device, place in the batch."""
+    """A device's rows of an epoch: their batch, slot, number on the device, and position in the batch."""
 
     step: np.ndarray
     slot: np.ndarray
@@ -177,7 +177,10 @@ def _picked(order: np.ndarray, shares: Shares, device: int, batch: int, steps: i
 
 @lru_cache(maxsize=PROGRAMS)
 def batch_program(shape: TrainingSettings, batch: int, divided: bool = False) -> Any:
-    """Mini-batches: (begin, data, held, rows, places, now, sums, span, arguments) -> state, sums, history."""
+    """The compiled loop over mini-batches.
+
+    (begin, data, held, rows, places, now, sums, span, arguments) -> state, sums, rows of the history.
+    """
 
     def run(
         begin: State,
@@ -216,7 +219,10 @@ def batch_program(shape: TrainingSettings, batch: int, divided: bool = False) ->
 
 @lru_cache(maxsize=PROGRAMS)
 def whole_program(shape: TrainingSettings, n_rows: int) -> Any:
-    """One update an epoch: (state, data, held, first rows of the devices, span, arguments) -> as above."""
+    """The compiled loop with one update per epoch.
+
+    (state, data, held, first rows of the devices, span, arguments) -> state, sums, rows of the history.
+    """
 
     def run(
         state: State, data: Table, held: Table | None, first: Array, span: Span, arguments: tuple[Any, ...]
@@ -236,7 +242,7 @@ def whole_program(shape: TrainingSettings, n_rows: int) -> Any:
 
 
 def _first_of_whole_table(shape: TrainingSettings, n_rows: int) -> Any:
-    """Cost and gradient at the first parameters: (state, data, held, first rows of the devices, arguments)."""
+    """Cost and gradient at the initial parameters: (state, data, held, first rows of the devices, arguments)."""
 
     def run(state: State, data: Table, held: Table | None, first: Array, arguments: tuple[Any, ...]) -> Evaluated:
         how = filled_settings(shape, arguments)
@@ -246,7 +252,7 @@ def _first_of_whole_table(shape: TrainingSettings, n_rows: int) -> Any:
 
 
 def _over_mesh(run: Callable[..., Any], n_apart: int, n_same: int) -> Any:
-    """Compiled: state the same on all devices, data, held and `n_apart` more apart, `n_same` more the same."""
+    """Compile with a replicated state, sharded data and held; then `n_apart` sharded, `n_same` replicated arguments."""
     import jax
 
     same, apart = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(AXIS)
@@ -259,7 +265,7 @@ def _own(table: Table) -> Table:
 
 
 def _of_places(kept: tuple[Any, ...], places: Array) -> tuple[Any, ...]:
-    """Dropout's masks of the rows at these places of the batch."""
+    """Dropout masks of the rows at these positions of the batch."""
     return tuple(None if k is None else k[places] for k in kept)
 
 
@@ -273,7 +279,7 @@ def _added_up(tree: Any) -> Any:
 
 
 def evaluated_together(network: Network, params: Params, rows: Table, kept: Any) -> tuple[Evaluated, Array]:
-    """Cost, without the penalty, and gradient of a batch that lies over all devices; and the weight of its rows."""
+    """Cost (without the penalty) and gradient of a batch distributed over all devices, and the weight of its rows."""
     import jax
     import jax.numpy as jnp
 
@@ -297,7 +303,7 @@ def _evaluated_whole(
 
     network = how.network
     kept = keep(network, how.dropout, seed, epoch, 0, n_rows, data.X.dtype)
-    places = jnp.minimum(first + jnp.arange(len(data.X)), n_rows - 1)  # beyond the last row there is padding
+    places = jnp.minimum(first + jnp.arange(len(data.X)), n_rows - 1)  # rows beyond the last are padding
     here, _ = evaluated_together(network, params, data, _of_places(kept, places))
     return here._replace(cost=here.cost + penalty(network, params)) if network.penalised else here
 

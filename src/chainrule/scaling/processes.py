@@ -1,6 +1,6 @@
-"""Several processes, on one machine or on many, that train one network: who is there, and what all of them know.
+"""Several processes, on one machine or many, that train one network: process discovery and collectives.
 
-JAX's distributed runtime joins them. Where one is lost, no other waits for it longer than `LOST_AFTER` seconds.
+JAX's distributed runtime connects them. If one fails, the others detect it within `LOST_AFTER` seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from chainrule.errors import InputError
 
 AXIS = "device"
 JOIN_WITHIN = 60  # seconds
-LOST_AFTER = 15  # seconds without a sign of life
-LAUNCHERS = (  # what they tell the processes that they start: that it is they, how many there are, and which one
+LOST_AFTER = 15  # seconds without a heartbeat
+LAUNCHERS = (  # environment variables set by a launcher: its presence, number of processes, number of this process
     ("SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID"),
     ("OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("KUBERNETES_SERVICE_HOST", None, "JOB_COMPLETION_INDEX"),
@@ -27,7 +27,7 @@ LAUNCHERS = (  # what they tell the processes that they start: that it is they, 
 
 
 class Place(NamedTuple):
-    """Where a process is among others: the first one's HOST:PORT, how many there are, and its number from 0."""
+    """The position of a process: the coordinator's HOST:PORT, the number of processes, and its own number from 0."""
 
     coordinator: str
     processes: int
@@ -40,26 +40,26 @@ def launched_as() -> int | None:
     Raises
     ------
     InputError
-        If it was Open MPI 5, which does not say where the first process is.
+        For Open MPI 5, which does not provide the address of the first process.
     """
     for launcher, count, number in LAUNCHERS:
         if launcher in os.environ and number in os.environ and (count is None or int(os.environ.get(count, 1)) > 1):
             return int(os.environ[number])
     if int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
         raise InputError(
-            "this Open MPI does not say where the first process is: mpirun ... sh -c 'chainrule train ... "
-            "--coordinator HOST:PORT --num-processes $OMPI_COMM_WORLD_SIZE --process-id $OMPI_COMM_WORLD_RANK'"
+            "this Open MPI does not provide the address of the first process; use mpirun ... sh -c 'chainrule train "
+            "... --coordinator HOST:PORT --num-processes $OMPI_COMM_WORLD_SIZE --process-id $OMPI_COMM_WORLD_RANK'"
         )
     return None
 
 
 def join(place: Place | None = None) -> None:
-    """Meet the other processes, before JAX is used for anything else; None asks the launcher.
+    """Connect to the other processes, before JAX is used otherwise; None uses the settings of the launcher.
 
     Raises
     ------
     InputError
-        If they do not meet within `JOIN_WITHIN` seconds, or if this host's name leads nowhere.
+        If they are not connected within `JOIN_WITHIN` seconds, or if a host name cannot be resolved.
     """
     import jax
 
@@ -73,22 +73,22 @@ def join(place: Place | None = None) -> None:
             where,
             processes,
             process,
-            coordinator_bind_address=where if here else None,  # other hosts have no business there
+            coordinator_bind_address=where if here else None,  # not reachable from other hosts
             initialization_timeout=JOIN_WITHIN,
             heartbeat_timeout_seconds=LOST_AFTER,
             shutdown_timeout_seconds=LOST_AFTER,
         )
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]
-        raise InputError(f"the processes did not meet within {JOIN_WITHIN} seconds: {first_line}") from error
+        raise InputError(f"the processes did not connect within {JOIN_WITHIN} seconds: {first_line}") from error
     if place and not gloo_here and jax.default_backend() == "cpu":
         _check_own_address(place)
 
 
 def _keep_gloo_here() -> bool:
-    """Have Gloo listen at the loopback address, where by itself it takes this host's name, which others may reach.
+    """Make Gloo listen on the loopback address instead of this host's name, which other hosts may reach.
 
-    Whether that can be done: a JAX that makes it in another way goes on as it does.
+    Returns whether that is possible; other versions of JAX create Gloo in another way and are left unchanged.
     """
     try:
         from jax._src.lib import _jax  # pyright: ignore[reportPrivateImportUsage]
@@ -108,13 +108,13 @@ def _keep_gloo_here() -> bool:
 
 
 def _check_own_address(place: Place) -> None:
-    """Gloo tells the others this host's name; one that leads to the host itself would leave them waiting."""
+    """Check this host's name, which Gloo sends to the other processes: it must not resolve to the loopback address."""
     name, (host, _, _) = socket.gethostname(), place.coordinator.rpartition(":")
     own, others = (_address_of(x) for x in (name, host.strip("[]")))
     if own.startswith("127.") and not others.startswith("127."):
         raise InputError(
-            f"this host's name, {name}, leads to {own}, where no other host finds it: give it the address that others "
-            "reach it by, in /etc/hosts"
+            f"this host's name, {name}, resolves to {own}, which other hosts cannot reach; set the address that they "
+            "can reach in /etc/hosts"
         )
 
 
@@ -122,24 +122,24 @@ def _address_of(name: str) -> str:
     try:
         return str(socket.getaddrinfo(name, None)[0][4][0])
     except OSError as error:
-        raise InputError(f"{name}: no host of this name is known here: {error.strerror}") from error
+        raise InputError(f"{name}: host name cannot be resolved: {error.strerror}") from error
 
 
 def leave() -> None:
-    """Part from the others, when all have got so far."""
+    """Disconnect from the other processes, once all of them are ready to."""
     import jax
 
     jax.distributed.shutdown()
 
 
 def has_lost_others(error: Exception) -> bool:
-    """Whether an error of JAX says that another process could not be reached any more."""
+    """Whether an error of JAX reports that another process is unreachable."""
     text = str(error)
     return any(word in text for word in ("Gloo ", "NCCL ", "coordination service", "heartbeat")) and ": " in text
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this is the first process, which writes files and prints."""
     import jax
 
     return jax.process_index() == 0
@@ -147,7 +147,7 @@ def is_first() -> bool:
 
 @cache
 def mesh() -> Any:
-    """All devices of all processes, in one dimension, those of a process next to each other."""
+    """A one-dimensional mesh of all devices, grouped by process."""
     import jax
 
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
@@ -155,16 +155,16 @@ def mesh() -> Any:
 
 
 def told(numbers: np.ndarray) -> np.ndarray:
-    """What each process tells, of one shape: (processes, ...)."""
+    """Gather arrays of equal shape from all processes: (processes, ...)."""
     from jax.experimental.multihost_utils import process_allgather
 
-    as_bytes = np.frombuffer(numbers.tobytes(), np.uint8)  # so that JAX leaves 64 bits alone
+    as_bytes = np.frombuffer(numbers.tobytes(), np.uint8)  # JAX would convert 64-bit numbers
     everyones = np.asarray(process_allgather(as_bytes)).tobytes()
     return np.frombuffer(everyones, numbers.dtype).reshape(-1, *numbers.shape)
 
 
 def all_tell(message: bytes) -> list[bytes]:
-    """What each process tells."""
+    """Gather a message from each process."""
     sizes = told(np.array(len(message)))
     room = np.zeros(max(1, int(sizes.max())), np.uint8)
     room[: len(message)] = np.frombuffer(message, np.uint8)
@@ -172,7 +172,7 @@ def all_tell(message: bytes) -> list[bytes]:
 
 
 def first_tells(message: bytes) -> bytes:
-    """What the first process tells all; what others say is not heard."""
+    """Broadcast the message of the first process; those of the others are ignored."""
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
     size = int(told(np.array(len(message)))[0])
@@ -182,12 +182,12 @@ def first_tells(message: bytes) -> bytes:
 
 @contextmanager
 def one_fate() -> Iterator[None]:
-    """An error of one process within is an error of all, so that none is left waiting for it.
+    """Propagate an error of one process to all, so that none waits for it.
 
     Raises
     ------
     InputError
-        What went wrong in another process.
+        The error of another process.
     """
     try:
         yield

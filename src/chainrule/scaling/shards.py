@@ -1,8 +1,8 @@
-"""Rows beyond memory: scattered once over files at random, then read file by file, shuffled anew in every epoch.
+"""Rows that exceed memory: distributed over files at random once, then read file by file and shuffled in every epoch.
 
-A row's file is a hash of its number and the seed, so that every file is a random sample of the whole table, in
-whatever order the rows came. An epoch reads the files in a random order and shuffles the rows of each: any row may be
-in any batch, and a batch has rows of one file, or two, as if they were drawn from the table.
+A row's file is a hash of its number and the seed, so that every file is a random sample of the table, whatever the
+order of the rows. An epoch reads the files in random order and shuffles the rows of each: any row may be in any batch,
+and a batch consists of rows of one or two files, as if they were drawn from the whole table.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from chainrule.training.batches import Table, aligned_zeros
 
 FILES = "rows-*.bin"
 SHARD_BYTES = 2**25
-MOST_SHARDS = 256  # in each of two folders at a time: a process may have 1,024 files open
+MOST_SHARDS = 256  # two folders are open at a time, and a process may usually open 1,024 files
 
 
 class Shards(NamedTuple):
-    """Rows in files: of each the inputs, the targets and the weight, packed one after the other.
+    """Rows in files, each row as its inputs, targets and weight.
 
-    counts: rows in each file; digest: of all rows and where they are.
+    `counts` are the rows of each file; `digest` identifies all rows and their distribution over the files.
     """
 
     folder: Path
@@ -49,18 +49,18 @@ class Shards(NamedTuple):
 
 
 def bytes_of(rows: int, width: int, dtype: str) -> int:
-    """What so many rows take on disk."""
+    """Disk space of a number of rows."""
     return rows * width * np.dtype(dtype).itemsize
 
 
 def shards_for(rows: int, width: int, dtype: str) -> int:
-    """How many files so many rows are scattered over."""
+    """Number of files for a number of rows."""
     return max(1, min(MOST_SHARDS, -(-bytes_of(rows, width, dtype) // SHARD_BYTES)))
 
 
 @contextmanager
 def told_of_room(folder: Path, needed: int) -> Iterator[None]:
-    """A disk that turns out full within is an InputError, with how much of it is needed and how much is free."""
+    """Convert a full disk to an InputError that states the space needed and the space available."""
     try:
         yield
     except OSError as error:
@@ -70,7 +70,7 @@ def told_of_room(folder: Path, needed: int) -> Iterator[None]:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Before hours of writing: so many bytes are free where the folder is."""
+    """Check the free disk space before a long time is spent on writing."""
     if needed > shutil.disk_usage(folder).free:
         raise _no_room(folder, needed)
 
@@ -79,14 +79,14 @@ def _no_room(folder: Path, needed: int) -> InputError:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return InputError(
         f"{folder}: the rows need about {needed:,} bytes in this folder, and {shutil.disk_usage(there).free:,} are "
-        "free there; make room, or name a run folder on another disk: --out"
+        "available; free some space, or name a run folder on another disk: --out"
     )
 
 
 class ShardWriter:
-    """Files that rows are added to; a context, in which they are open.
+    """Writes rows to files, which are open within its context.
 
-    What the folder held of an earlier one is removed, and so is what was written where an error ends the context.
+    Files of an earlier writer are removed on entry, and all files are removed if the context ends with an error.
     """
 
     def __init__(self, folder: Path, n_shards: int, seed: int, n_in: int, n_out: int, dtype: str):
@@ -112,7 +112,7 @@ class ShardWriter:
                 remove_own(self.folder, [FILES])
 
     def add(self, table: Table) -> None:
-        """Append the rows, each to its file."""
+        """Append each row to its file."""
         packed = np.column_stack([table.X, table.Y, table.weights]).astype(self.dtype, copy=False)
         place = shard_of(np.arange(self.added, self.added + len(packed)), self.seed, len(self.files))
         self.added += len(packed)
@@ -124,13 +124,13 @@ class ShardWriter:
         self.counts += counts
 
     def shards(self) -> Shards:
-        """The files, once they are closed."""
+        """Describe the files, once they are closed."""
         whole = hashlib.blake2b(b"".join(d.digest() for d in self.digests), digest_size=16).hexdigest()
         return Shards(self.folder, tuple(self.counts.tolist()), self.n_in, self.n_out, self.dtype, whole)
 
 
 def scatter(tables: Iterable[Table], writer: ShardWriter) -> Shards:
-    """Write the rows of all tables, one after the other."""
+    """Write the rows of all tables in turn."""
     with writer:
         for table in tables:
             writer.add(table)
@@ -138,7 +138,7 @@ def scatter(tables: Iterable[Table], writer: ShardWriter) -> Shards:
 
 
 def shard_of(rows: np.ndarray, seed: int, n_shards: int) -> np.ndarray:
-    """The file of each row number: a hash, so that it depends on nothing else.
+    """The file of each row number: a hash of the number and the seed alone.
 
     >>> np.bincount(shard_of(np.arange(30_000), seed=0, n_shards=3)).round(-3).tolist()
     [10000, 10000, 10000]
@@ -148,7 +148,7 @@ def shard_of(rows: np.ndarray, seed: int, n_shards: int) -> np.ndarray:
 
 
 def mixed(z: np.ndarray) -> np.ndarray:
-    """A hash of whole numbers of 64 bits: SplitMix64.
+    """Hash 64-bit integers by SplitMix64.
 
     References
     ----------
@@ -161,9 +161,9 @@ def mixed(z: np.ndarray) -> np.ndarray:
 
 
 def shuffled_blocks(shards: Shards, rows: int, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, int]]:
-    """All rows in the order of an epoch, `rows` at a time: (rows, width) arrays, and how many of its rows are there.
+    """Iterate over all rows in the order of an epoch: arrays (rows, width), and the number of rows in use.
 
-    The last is filled up with zeros, whose weight is 0. The order is a function of seed and epoch.
+    The last array is padded with zeros, which have weight 0. The order depends on the seed and the epoch alone.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(shards.counts))
     block, filled = _zeros(rows, shards), 0
@@ -183,7 +183,7 @@ def shuffled_blocks(shards: Shards, rows: int, seed: int, epoch: int) -> Iterato
 
 
 def plain_blocks(shards: Shards, rows: int) -> Iterator[tuple[np.ndarray, int]]:
-    """All rows, unshuffled, likewise."""
+    """Iterate over all rows in the same way, without shuffling."""
     for i in range(len(shards.counts)):
         shard = read_shard(shards, i)
         for start in range(0, len(shard), rows):
@@ -193,7 +193,7 @@ def plain_blocks(shards: Shards, rows: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def read_shard(shards: Shards, i: int) -> np.ndarray:
-    """The rows of a file: (rows, width)."""
+    """Read the rows of a file: (rows, width)."""
     return np.fromfile(_file(shards.folder, i), shards.dtype).reshape(-1, shards.width)
 
 

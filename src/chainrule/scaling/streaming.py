@@ -1,7 +1,7 @@
-"""Training on rows that stay on disk: the same updates as `training`, a block of batches at a time.
+"""Training on rows that stay on disk: the same updates as in memory, one block of batches at a time.
 
-Rows are read once, scattered over files (see `shards`), and read from there in every epoch. While the device learns
-from one block, a thread reads the next ones.
+Rows are read once, distributed over files (see `shards`), and read from there in every epoch. While the device trains
+on one block, a thread reads the next ones.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from chainrule.training.state import Evaluated, Moment, Span, State, Sums, first
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_NUMBERS = 2**21  # of rows that are handed to the device together, about
-SHARDS_OF_UNKNOWN = 256  # files of rows whose number is not known before
-AHEAD = 2  # blocks that are read before they are asked for
+BLOCK_NUMBERS = 2**21  # approximate size of a block, which is transferred to the device at once
+SHARDS_OF_UNKNOWN = 256  # files, if the number of rows is not known in advance
+AHEAD = 2  # blocks that are read in advance
 
 
 class InFiles(NamedTuple):
-    """The rows to train on, in files, and those that validate."""
+    """Training and validation rows in files."""
 
     rows: Shards
     held: Shards | None = None
 
 
 def is_names(Y: Any) -> bool:
-    """Whether targets are told by the names of their columns, and so are in record batches."""
+    """Whether targets are given as column names, that is, for record batches."""
     return isinstance(Y, str) or (isinstance(Y, list | tuple) and len(Y) > 0 and all(isinstance(y, str) for y in Y))
 
 
 def check_streamable(settings: TrainingSettings, order: Any, checkpoint: Any, together: bool) -> None:
-    """A ValueError for what cannot be done with rows that are streamed."""
+    """Raise a ValueError for settings that streaming does not support."""
     if settings.batch_size is None:
-        raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+        raise ValueError("streaming trains in mini-batches: set batch_size")
     given = {"sample": settings.sample != "permutation", "order": order is not None}
     given |= {"checkpoint": checkpoint is not None, "together": together}
     for name in (name for name, there in given.items() if there):
-        raise ValueError(f"{name}: cannot be given for rows that are streamed")
+        raise ValueError(f"{name}: not supported for streaming")
 
 
 @contextmanager
@@ -68,9 +68,9 @@ def scattered(
     weights: str | None,
     validation: tuple[Array, ...] | None,
 ) -> Iterator[tuple[Shards, Shards | None]]:
-    """The rows of Arrow record batches in a temporary folder (of `TMPDIR`), and the validation rows.
+    """Write the rows of Arrow record batches, and the validation rows, to a temporary folder (in `TMPDIR`).
 
-    `targets` and `weights` are names of columns; the others are the inputs, in their order.
+    `targets` and `weights` are column names; the other columns are the inputs, in their order.
     """
     network, dtype, seed = settings.network, settings.dtype, settings.seed
     targets = [targets] if isinstance(targets, str) else list(targets)
@@ -79,7 +79,7 @@ def scattered(
         shape = (network.layers[0], network.layers[-1], dtype)
         rows = scatter(tables, ShardWriter(Path(folder, "rows"), SHARDS_OF_UNKNOWN, seed, *shape))
         if not rows.n:
-            raise ValueError("expected record batches with one row or more, got none")
+            raise ValueError("expected record batches with one or more rows, got none")
         held = None
         if validation is not None:
             table = checked_table(network, *three(validation), dtype, "validation")
@@ -90,7 +90,7 @@ def scattered(
 def _tables(
     network: Network, batches: Iterable[Any], targets: Sequence[str], weights: str | None, dtype: str
 ) -> Iterator[Table]:
-    """Inputs, targets and weights of record batches (or whole tables), columns by the names of the first."""
+    """Inputs, targets and weights of record batches (or tables), with the columns of the first batch."""
     tables: Iterable[Any] = [batches] if hasattr(batches, "to_batches") else batches
     names: list[str] = []
     for table in tables:
@@ -104,7 +104,7 @@ def _tables(
 def _table_of(
     network: Network, batch: pa.RecordBatch, targets: Sequence[str], weights: str | None, dtype: str
 ) -> Table:
-    """The columns of a record batch as inputs, targets and weights."""
+    """Convert the columns of a record batch to inputs, targets and weights."""
     names = batch.schema.names
     for name in (*targets, *([] if weights is None else [weights])):
         if name not in names:
@@ -134,7 +134,7 @@ def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
 
 
 class InShards:
-    """The executor of rows in files: one epoch to a dispatch, a block of batches at a time. See `Executor`.
+    """The executor for rows in files: one epoch per dispatch, one block of batches at a time. See `Executor`.
 
     The order of the rows is that of `shards.shuffled_blocks`.
     """
@@ -144,7 +144,7 @@ class InShards:
     def __init__(self, settings: TrainingSettings, params: Params, rows: Shards, held: Shards | None = None):
         layers = settings.network.layers
         if settings.batch_size is None:
-            raise ValueError("rows that are streamed are learnt in mini-batches: give a batch_size")
+            raise ValueError("streaming trains in mini-batches: set batch_size")
         if (rows.n_in, rows.n_out) != (layers[0], layers[-1]):
             raise ValueError(
                 f"expected rows of {layers[0]} inputs and {layers[-1]} targets, got {rows.n_in} and {rows.n_out}"
@@ -159,7 +159,7 @@ class InShards:
         return first_state(self.settings, self.params, self.held is not None)
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
-        """One pass over the rows, or a part of it."""
+        """Make the updates of an epoch, or a part of it."""
         import jax
 
         shape, arguments = shape_of_settings(settings), arguments_of(settings)
@@ -173,7 +173,7 @@ class InShards:
                 first, end = (min(max(x - done, 0), -(-there // self.batch)) for x in (span.first, last))
                 before = sums
                 now, sums = learn(now, sums, np.int32(epoch), block, *map(np.int32, (done, first, end)), arguments)
-                jax.block_until_ready(before)  # so that no more than two blocks wait for the device
+                jax.block_until_ready(before)  # so that at most two blocks are queued on the device
                 done += -(-there // self.batch)
         if not span.epochs:
             return now, sums, np.empty((0, 5))
@@ -183,7 +183,7 @@ class InShards:
         return state, sums, row[None]
 
     def _validated(self, params: Params) -> tuple[float, float]:
-        """The cost of the validation rows and their metric, a block at a time."""
+        """Cost and metric of the validation rows, one block at a time."""
         assert self.held is not None
         network, sums, total = replace(self.settings.network, l2=0.0), np.zeros(2), 0.0
         with closing(read_ahead(plain_blocks(self.held, self.block_rows))) as blocks:
@@ -203,9 +203,10 @@ class InShards:
 
 @lru_cache(maxsize=PROGRAMS)
 def block_program(shape: TrainingSettings, batch: int) -> Callable[..., tuple[State, Sums]]:
-    """The compiled updates of one block: (now, sums, epoch, block, updates before, first, last, arguments) -> the same.
+    """The compiled updates of one block.
 
-    `first` and `last` count the block's updates.
+    (now, sums, epoch, block, updates before, first, last, arguments) -> now, sums. `first` and `last` are relative to
+    the block.
     """
     from jax import lax
 
@@ -236,7 +237,7 @@ def block_program(shape: TrainingSettings, batch: int) -> Callable[..., tuple[St
 
 @lru_cache(maxsize=PROGRAMS)
 def epoch_end(shape: TrainingSettings) -> Callable[..., Any]:
-    """The compiled look at an epoch that has ended: the state after it, and its row of the history."""
+    """The compiled end of an epoch: its state and its row of the history."""
 
     def run(
         begin: State,
@@ -271,7 +272,7 @@ def _held_sums(network: Network) -> Callable[..., Any]:
 
 
 def read_ahead(blocks: Iterator[Any]) -> Generator[Any]:
-    """The same, read by a thread; what goes wrong there is raised here."""
+    """Read blocks in a thread; its errors are raised here."""
     ready: Queue[Any] = Queue(AHEAD)
     unwanted, end = Event(), object()
 

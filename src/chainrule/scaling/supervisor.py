@@ -1,8 +1,8 @@
-"""Processes that train together, started and watched: when one is lost, all begin anew from the last state kept.
+"""Starts and monitors processes that train together; if one fails, all are restarted from the last checkpoint.
 
-A process is lost when a signal ends it, when it stands still for `processes.LOST_AFTER` seconds, or when it loses the
-others. Nothing is started anew when the training ended, when it was refused, when somebody interrupted it, or when the
-processes did not meet in the first place.
+A process has failed if a signal ended it, if it was suspended for `processes.LOST_AFTER` seconds, or if it lost its
+connection to the others. There is no restart if the training is complete, if its input was invalid, if it was
+interrupted by the user, or if the processes never connected.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from typing import IO, Any, NamedTuple
 
 from chainrule.scaling.processes import JOIN_WITHIN, LOST_AFTER, Place, launched_as
 
-WHERE = "CHAINRULE_PROCESS"  # the environment's name for what a process is told of itself
-LOST_OTHERS = 75  # what a process ends with that lost the others: sysexits' EX_TEMPFAIL
-ABORTED = (-signal.SIGABRT, LOST_OTHERS)  # how processes end that lost the others; JAX aborts them
-GRACE = 5  # seconds that others have to end by themselves when one has ended
-PAUSE = 2  # seconds before the next start, so that processes of other hosts have ended, too
+WHERE = "CHAINRULE_PROCESS"  # environment variable with the settings of a process
+LOST_OTHERS = 75  # exit status of a process that lost its connection to the others: EX_TEMPFAIL of sysexits.h
+ABORTED = (-signal.SIGABRT, LOST_OTHERS)  # statuses after a lost connection, where JAX may abort the process
+GRACE = 5  # seconds for the other processes to exit after one has failed
+PAUSE = 2  # seconds before a restart, so that processes on other hosts have exited, too
 LOOK_EVERY = 0.05
-NOT_MET = "have all been started, and is the coordinator the first one's address, with a port that is free?"
+NOT_MET = "check that all of them were started, and that the coordinator is the address of the first, with a free port"
 MET = b"chainrule: met\n"
-NO_NEWS = (b"[Gloo] Rank ", MET, b"\n")  # that all are connected
+NO_NEWS = (b"[Gloo] Rank ", MET, b"\n")  # output about established connections
 
 
 class Told(NamedTuple):
-    """What a process is told by its supervisor."""
+    """The settings that a supervisor passes to a process."""
 
-    place: Place | None  # None: the launcher says it
+    place: Place | None  # None: set by the launcher
     run: str  # the run folder
-    goes_on: bool  # from what is in it
-    out: int  # file descriptors of the terminal: its own are for what libraries say
+    goes_on: bool  # whether to resume from a checkpoint there
+    out: int  # file descriptors of the terminal; its own receive the output of libraries
     err: int
 
 
 class Ended(NamedTuple):
-    """How the processes ended: the number and exit status of the one to blame, and whether another start may help."""
+    """How the processes ended: number and exit status of the one that failed, and whether a restart may help."""
 
     process: int
     status: int
     lost: bool
-    met: bool = True  # whether it had met the others
+    met: bool = True  # whether it had connected to the others
 
 
 class Signals(NamedTuple):
-    """The signals that asked to end, and the process to pass them on to, which tells the others."""
+    """Termination signals received, and the process to forward them to, which informs the others."""
 
     heard: list[int]
     first: list[subprocess.Popen[bytes]]
@@ -65,7 +65,7 @@ class Signals(NamedTuple):
 
 
 def told_by_supervisor() -> Told | None:
-    """What this process was told, if a supervisor started it; it ends with the supervisor then."""
+    """Read the settings passed by a supervisor, if one started this process, and end when the supervisor does."""
     if WHERE not in os.environ:
         return None
     place, *others = json.loads(os.environ[WHERE])
@@ -76,12 +76,12 @@ def told_by_supervisor() -> Told | None:
 
 
 def tell_supervisor_of_meeting() -> None:
-    """Let the supervisor know that this process has met the others: it reads what a process writes."""
+    """Report to the supervisor, which reads the output, that this process is connected to the others."""
     os.write(1, b"\n" + MET)
 
 
 def _end_with_supervisor() -> None:
-    while os.read(0, 1):  # nothing is ever written: reading ends when the supervisor does
+    while os.read(0, 1):  # nothing is ever written: read returns when the supervisor ends
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -94,9 +94,9 @@ def supervise(
     max_restarts: int,
     say: Callable[[str], None],
 ) -> int:
-    """Run the command once for each of the places, until all have ended well; its exit status.
+    """Run the command once for each place, with restarts until all succeed; returns the exit status.
 
-    `places` is asked anew for every start: a port that was free may not be any more.
+    `places` is called for every start, because a port may no longer be free.
     """
     with _listening() as signals:
         restart = 0
@@ -109,12 +109,12 @@ def supervise(
             if not ended.lost:
                 return ended.status
             if ended.status in ABORTED and not ended.met and restart == 0:
-                say(f"process {ended.process} did not meet the others, who had {JOIN_WITHIN} seconds: {NOT_MET}")
+                say(f"process {ended.process} did not connect to the others within {JOIN_WITHIN} seconds: {NOT_MET}")
                 return 1
             if restart == max_restarts:
-                say(f"{_told(ended)}, and that was the last start")
+                say(f"{_told(ended)}; maximum number of restarts ({max_restarts}) reached")
                 return LOST_OTHERS
-            say(f"{_told(ended)}; all start anew from the last state kept ({restart + 1} of {max_restarts} times)")
+            say(f"{_told(ended)}; restarting all processes from the last checkpoint ({restart + 1}/{max_restarts})")
             time.sleep(PAUSE)
             if signals.heard:
                 return 128 + signals.heard[0]
@@ -146,7 +146,7 @@ def _run_once(
     lines = log.readlines()
     ended = ended._replace(met=MET in lines)
     if (ended.process and ended.status and not ended.lost) or (ended.lost and ended.met and is_last):
-        # it had no terminal to write to, or JAX ended it
+        # its output did not reach the terminal, or JAX aborted it
         sys.stderr.writelines(x.decode(errors="replace") for x in lines if not x.startswith(NO_NEWS))
     place = places[ended.process]
     return ended._replace(process=place.process if place else launched_as() or 0)
@@ -159,7 +159,7 @@ def _log() -> Iterator[IO[bytes]]:
 
 
 def _terminal(stack: ExitStack, speaks: bool) -> tuple[int, int]:
-    """The descriptors that a process writes to: those of the terminal, or nowhere."""
+    """The output descriptors of a process: those of the terminal, or of the null device."""
     if speaks:
         return 1, 2
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -178,7 +178,7 @@ def _start(command: Sequence[str], told: Told, log: IO[bytes]) -> subprocess.Pop
             stdout=log,
             stderr=log,
             pass_fds=(out, err),
-            start_new_session=True,  # so that Ctrl-C reaches the supervisor alone, which passes it on
+            start_new_session=True,  # so that Ctrl-C reaches only the supervisor, which forwards it
         )
     finally:
         os.close(out)
@@ -187,7 +187,7 @@ def _start(command: Sequence[str], told: Told, log: IO[bytes]) -> subprocess.Pop
 
 @contextmanager
 def _listening() -> Iterator[Signals]:
-    """Ctrl-C and SIGTERM are kept, and passed on to the first process while there is one."""
+    """Record Ctrl-C and SIGTERM, and forward them to the first process while it runs."""
     signals = Signals([], [])
     usual = {number: signal.signal(number, signals.take) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -198,8 +198,8 @@ def _listening() -> Iterator[Signals]:
 
 
 def _watched(children: Sequence[subprocess.Popen[bytes]]) -> Ended:
-    """How they ended, none of them running any more."""
-    since: dict[int, float] = {}  # when a process was first seen standing still
+    """Wait for the processes, end those that hang or are left over, and return how they ended."""
+    since: dict[int, float] = {}  # when a process was first seen suspended
     stopped: set[int] = set()
     ended_at = None
     try:
@@ -229,7 +229,7 @@ def _watched(children: Sequence[subprocess.Popen[bytes]]) -> Ended:
 
 
 def _stands_still(pid: int) -> bool:
-    """Whether a process was stopped by a signal, and not continued."""
+    """Whether a process is suspended by a signal."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
     except OSError:
@@ -237,13 +237,13 @@ def _stands_still(pid: int) -> bool:
 
 
 def _to_blame(statuses: Sequence[int | None], stopped: set[int]) -> Ended:
-    """Of the processes the one that the others ended for; None is the status of one that did not end."""
+    """Find the process whose failure ended the others; the status of a process that did not end is None."""
     number = dict(enumerate(statuses))
     answers = [i for i, status in number.items() if status is not None and status > 0 and status not in ABORTED]
-    if answers:  # a refusal, an interruption or a defect: the same would happen again
+    if answers:  # invalid input, an interrupt or a bug: a restart would not help
         return Ended(answers[0], number[answers[0]] or 0, lost=False)
     killed = [i for i, status in number.items() if status is not None and status < 0 and status not in ABORTED]
-    if number[0] == 0:  # the first one ends when all is written
+    if number[0] == 0:  # the first process exits when everything is written
         return Ended(0, 0, lost=False)
     others = [i for i, status in number.items() if status]
     for i in (*sorted(stopped), *killed, *others):
@@ -253,7 +253,7 @@ def _to_blame(statuses: Sequence[int | None], stopped: set[int]) -> Ended:
 
 def _told(ended: Ended) -> str:
     if ended.status == -signal.SIGSTOP:
-        return f"process {ended.process} stood still"
+        return f"process {ended.process} was suspended"
     if ended.status in ABORTED:
-        return f"process {ended.process} lost the others"
+        return f"process {ended.process} lost its connection to the others"
     return f"process {ended.process} was ended by {signal.Signals(-ended.status).name}"

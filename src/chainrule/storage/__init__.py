@@ -1,1 +1,1 @@
-"""Bytes on disk: files that are whole or not there, documents of one type each. Knows nothing of training."""
+"""Files on disk: atomic writes, typed documents, tensors and models. Independent of training."""

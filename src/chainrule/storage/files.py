@@ -1,7 +1,7 @@
-"""Files that are whole or not there, even after a power cut; folders that one process holds.
+"""Atomic and durable file writes, even across a power failure; folders locked by one process.
 
-A file is written aside, flushed, renamed, and the folder that names it is flushed too, so that what a command has
-reported as done is still there when the machine comes up again.
+A temporary file is written, flushed and renamed, and its folder is flushed, too, so that files which a command has
+reported as written survive a crash of the machine.
 
 References
 ----------
@@ -22,21 +22,21 @@ from typing import IO, Any
 
 from chainrule.errors import InputError
 
-ASIDE = ".aside"  # how the name of a file ends that is not whole yet
+ASIDE = ".aside"  # suffix of temporary files
 LOCK = "lock"
 
 
 @contextmanager
 def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new file beside `path`, renamed to `path` when the block ends well and removed when it does not.
+    """A temporary file next to `path`, renamed to `path` if the block succeeds and removed otherwise.
 
-    What is replaced keeps its mode, and its owner where that is allowed; a link keeps pointing to its target, which is
-    replaced. A device or a named pipe is written to directly.
+    A replaced file keeps its mode, and its owner if permitted; for a symbolic link, the target is replaced. A device
+    or a named pipe is written to directly.
 
     Raises
     ------
     InputError
-        If `path` cannot be written, or is a file that its owner has made read-only.
+        If `path` cannot be written, or is a read-only file.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -66,7 +66,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def _aside_of(whole: Path) -> Iterator[tuple[Path, Path]]:
-    """A temporary file beside a file, locked while it is written, so that a leftover can be told from one in use."""
+    """A temporary file next to a file, locked while in use to distinguish it from leftovers."""
     remove_left_aside(whole.parent, whole.name)
     handle, name = tempfile.mkstemp(prefix=f".{whole.name}.", suffix=ASIDE, dir=whole.parent)
     aside = Path(name)
@@ -79,7 +79,7 @@ def _aside_of(whole: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _status(path: str | os.PathLike[str]) -> os.stat_result | None:
-    """The status of what is there, links followed; None for nothing."""
+    """The status of a path, following links; None if it does not exist."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def _status(path: str | os.PathLike[str]) -> os.stat_result | None:
 
 def _check_stream(path: str | os.PathLike[str], found: os.stat_result) -> None:
     if not (stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode)):
-        raise InputError(f"{path}: is there already, and is no file; name another")
+        raise InputError(f"{path}: already exists and is not a regular file; name another file")
 
 
 def _keep_owner_and_mode(aside: Path, replaced: os.stat_result | None) -> None:
@@ -108,7 +108,7 @@ def _umask() -> int:
 
 
 def remove_left_aside(folder: str | os.PathLike[str], name: str = "*") -> None:
-    """Remove what processes that were killed had begun to write in `folder`, but nothing that one is writing now."""
+    """Remove temporary files of killed processes from `folder`, but none that are in use."""
     prefix = "." if name == "*" else f".{name}."
     for aside in _names(Path(folder)):
         if aside.startswith(prefix) and aside.endswith(ASIDE):
@@ -133,30 +133,30 @@ def _remove_unless_locked(aside: Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], write: Callable[[IO[str]], Any]) -> None:
-    """Write text, whole or not at all."""
+    """Write text atomically."""
     with written_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         write(file)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, each of them flushed, so that its name outlasts a power cut.
+    """Create a folder and its missing parents, and flush each of them, so that they survive a power failure.
 
     Raises
     ------
     OSError
-        If one cannot be made.
+        If a folder cannot be created.
     """
     missing = [folder, *folder.parents]
     while missing and missing[-1].is_dir():
         missing.pop()
     for path in reversed(missing):
-        with suppress(FileExistsError):  # another process was faster
+        with suppress(FileExistsError):  # created by another process in the meantime
             path.mkdir()
         flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's entries to disk: names of files that were made, renamed or removed in it."""
+    """Flush the entries of a folder to disk: files that were created, renamed or removed in it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -165,7 +165,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a run folder that holds anything but files and folders of its own: no links, pipes or devices.
+    """Refuse a run folder that contains anything but regular files and folders, such as links, pipes or devices.
 
     Raises
     ------
@@ -177,17 +177,16 @@ def check_own(folder: Path) -> None:
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
                 raise InputError(
-                    f"{path}: is a link, and a run folder with links in it is not read; put a copy of what it points "
-                    "to in its place"
+                    f"{path}: is a link, and run folders with links are not read; replace it by a copy of its target"
                 )
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise InputError(f"{path}: is neither file nor folder, and a run folder holds nothing else; remove it")
+                raise InputError(f"{path}: is neither a regular file nor a folder; remove it from the run folder")
 
 
 def remove_own(folder: Path, patterns: Sequence[str]) -> None:
-    """Remove the files of these names from a folder, what was left aside there, and the folder if it is empty then.
+    """Remove files by pattern and leftover temporary files from a folder, and the folder if it is then empty.
 
-    Nothing is removed through a link, and nothing that has another name.
+    Links are not followed, and other files are kept.
     """
     if folder.is_symlink() or not folder.is_dir():
         return
@@ -196,18 +195,18 @@ def remove_own(folder: Path, patterns: Sequence[str]) -> None:
         for path in folder.glob(pattern):
             if path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)
-    with suppress(OSError):  # something else is in it
+    with suppress(OSError):  # the folder is not empty
         folder.rmdir()
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder, made if it is not there, for this process alone; the system lets go of it, however that ends.
+    """Lock a folder for this process, creating it if needed; the system releases the lock when the process ends.
 
     Raises
     ------
     InputError
-        If another process holds it, or if it cannot be written.
+        If another process has locked it, or if it cannot be written.
     """
     try:
         make_folder(folder)

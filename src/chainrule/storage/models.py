@@ -1,4 +1,4 @@
-"""A network on disk: its design by names, its parameters, and what else a model has to say."""
+"""Model files: the design of a network, its parameters, a JSON document and further arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chainrule.storage.tensors import read_tensors, readable, write_tensors
 
 
 class Stored(NamedTuple):
-    """What a model file holds: the design, the parameters, a JSON document, and further arrays by name."""
+    """The contents of a model file: design, parameters, a JSON document, and further arrays by name."""
 
     network: Network
     params: Params
@@ -33,13 +33,12 @@ def write_model(
     document: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write `params`, a JSON `document` and further `arrays` beside the network's design.
+    """Write a network, its parameters, a JSON document and further arrays to a file.
 
     Raises
     ------
     InputError
-        If the network has an activation or cost of the caller's own, which only code can define, or if
-        `path` cannot be written.
+        If the network has a user-defined activation or cost, or if `path` cannot be written.
     """
     tensors = {f"{i}.{name}": x for i, layer in enumerate(params) for name, x in _named(layer)}
     tensors |= {f"array.{name}": x for name, x in (arrays or {}).items()}
@@ -47,12 +46,12 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> Stored:
-    """What is in a file that `write_model` wrote.
+    """Read a file that `write_model` wrote.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated, altered, or not Chainrule's.
+        If the file is missing, truncated, altered, or not a model of Chainrule.
     """
     document, tensors = read_tensors(path)
     with readable(path):
@@ -65,7 +64,7 @@ def read_model(path: str | os.PathLike[str]) -> Stored:
 
 
 def design_to_json(network: Network) -> dict[str, Any]:
-    """The design by names; an InputError if it has a function of the caller's own."""
+    """The design as plain data; an InputError if it has a user-defined function."""
     names = [activation.name for activation in network.activations]
     for activation in network.activations:
         if not is_activation_of_ours(activation):
@@ -90,7 +89,7 @@ def _check_tensors(path: Any, network: Network, params: Params, left: dict[str, 
     from chainrule.maths import shapes
 
     if left:
-        raise InputError(f"{path}: tensors that the design does not have: {', '.join(sorted(left))}")
+        raise InputError(f"{path}: unexpected tensors: {', '.join(sorted(left))}")
     kinds = {x.dtype.name for layer in params for x in layer}
     if kinds not in ({"float32"}, {"float64"}):
         raise InputError(f"{path}: expected parameters of float32 or float64, got {', '.join(sorted(kinds))}")

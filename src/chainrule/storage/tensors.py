@@ -1,6 +1,6 @@
 """Named tensors and a JSON document in one safetensors file; nothing in it is ever executed.
 
-The document carries a checksum of itself and of the tensors, so that a damaged or altered file is refused.
+The document contains a checksum of itself and of the tensors, so that a damaged or altered file is refused.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from chainrule.storage.documents import newer, parsed
 from chainrule.storage.files import written_aside
 
 FORMAT, CHECKPOINT, STATE = "chainrule-model", "chainrule-checkpoint", "chainrule-resume"
-HOLDS = {FORMAT: "a model", CHECKPOINT: "a checkpoint of a training", STATE: "the state of a training to go on with"}
+HOLDS = {
+    FORMAT: "a model",
+    CHECKPOINT: "a checkpoint to replay a training from",
+    STATE: "a checkpoint to resume a training from",
+}
 FORMAT_VERSION = 1
-METADATA_KEY = "chainrule"  # one key: safetensors writes several in any order, and equal models shall be equal files
+METADATA_KEY = "chainrule"  # one key, since safetensors does not order several; equal models give equal files
 
 
 def write_tensors(
     path: str | os.PathLike[str], document: dict[str, Any], tensors: Mapping[str, np.ndarray], format_: str = FORMAT
 ) -> None:
-    """Write a JSON `document` and tensors, with their checksum."""
+    """Write a JSON document and tensors, with their checksum."""
     from safetensors.numpy import save
 
     whole = {"format": format_, "format_version": FORMAT_VERSION, **document}
@@ -38,7 +42,7 @@ def write_tensors(
 
 
 def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The document and the tensors of a file that `write_tensors` wrote; an InputError if they are not whole."""
+    """Read the document and tensors of a file that `write_tensors` wrote; an InputError if it is damaged."""
     metadata, tensors = _read_safetensors(path)
     if METADATA_KEY not in metadata:
         raise InputError(f"{path}: not a Chainrule model (a safetensors file of another program)")
@@ -54,13 +58,13 @@ def read_tensors(path: str | os.PathLike[str], format_: str = FORMAT) -> tuple[d
 
 @contextmanager
 def readable(path: Any) -> Iterator[None]:
-    """What goes wrong in reading a document is an InputError that names the file."""
+    """Convert errors while reading a document to an InputError that names the file."""
     try:
         yield
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
-        raise InputError(f"{path}: not a model that this Chainrule can read: {error!r}") from error
+        raise InputError(f"{path}: not a model that this version of Chainrule can read: {error!r}") from error
 
 
 def _check_format(path: Any, found: str, wanted: str) -> None:
@@ -92,4 +96,4 @@ def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dic
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a whole safetensors file, so not a Chainrule model: {error}") from error
+        raise InputError(f"{path}: not a complete safetensors file, so not a Chainrule model: {error}") from error

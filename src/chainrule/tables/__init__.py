@@ -1,1 +1,1 @@
-"""From files to networks: reading (DuckDB), column kinds, encoding, targets, fitting, scoring, predicting."""
+"""From files to networks: reading with DuckDB, column kinds, encoding, targets, fitting, scoring, predicting."""

@@ -1,18 +1,18 @@
-"""The area under the ROC curve, of all rows or, where their probabilities are too many to keep, of a sample."""
+"""The area under the ROC curve, from all rows or, if there are too many probabilities to keep, from a sample."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MOST_NUMBERS = 2**24  # probabilities that are kept
+MOST_NUMBERS = 2**24  # probabilities kept
 
 
 class Curves:
-    """Keeps what the area takes; for several classes it is the mean over one against the rest.
+    """Collects probabilities to compute the area; with several classes, the mean of one-versus-rest areas.
 
-    It is the share of pairs, one row of the class and one of another, in which the class is more probable for the
-    first; equal ones count half. All pairs are of rows that are kept: all of them, or of more than there is room for
-    a uniform sample, and for each class its own probability in a uniform sample of its rows.
+    The area is the fraction of pairs, one row of the class and one of another class, in which the first has the higher
+    probability; ties count half. If the rows exceed `MOST_NUMBERS` probabilities, the pairs come from a uniform sample
+    of all rows and, for each class, from a uniform sample of its own rows.
     """
 
     def __init__(self, n_classes: int):
@@ -24,18 +24,18 @@ class Curves:
 
     @property
     def sampled(self) -> int | None:
-        """How many rows the sample has; None if it is all of them."""
+        """The size of the sample; None if all rows are used."""
         room = self.truth.room
         return room if self.truth.seen[0] > room else None
 
     def add(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
-        """Keep these rows, or some of them."""
+        """Add rows."""
         self.probabilities.add(probabilities[:, self.classes[0] :], np.zeros_like(truth))
         self.truth.add(truth.astype(self.narrow), np.zeros_like(truth))
         self.own.add(probabilities[np.arange(len(truth)), truth], truth)
 
     def area(self) -> float | None:
-        """None if a class is absent, or a probability is no number."""
+        """The area; None if a class is absent, or a probability is NaN."""
         if not self.own.seen.all():
             return None
         columns = self.probabilities.of(0).T
@@ -54,9 +54,9 @@ class Curves:
 
 
 class Reservoir:
-    """For each group the first rows, as many as there is room for, then a uniform sample: algorithm R of Vitter (1985).
+    """A uniform sample of the rows of each group, of at most `room` rows: algorithm R of Vitter (1985).
 
-    Which rows these are depends on the seed and on their order, not on the batches they come in.
+    The sample depends on the seed and on the order of the rows, not on the batches.
     """
 
     def __init__(self, groups: int, room: int, seed: int):
@@ -64,22 +64,22 @@ class Reservoir:
         self.kept: np.ndarray | None = None
 
     def add(self, values: np.ndarray, group: np.ndarray) -> None:
-        """The next rows' values: (rows, ...), and the group of each: (rows,)."""
+        """Add values (rows, ...) with their groups (rows,)."""
         number = self.seen[group] + _earlier_alike(group)
         self.seen += np.bincount(group, minlength=len(self.seen))
         drawn = (self.rng.random(len(group)) * (number + 1)).astype(int)
         place = np.where(number < self.room, number, drawn)
         rows = np.flatnonzero(place < self.room)
         kept = self._with_room(int(place[rows].max(initial=-1)) + 1, values)
-        kept[group[rows], place[rows]] = values[rows]  # of one place the last row stays
+        kept[group[rows], place[rows]] = values[rows]  # the last row with a place wins
         self.kept = kept
 
     def of(self, group: int) -> np.ndarray:
-        """The values that are kept of a group."""
+        """The sampled values of a group."""
         return np.empty(0) if self.kept is None else self.kept[group, : min(self.seen[group], self.room)]
 
     def _with_room(self, needed: int, like: np.ndarray) -> np.ndarray:
-        """What is kept, with places for so many values of a group."""
+        """The sample, enlarged to hold `needed` values per group."""
         have = 0 if self.kept is None else self.kept.shape[1]
         if self.kept is not None and needed <= have:
             return self.kept
@@ -90,7 +90,7 @@ class Reservoir:
 
 
 def _earlier_alike(group: np.ndarray) -> np.ndarray:
-    """For each row how many rows before it have its group."""
+    """The number of earlier rows of the same group, for each row."""
     order = np.argsort(group, kind="stable")
     ordered, places = group[order], np.arange(len(group))
     begins = np.maximum.accumulate(np.where(np.diff(ordered, prepend=-1) != 0, places, 0))

@@ -1,4 +1,4 @@
-"""From columns to network inputs: Z-scores, one-hot values, indicators of what is missing. Fitted on training rows."""
+"""Encode columns as network inputs: Z-scores, one-hot values, missing-value indicators; fitted to training rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Encoding(NamedTuple):
-    """The columns that become inputs, in order, and those that were dropped, each with the reason."""
+    """The columns that become inputs, in order, and the dropped columns with the reasons.
+
+    The reasons are part of saved models and are compared when a run is replayed.
+    """
 
     columns: tuple[InputColumn, ...]
     dropped: tuple[tuple[str, str], ...]
@@ -28,7 +31,7 @@ class Encoding(NamedTuple):
         return [column.read_as for column in self.columns]
 
     def encode(self, table: pa.Table | pa.RecordBatch, dtype: Any = np.float32) -> np.ndarray:
-        """Inputs X: (rows, len(inputs)) of a table that has these columns, read with `kinds.value_sql`."""
+        """Encode a table with these columns, read with `kinds.value_sql`, as X (rows, len(inputs))."""
         X, start = np.empty((table.num_rows, len(self.inputs)), dtype), 0
         for column in self.columns:
             stop = start + len(column.inputs)
@@ -50,10 +53,23 @@ def encoding_from_json(data: dict[str, Any]) -> Encoding:
 
 
 def fit_encoding(table: pa.Table, columns: Sequence[Column], normalize: bool = True, pieces: int = 0) -> Encoding:
-    """Means, deviations and values from the rows of `table`, which are the training rows.
+    """Fit the encoding to training rows.
 
-    With `normalize` off, numbers enter as they are (a missing one still as the mean). With `pieces` they enter by
-    their quantiles too, in so many inputs: see `chainrule.tables.quantiles`.
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The training rows.
+    columns : sequence of Column
+        The columns to encode.
+    normalize : bool
+        Whether numbers become Z-scores; otherwise they are used as they are.
+    pieces : int
+        The number of additional quantile inputs per numeric column: see `chainrule.tables.quantiles`.
+
+    Returns
+    -------
+    Encoding
+        The fitted columns, and the dropped ones.
     """
     kept, dropped = [], []
     for column in columns:

@@ -1,4 +1,4 @@
-"""Prepared rows and a recipe into a trained model, and its scores on rows it has not seen."""
+"""Models of tables: training rows from a prepared table, the trained model, its outputs and scores."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from chainrule.training.result import Fit
 
 
 class TableModel(NamedTuple):
-    """A trained network with all that turns raw columns into inputs and outputs into answers."""
+    """A trained network, with the encoding of its inputs and the meaning of its outputs."""
 
     network: Network
     params: Params
     encoding: Encoding
     target: Target
-    frequencies: tuple[float, ...]  # of the classes among the training rows
-    about: dict[str, Any]  # versions, seed: for people
+    frequencies: tuple[float, ...]  # of the classes in the training rows
+    about: dict[str, Any]  # versions, seed: informative only
 
 
 def rows_of(prepared: Prepared, balanced: bool) -> Rows:
-    """The training rows, and the validation rows if there are any; with `balanced` all classes weigh the same."""
+    """The training rows, and the validation rows if there are any; with `balanced`, classes have equal weight."""
     weights = _balancing(prepared) if balanced else np.ones(len(prepared.X))
     parts = (prepared.split.train, prepared.split.validation)
     training, held = ((prepared.X[rows], prepared.Y[rows], weights[rows]) for rows in parts)
@@ -38,27 +38,27 @@ def rows_of(prepared: Prepared, balanced: bool) -> Rows:
 
 
 def _balancing(prepared: Prepared) -> np.ndarray:
-    """A weight per row such that the classes weigh the same in all, and a row weighs 1 on average."""
+    """A weight per row, such that all classes have the same total weight and the mean weight is 1."""
     if prepared.target.task == "regression":
-        raise UsageError("--balanced weighs classes; this target is a number")
+        raise UsageError("--balanced requires classes, but the target is numeric")
     return prepared.class_weights[class_places(prepared.target, prepared.table)]
 
 
 def model_of(prepared: Prepared, network: Network, fit: Fit, about: dict[str, Any]) -> TableModel:
-    """The fit with its encoding."""
+    """Combine a fit with the encoding and the target of its table."""
     is_classes = prepared.target.task != "regression"
     frequencies = tuple(prepared.frequencies.tolist()) if is_classes else ()
     return TableModel(network, fit.params, prepared.encoding, prepared.target, frequencies, about)
 
 
 def outputs(model: TableModel, X: np.ndarray) -> np.ndarray:
-    """The network's outputs: (rows, n_outputs), a bounded number of rows at a time."""
+    """The network's outputs (rows, n_outputs), computed in batches of bounded size."""
     last = [forward(model.network, model.params, X[rows]).a[-1] for rows in _pieces(model, len(X))]
     return np.concatenate(last) if last else np.empty((0, model.target.n_outputs), X.dtype)
 
 
 def numbers_of_a_row(model: TableModel) -> int:
-    """How many numbers the network makes of a row: its inputs, weighted sums and activations."""
+    """How many numbers the network computes per row: inputs, weighted sums and activations."""
     return 2 * sum(model.network.layers)
 
 
@@ -68,7 +68,7 @@ def _pieces(model: TableModel, rows: int) -> Iterator[slice]:
 
 
 def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
-    """Scores on rows with known targets; `table` has their target columns."""
+    """Scores on the encoded rows `X`, whose target columns are in `table`."""
     scored, truth = scorer_of(model), truth_of(model.target, table)
     for rows in _pieces(model, len(X)):
         add_rows(scored, model, X[rows], truth[rows])
@@ -76,11 +76,11 @@ def score_table(model: TableModel, X: np.ndarray, table: Any) -> Scores:
 
 
 def scorer_of(model: TableModel) -> ClassScores | NumberScores:
-    """What adds up how good the model's answers are."""
+    """An accumulator for the scores of the model's predictions."""
     return scorer(model.target, np.array(model.frequencies))
 
 
 def add_rows(scored: ClassScores | NumberScores, model: TableModel, X: np.ndarray, truth: np.ndarray) -> None:
-    """Score the model's answers for these rows against their `truth_of`."""
+    """Add the predictions for these rows and their true targets (from `truth_of`) to the scores."""
     _, answers = decode(model.target, outputs(model, X))
     scored.add(answers, truth)

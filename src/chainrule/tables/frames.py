@@ -1,4 +1,4 @@
-"""Data frames as tables: pandas, polars, Arrow and DuckDB relations, read by DuckDB where they lie in memory."""
+"""Data frames as tables: pandas, polars and Arrow data and DuckDB relations, which DuckDB reads in place."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ FRAME = "the frame"
 
 
 def is_frame(data: Any) -> bool:
-    """Whether `data` is a table in memory."""
+    """Whether `data` is a data frame or another table in memory."""
     return hasattr(data, "__arrow_c_stream__") or hasattr(data, "to_arrow_table") or _is_pandas(data)
 
 
 def open_frame(frame: Any) -> Source:
-    """A frame as a table.
+    """Open a data frame as a table.
 
     Parameters
     ----------
-    frame
+    frame : DataFrame, Table or DuckDBPyRelation
         A pandas or polars DataFrame, an Arrow table, or a DuckDB relation.
+
+    Returns
+    -------
+    Source
+        The table.
 
     Raises
     ------
     InputError
-        If two of its columns have the same name, or it has none.
+        If two columns have the same name, or there are no columns.
     """
     table, connection = arrow_of(frame), locked_connection([])
     if not table.column_names:
@@ -42,7 +47,7 @@ def open_frame(frame: Any) -> Source:
 
 
 def arrow_of(frame: Any) -> pa.Table:
-    """The frame as an Arrow table; numbers of pandas and polars are not copied."""
+    """Convert a frame to an Arrow table; numeric columns of pandas and polars are not copied."""
     import pyarrow as pa
 
     if hasattr(frame, "to_arrow_table"):
@@ -53,7 +58,7 @@ def arrow_of(frame: Any) -> pa.Table:
 
 
 def like(frame: Any, table: pa.Table) -> Any:
-    """The Arrow table as a frame of the kind that `frame` is."""
+    """Convert an Arrow table to the type of `frame`."""
     if _is_pandas(frame):
         answer = table.to_pandas()
         answer.index = frame.index

@@ -1,4 +1,4 @@
-"""What each column contributes: how much worse the answers become when its values are shuffled among held-out rows."""
+"""Permutation importance: how much predictions worsen if the values of a column are shuffled among held-out rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from chainrule.tables.target import Target, decode, truth_of
 
 REPEATS = 5
 FEWEST_ROWS, MOST_ROWS, MOST_COLUMNS = 10, 2000, 40
-MOST_WORK = 2e10  # multiplications in all; fewer rows where they would be more
+MOST_WORK = 2e10  # multiplications in all, which limits the number of rows
 
 
 class Importance(NamedTuple):
-    """The rise of a measure ("log loss", "RMSE") for each column, the largest first: mean and spread of the shuffles.
+    """The increase of a loss ("log loss", "RMSE") for each column, largest first.
 
-    No columns where there are too few rows to shuffle.
-
-    `left_out` counts the columns that were not tried, `rows` those that were shuffled.
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns; empty if there are too few rows.
+    rise, spread : tuple of float
+        Mean and standard deviation of the increase over the shuffles.
+    measure : str
+        The name of the loss.
+    rows : int
+        The number of rows that were shuffled.
+    left_out : int
+        The number of columns that were not shuffled.
     """
 
     columns: tuple[str, ...]
@@ -31,17 +40,30 @@ class Importance(NamedTuple):
 
 
 def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -> Importance:
-    """Permutation importance (Breiman, 2001, section 10) of raw columns: all inputs of a column are shuffled together.
+    """Compute the permutation importance (Breiman, 2001, section 10) of raw columns.
+
+    All inputs of a column are shuffled together.
 
     Parameters
     ----------
-    X, table
-        The encoded held-out rows, and their target columns.
+    model : TableModel
+        The trained model.
+    X : ndarray
+        The encoded held-out rows.
+    table : pyarrow.Table
+        Their target columns.
+    seed : int
+        The seed of the shuffles.
+
+    Returns
+    -------
+    Importance
+        The increase of the loss for each column.
 
     Notes
     -----
-    Columns that tell the same stand in for each other: each of them seems to matter little. Of more than 40 columns
-    those are tried that the network's first layer weighs most.
+    Correlated columns can substitute for each other, so that each of them appears unimportant. With more than 40
+    columns, only those with the largest weights in the first layer are shuffled.
     """
     rng, measure = np.random.default_rng(seed), _measure(model.target)
     places = _inputs_of(model)
@@ -69,11 +91,11 @@ def importance_of(model: TableModel, X: np.ndarray, table: Any, seed: int = 0) -
 def _measure(target: Target) -> str:
     if target.task != "regression":
         return "log loss"
-    return "RMSE, in deviations of the targets," if len(target.names) > 1 else "RMSE"
+    return "RMSE (in standard deviations of the targets)" if len(target.names) > 1 else "RMSE"
 
 
 def _inputs_of(model: TableModel) -> dict[str, slice]:
-    """Where the inputs of each raw column are."""
+    """The slice of the inputs of each raw column."""
     ends = np.cumsum([0, *(len(column.inputs) for column in model.encoding.columns)])
     return {c.name: slice(int(a), int(b)) for c, a, b in zip(model.encoding.columns, ends, ends[1:], strict=False)}
 
@@ -93,7 +115,7 @@ def _shuffled(model: TableModel, X: np.ndarray, truth: np.ndarray, inputs: slice
 
 
 def _loss(model: TableModel, X: np.ndarray, truth: np.ndarray) -> float:
-    """The mean log loss of classes; of numbers the RMSE, each target in units of its deviation."""
+    """The mean log loss of classes, or the RMSE; several targets are scaled by their standard deviations."""
     _, answers = decode(model.target, outputs(model, X))
     if model.target.task == "regression":
         off = (answers - truth) / (np.array(model.target.std) if len(model.target.names) > 1 else 1.0)

@@ -1,7 +1,7 @@
-"""What raw columns mean, decided from all of their values; and the SQL that reads them as such.
+"""The kind of each raw column, inferred from all of its values, and the SQL that reads it.
 
-A value is missing if it is NULL, NaN, blank, or one of `columns.kind.MISSING`. Text in a column where every value that
-is there reads as a number is a column of numbers, and so on: the same file means the same as CSV and as Parquet.
+A value is missing if it is NULL, NaN, blank, or one of `columns.kind.MISSING`. A text column whose non-missing values
+are all numeric is a column of numbers, and so on, so that CSV and Parquet files are interpreted alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chainrule.tables.reading import COLUMNS_AT_ONCE, Source, first_row, quoted
 
 
 def kinds_of(source: Source, names: Sequence[str]) -> list[Column]:
-    """The kind of each column, from all of its values."""
+    """The kind of each column, inferred from all of its values."""
     if not names:
         return []
     candidates = [_candidates(source, name) for name in names]
@@ -26,7 +26,7 @@ def kinds_of(source: Source, names: Sequence[str]) -> list[Column]:
 
 
 def strays(source: Source, columns: Sequence[Column]) -> list[str]:
-    """A line for each column of text in which nine values of ten read as numbers: what keeps it from being one."""
+    """A hint for each text column of which at least nine values in ten are numeric: the first that is not."""
     texts = [column.name for column in columns if KINDS[column.kind].takes_anything and _is_text(source, column.name)]
     if not texts:
         return []
@@ -35,23 +35,40 @@ def strays(source: Source, columns: Sequence[Column]) -> list[str]:
     for name, (there, numbers) in zip(texts, _answers(source, tests), strict=True):
         if 0.9 * there <= numbers < there:
             row, value = _first_bad(source, Column(name, NUMBER.name))
-            lines.append(
-                f"{name} is text, for {there - numbers:,} of {there:,} values are no number: {value!r} in row {row}"
-            )
+            lines.append(f"{name} is read as text: {_not_numeric(there - numbers, there)}, {value!r} in row {row}")
     return lines
 
 
-def value_sql(source: Source, column: Column) -> str:
-    """An expression for the column's values: DOUBLE (seconds for dates and times) or VARCHAR; NULL where missing.
+def _not_numeric(strays: int, present: int) -> str:
+    """How many of the values are not numeric, in words."""
+    verb = "is" if strays == 1 else "are"
+    return f"{strays:,} of {present:,} values {verb} not numeric"
 
-    A value that is there and cannot be read as the column's kind is NULL too: `check_values` finds those.
+
+def value_sql(source: Source, column: Column) -> str:
+    """A SQL expression for the column's values: DOUBLE (seconds for dates and times) or VARCHAR; NULL if missing.
+
+    A value that cannot be read as the column's kind is NULL as well; `check_values` finds those.
     """
     form = column.date_format if _is_text(source, column.name) else None
     return KINDS[column.kind].sql(_present(source, column.name), form)
 
 
 def check_values(source: Source, columns: Sequence[Column]) -> None:
-    """Raise an InputError for the first value that is not of its column's kind, or infinite."""
+    """Check that all values are finite and of the kind of their column.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    columns : sequence of Column
+        The columns to check.
+
+    Raises
+    ------
+    InputError
+        If one is not, with the first such value and its row.
+    """
     checked = [column for column in columns if not KINDS[column.kind].takes_anything]
     if not checked:
         return
@@ -73,7 +90,7 @@ def _bad_value(source: Source, column: Column, count: int) -> InputError:
 
 
 def _answers(source: Source, tests: Sequence[Sequence[str]]) -> Iterator[Sequence[Any]]:
-    """What the tests of each column give over all rows; of some columns at a time."""
+    """Evaluate the tests of each column over all rows, several columns per query."""
     for start in range(0, len(tests), COLUMNS_AT_ONCE):
         some = tests[start : start + COLUMNS_AT_ONCE]
         row = iter(first_row(source, f"SELECT {', '.join(test for of in some for test in of)} FROM {source.sql}"))
@@ -95,7 +112,7 @@ def _present(source: Source, name: str) -> str:
 
 
 def _candidates(source: Source, name: str) -> dict[Kind, str]:
-    """The kinds that a column of its type may be of, each with its test; lists are of no kind."""
+    """The kinds possible for the column's type, each with its test; none for lists."""
     type_, x = _type(source, name), _present(source, name)
     tests = {} if type_.endswith("]") else {kind: kind.test(x, type_) for kind in IN_ORDER}
     return {kind: test for kind, test in tests.items() if test}
@@ -112,7 +129,7 @@ def _decided(source: Source, name: str, candidates: dict[Kind, str], answers: Se
 
 
 def _in_another_form(source: Source, name: str) -> Column | None:
-    """The column of the kind one of whose other forms fits all of its values."""
+    """The column as a kind with an alternative format that fits all of its values, or None."""
     x = _present(source, name)
     (some,) = first_row(source, f"SELECT {x} FROM {source.sql} WHERE {x} IS NOT NULL LIMIT 1")
     forms = [(kind, form) for kind in IN_ORDER if kind.might_have_form(some) for form in kind.forms]

@@ -1,4 +1,4 @@
-"""Bytes: how many are free to this process, and how many rows fit into a batch of a bounded number of them."""
+"""Memory: how much is free for this process, and how many rows fit into a batch of bounded size."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 
 BATCH_BYTES = 2**26
 MOST_ROWS = 50_000
-LEAST_OF_DUCKDB = 256  # MiB, less than which it cannot read large files in
+LEAST_OF_DUCKDB = 256  # MiB that it needs to read large files
 NUMBER = 8  # bytes of a double
-JAX_BYTES, JAX_SPACE = 2**29, 2**31  # that it takes, and maps for code, stacks and heaps, until its first program runs
+JAX_BYTES, JAX_SPACE = (
+    2**29,
+    2**31,
+)  # that JAX allocates, and maps for code, stacks and heaps, before its first program runs
 
 
 def rows_at_once(numbers_per_row: float) -> int:
-    """How many rows a batch has, so that its numbers stay within the budget; one at least.
+    """The number of rows in a batch, at least one, such that its numbers stay within the budget.
 
     >>> rows_at_once(10), rows_at_once(10_000)
     (50000, 838)
@@ -23,9 +26,9 @@ def rows_at_once(numbers_per_row: float) -> int:
 
 
 def free_memory(root: str = "/", jax_to_come: bool = False) -> int | None:
-    """The least that the machine, the control groups and the limits of this process leave; None if none of them tells.
+    """The least that the machine, the control groups and the process limits leave; None if unknown.
 
-    With `jax_to_come`, less what JAX will take. `root` is where /proc and /sys are.
+    With `jax_to_come`, what JAX will need is subtracted. `root` is the folder with /proc and /sys.
     """
     bytes_, space = (JAX_BYTES, JAX_SPACE) if jax_to_come else (0, 0)
     left = [*_of_machine(Path(root)), *_of_groups(Path(root)), *_of_limits(Path(root), space - bytes_)]
@@ -39,7 +42,7 @@ def _of_machine(root: Path) -> Iterator[int]:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """What each control group that the process is in leaves; pages of files that nobody reads now are free."""
+    """What each control group of the process leaves; inactive file pages count as free."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, _, path = line.partition(":")
         controllers, _, path = path.partition(":")
@@ -52,7 +55,7 @@ def _of_groups(root: Path) -> Iterator[int]:
 
 
 def _of_hierarchy(top: Path, path: str, most: str, used: str, reclaimable: str) -> Iterator[int]:
-    """Of the group and of those around it; a container may see its own group at the top alone."""
+    """What the group and its ancestors leave; a container may see its own group only as the top."""
     group = top / path.strip("/")
     for folder in dict.fromkeys((group, *group.parents, top)):
         limit, now = _text(folder / most).strip(), _text(folder / used).strip()
@@ -61,7 +64,7 @@ def _of_hierarchy(top: Path, path: str, most: str, used: str, reclaimable: str) 
 
 
 def _of_limits(root: Path, space: int) -> Iterator[int]:
-    """What `ulimit -v`, less so much address space, and `ulimit -d` leave."""
+    """What `ulimit -v` (minus `space`) and `ulimit -d` leave."""
     taken = _fields(root / "proc/self/status")
     for (most, name), mapped in zip(_limits(), (space, 0), strict=False):
         if most is not None and name in taken:
@@ -69,7 +72,7 @@ def _of_limits(root: Path, space: int) -> Iterator[int]:
 
 
 def _limits() -> list[tuple[int | None, str]]:
-    """The bytes that this process may map and may write to, None if any; and what /proc calls those it has."""
+    """The limits on mapped and on writable bytes (None if unlimited), each with its usage field in /proc."""
     try:
         from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, getrlimit
     except ImportError:  # Windows has no such limits
@@ -79,19 +82,19 @@ def _limits() -> list[tuple[int | None, str]]:
 
 
 def reserve_little() -> None:
-    """Before Arrow is imported: it reserves no gigabyte where `ulimit` counts what is reserved as what is used."""
+    """Keep Arrow from reserving a gigabyte under `ulimit`; to be called before Arrow is imported."""
     if any(most is not None for most, _ in _limits()):
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def memory_of_duckdb() -> str:
-    """What a connection may take, as DuckDB reads it: half of what is free, or its own default where nobody knows."""
+    """The memory limit of a connection, in DuckDB's form: half of the free memory, or its default if unknown."""
     free = free_memory()
     return "80%" if free is None else f"{max(LEAST_OF_DUCKDB, free // 2 // 2**20)}MiB"
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """The numbers of a file of lines such as "MemAvailable: 24284604 kB" or "inactive_file 8192"."""
+    """The numbers in a file of lines such as "MemAvailable: 24284604 kB" or "inactive_file 8192"."""
     words = (line.replace(":", " ").split() for line in _text(path).splitlines())
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}
 

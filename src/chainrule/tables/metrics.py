@@ -1,6 +1,6 @@
-"""How good predictions are, beside a baseline that looks at no input: added up batch by batch, in bounded memory.
+"""Metrics of predictions and of a baseline that ignores the inputs, accumulated over batches in bounded memory.
 
-The numbers are scikit-learn's, which the tests hold them to; predicting does not import it.
+The definitions are scikit-learn's, and tests compare the values; scikit-learn itself is not imported.
 """
 
 from __future__ import annotations
@@ -14,19 +14,32 @@ from chainrule.tables.curves import Curves
 from chainrule.tables.target import Target
 
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
-MOST_CONFUSED = 50  # classes with a row of their own in the confusion matrix
+MOST_CONFUSED = 50  # classes with their own row in the confusion matrix
 OTHERS = "(others)"
-LEAST = 1e-15  # a probability below counts as this
+LEAST = 1e-15  # probabilities are clipped to this
 
 
 class Scores(NamedTuple):
-    """Metrics by name, of the network and of the baseline; for classes the confusion matrix, rows are true.
+    """Metrics of the network and of the baseline.
 
-    None for what cannot be told: of outputs that overflow, or of one class alone.
+    A metric is None if it is undefined: if outputs overflow, or if only one class is present.
 
-    confusion_classes   the labels of its rows and columns; of many classes the last may stand for the others
-    left_out            so many classes are the others
-    auc_rows            so many rows, drawn at random, the network's ROC AUC is of; None where it is of all
+    Attributes
+    ----------
+    rows : int
+        Number of rows that were scored.
+    network, baseline : dict
+        Metrics by name.
+    baseline_is : str
+        What the baseline predicts.
+    confusion : list of lists, optional
+        Confusion matrix: rows are true classes, columns predicted ones.
+    confusion_classes : list of str, optional
+        Labels of its rows and columns; with many classes, the last combines the remaining ones.
+    left_out : int
+        Number of classes combined in the last row and column.
+    auc_rows : int, optional
+        Size of the random sample on which the network's ROC AUC is computed; None if all rows are used.
     """
 
     rows: int
@@ -42,7 +55,7 @@ class Scores(NamedTuple):
         return self._asdict()
 
     def most_confused(self, most: int) -> Scores:
-        """The same with a smaller confusion matrix: the classes with the most rows, and the others together."""
+        """The scores with a smaller confusion matrix: the most frequent classes, and the others combined."""
         if self.confusion is None or self.confusion_classes is None or len(self.confusion_classes) <= most + 1:
             return self
         counts, named = np.array(self.confusion), len(self.confusion_classes) - bool(self.left_out)
@@ -57,7 +70,7 @@ class Scores(NamedTuple):
 
 
 class ClassScores:
-    """Adds up what (rows, classes) probabilities are worth; the baseline gives the training frequencies."""
+    """Accumulates scores of probabilities (rows, classes); the baseline predicts the training frequencies."""
 
     def __init__(self, target: Target, frequencies: np.ndarray):
         self.target, self.frequencies = target, frequencies
@@ -72,7 +85,7 @@ class ClassScores:
         self.curves = Curves(k)
 
     def add(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
-        """Count these rows; `truth`: (rows,), the places of their classes."""
+        """Add rows; `truth` (rows,) holds the indices of their classes."""
         k, told = len(self.rows_of), probabilities.argmax(axis=1)
         clipped = np.clip(probabilities, LEAST, 1)
         given = clipped[np.arange(len(truth)), truth].astype(np.float64)
@@ -85,7 +98,7 @@ class ClassScores:
         self.curves.add(clipped, truth)
 
     def scores(self) -> Scores:
-        """Of all rows that were added."""
+        """The scores of all rows added so far."""
         always, n, left_out = int(self.frequencies.argmax()), int(self.rows_of.sum()), self.left_out
         return Scores(
             n,
@@ -119,19 +132,24 @@ class ClassScores:
 
 
 class NumberScores:
-    """Adds up what (rows, targets) numbers are worth, in the targets' own units; the baseline gives the training mean.
+    """Accumulates scores of predicted numbers (rows, targets), in the units of the targets.
 
-    Squares are of differences from the mean, whose sums over batches are merged as in Chan, Golub and LeVeque (1983).
+    The baseline predicts the training mean. Sums of squared deviations are merged over batches as in Chan, Golub and
+    LeVeque (1983).
     """
 
     def __init__(self, target: Target):
         self.target, self.n = target, 0
         zeros = np.zeros(len(target.names))
-        self.first, self.mean, self.squares = zeros, zeros, zeros  # of the truth: a row of it, the mean less that row
-        self.off = {"network": (zeros, zeros), "baseline": (zeros, zeros)}  # sums of squares and of distances
+        self.first, self.mean, self.squares = (
+            zeros,
+            zeros,
+            zeros,
+        )  # of the true values: the first row, the mean minus that row
+        self.off = {"network": (zeros, zeros), "baseline": (zeros, zeros)}  # sums of squared and of absolute errors
 
     def add(self, values: np.ndarray, truth: np.ndarray) -> None:
-        """Count these rows."""
+        """Add rows of predicted and true values."""
         if not len(truth):
             return
         self.first = self.first if self.n else truth[0]
@@ -146,7 +164,7 @@ class NumberScores:
         self.n += n
 
     def scores(self) -> Scores:
-        """Of all rows that were added."""
+        """The scores of all rows added so far."""
         return Scores(self.n, self._metrics("network"), self._metrics("baseline"), "always the mean")
 
     def _metrics(self, name: str) -> dict[str, float | None]:
@@ -165,5 +183,5 @@ def _finite(value: float) -> float | None:
 
 
 def scorer(target: Target, frequencies: np.ndarray) -> ClassScores | NumberScores:
-    """What adds up the answers for a target; `frequencies` of the classes among the training rows, if it has any."""
+    """An accumulator for the scores of a target; `frequencies` are those of its classes in the training rows."""
     return NumberScores(target) if target.task == "regression" else ClassScores(target, frequencies)

@@ -1,4 +1,4 @@
-"""How a run was trained, as plain data: enough to read its table again and replay any of its updates."""
+"""The plan of a run: the settings needed to read its table again and replay any of its updates."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chainrule.training.settings import TrainingSettings, settings_from_json
 
 @dataclass(frozen=True)
 class Plan:
-    """How the table of a run is prepared, whether its classes weigh the same, and how the network is trained."""
+    """How the table of a run is prepared, whether classes are balanced, and how the network is trained."""
 
     preparing: Preparing
     balanced: bool
     settings: TrainingSettings
 
     def to_json(self) -> dict[str, Any]:
-        """The document of plan.json; an InputError for settings that only code can define."""
+        """The document of plan.json; an InputError if a setting can only be defined in code."""
         return {
             "preparing": asdict(self.preparing),
             "balanced": self.balanced,
@@ -38,16 +38,28 @@ class _Document:
 
     def __post_init__(self) -> None:
         checked = ("batch_size", "epochs", "dropout", "average", "seed", "dtype")
-        Request(**{name: self.training[name] for name in checked})  # which knows what may be asked for
+        Request(**{name: self.training[name] for name in checked})  # checks the values
 
 
 def read_plan(path: str | os.PathLike[str], network: Network) -> Plan:
-    """The plan in a file, of this network.
+    """Read the plan of a network from a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    network : Network
+        The network of the run.
+
+    Returns
+    -------
+    Plan
+        The settings of the run.
 
     Raises
     ------
     InputError
-        If the file holds none, or one with values that no training can have.
+        If the file contains no plan, or one with invalid values.
     """
     try:
         document = read_document(path, _Document)
@@ -55,4 +67,4 @@ def read_plan(path: str | os.PathLike[str], network: Network) -> Plan:
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not a plan that this Chainrule can read: {error!r}") from error
+        raise InputError(f"{path}: not a plan that this version of Chainrule can read: {error!r}") from error

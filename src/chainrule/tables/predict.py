@@ -1,4 +1,4 @@
-"""A trained model on new rows: read with the model's own encoding, any number of rows, a bounded number at a time."""
+"""Apply a trained model to new rows, with its own encoding, in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -20,25 +20,39 @@ from chainrule.tables.writing import FORMATS, writer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SOME_ROWS = 1000  # that tell how long a row is
-AS_TEXT = 4  # times a double: what a number takes as text, by itself and in its line
+SOME_ROWS = 1000  # from which the size of a row is estimated
+AS_TEXT = 4  # doubles: the size of a number as text, by itself and in its line
 
 
 def predict_to(model: TableModel, source: Source, out: str) -> int:
-    """Write the source's columns, then the predictions, to a file (by its suffix) or, for "-", to standard output.
+    """Write the columns of a table, followed by the predictions, in the order of the rows.
 
-    Rows keep their order. Returns their number. A file is written whole or not at all.
+    Parameters
+    ----------
+    model : TableModel
+        The trained model.
+    source : Source
+        The table.
+    out : str
+        The output file, whose suffix selects the format and which is written atomically; "-" for standard output.
+
+    Returns
+    -------
+    int
+        The number of rows.
 
     Raises
     ------
+    UsageError
+        If the suffix of `out` is unknown.
     InputError
-        If the source lacks a column of the model, holds a value that cannot be read as its kind, or already has
-        a column of a prediction's name; or if `out` cannot be written.
+        If the table lacks a column of the model, contains a value that cannot be read as its kind, or already has a
+        column with the name of a prediction; or if `out` cannot be written.
     """
     if out != "-" and Path(out).suffix.lower() not in FORMATS:
-        raise UsageError(f"-o {out}: expected a name that ends in {', '.join(FORMATS)}, or - for standard output")
+        raise UsageError(f"-o {out}: expected a file name ending in {', '.join(FORMATS)}, or - for standard output")
     if Path(out).exists() and any(Path(out).samefile(path) for path in source.files):
-        raise InputError(f"-o {out}: is the input itself; name another file")
+        raise InputError(f"-o {out}: is an input file; choose another name")
     check_source(model, source)
     names = prediction_names(model)
     taken = [name for name in names if name in source.types]
@@ -50,17 +64,29 @@ def predict_to(model: TableModel, source: Source, out: str) -> int:
             write(answered)
             rows += answered.num_rows
         if not rows:
-            raise InputError(f"{source.name}: there is a header but no row of data")
+            raise InputError(f"{source.name}: has a header but no rows of data")
     return rows
 
 
 def predicted(model: TableModel, source: Source) -> pa.Table:
-    """The predictions alone, a row for each row of the source; see `prediction_names`.
+    """Predict the rows of a table.
+
+    Parameters
+    ----------
+    model : TableModel
+        The trained model.
+    source : Source
+        The table.
+
+    Returns
+    -------
+    pyarrow.Table
+        The predictions, one row per row of the source, with the columns of `prediction_names`.
 
     Raises
     ------
     InputError
-        If the source lacks a column of the model, or holds a value that cannot be read as its kind.
+        If the table lacks a column of the model, or contains a value that cannot be read as its kind.
     """
     import pyarrow as pa
 
@@ -71,14 +97,26 @@ def predicted(model: TableModel, source: Source) -> pa.Table:
         X = model.encoding.encode(pa.Table.from_batches([batch]))
         answers.append(pa.table(_answer_columns(model, X), names))
     if not answers:
-        raise InputError(f"{source.name}: there is a header but no row of data")
+        raise InputError(f"{source.name}: has a header but no rows of data")
     return pa.concat_tables(answers)
 
 
 def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
-    """Scores on the rows that have a target, and the number of rows that have none.
+    """Score the rows of a table that have a target, in bounded memory.
 
-    A table of any size: what is kept of its rows is bounded.
+    Parameters
+    ----------
+    model : TableModel
+        The trained model.
+    source : Source
+        The table.
+
+    Returns
+    -------
+    scores : Scores
+        The scores on the rows with a target.
+    without : int
+        The number of rows without a target.
     """
     import pyarrow as pa
 
@@ -94,19 +132,19 @@ def evaluate(model: TableModel, source: Source) -> tuple[Scores, int]:
 
 
 def rows_with_targets(model: TableModel, source: Source) -> tuple[np.ndarray, pa.Table, int]:
-    """The encoded rows that have a target, their columns, and the number of rows that have none."""
+    """The encoded rows with a target, their columns, and the number of rows without a target."""
     table, without = _with_targets(model, source)
     return model.encoding.encode(table), table, without
 
 
 def encoded_rows(model: TableModel, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """X and Y of the rows that have a target, in float64."""
+    """X and Y of the rows with a target, in float64."""
     table, _ = _with_targets(model, source)
     return model.encoding.encode(table, np.float64), encode_target(model.target, table)
 
 
 def _with_targets(model: TableModel, source: Source) -> tuple[pa.Table, int]:
-    """The model's columns in the rows that have a target, and the number of rows that have none."""
+    """The model's columns for the rows with a target, and the number of rows without a target."""
     check_source(model, source, with_target=True)
     table = fetch(source, _read(model, source))
     there = _having_targets(model, table)
@@ -132,19 +170,19 @@ def _no_targets(model: TableModel, source: Source) -> InputError:
 
 
 def check_source(model: TableModel, source: Source, with_target: bool = False) -> None:
-    """The source has the model's columns (in any order, among others), and their values are of its kinds."""
+    """Check that the source has the columns of the model, in any order, with values of the right kinds."""
     needed = [*model.encoding.read_as, *(model.target.columns if with_target else ())]
     absent = [column.name for column in needed if column.name not in source.types]
     if absent:
         listed = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         raise InputError(
-            f"{source.name}: the model needs a column that is not there: {listed}{nearest(absent[0], source.types)}"
+            f"{source.name}: lacks a column that the model needs: {listed}{nearest(absent[0], source.types)}"
         )
     check_values(source, needed)
 
 
 def prediction_names(model: TableModel) -> list[str]:
-    """The columns that predictions add: `prediction` and one probability per class, or one number per target."""
+    """The names of prediction columns: `prediction` and one probability per class, or one number per target."""
     if model.target.task == "regression":
         several = len(model.target.names) > 1
         return [f"prediction {name}" for name in model.target.names] if several else ["prediction"]
@@ -152,14 +190,14 @@ def prediction_names(model: TableModel) -> list[str]:
 
 
 def _answers(model: TableModel, source: Source, names: list[str]) -> Iterator[pa.Table]:
-    """The source's rows, a batch at a time, with its raw columns and the predictions."""
+    """Yield the rows of the source in batches, with the raw columns and the predictions."""
     import pyarrow as pa
 
     raw = [(name, quoted(name)) for name in source.types]
     read = [(f"input {i}", value_sql(source, column)) for i, column in enumerate(model.encoding.read_as)]
     at_once = _rows_at_once(model, source, [*raw, *read], AS_TEXT * len(names))
     for batch in batches(source, [*raw, *read], at_once):
-        columns = batch.columns  # by place: the table may have any names
+        columns = batch.columns  # by position: the table may have any column names
         inputs = pa.table(columns[len(raw) :], [column.name for column in model.encoding.read_as])
         answers = _answer_columns(model, model.encoding.encode(inputs))
         yield pa.table([*columns[: len(raw)], *answers], [*source.types, *names])
@@ -174,7 +212,7 @@ def _answer_columns(model: TableModel, X: np.ndarray) -> list[pa.Array]:
 
 
 def _rows_at_once(model: TableModel, source: Source, columns: list[tuple[str, str]], more: int = 0) -> int:
-    """Rows of a batch that fit: their values, as long as the first rows' are, what the network makes, and `more`."""
+    """Rows per batch, from the size of the first rows, the numbers the network computes per row, and `more`."""
     some = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {SOME_ROWS})")
     table = fetch(some, columns)
     return rows_at_once(table.nbytes / max(1, table.num_rows) / NUMBER + numbers_of_a_row(model) + more)

@@ -1,4 +1,4 @@
-"""From a source to arrays: which columns, what task, which rows, and the encoding fitted on the training rows."""
+"""Prepare a table for training: select columns, infer the task, split the rows, fit the encoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABELS = "the target\n as text"  # a name that no column has
 
 
 class Prepared(NamedTuple):
-    """A table ready to train on. X and Y hold the rows that have a target; `split` numbers them."""
+    """A table ready for training. X and Y hold the rows with a target; `split` holds indices into them."""
 
     encoding: Encoding
     target: Target
@@ -33,19 +33,19 @@ class Prepared(NamedTuple):
     X: np.ndarray
     Y: np.ndarray
     table: pa.Table
-    numbers: np.ndarray  # of its rows in the source, from 1
-    n_rows: int  # in the source, with those that have no target
+    numbers: np.ndarray  # row numbers in the source, from 1
+    n_rows: int  # in the source, including rows without a target
     hints: tuple[str, ...]
 
     @property
     def frequencies(self) -> np.ndarray:
-        """The share of each class among the training rows."""
+        """The relative frequency of each class in the training rows."""
         places = class_places(self.target, self.table)[self.split.train]
         return np.bincount(places, minlength=len(self.target.classes)) / len(places)
 
     @property
     def class_weights(self) -> np.ndarray:
-        """The weight of a row of each class such that the classes weigh the same in all, and a row 1 on average."""
+        """The weight of a row of each class, such that classes have equal total weight and the mean weight is 1."""
         return 1 / (self.frequencies * len(self.frequencies))
 
 
@@ -65,15 +65,46 @@ def prepare(
     whole: Source | None = None,
     part: str | None = None,
 ) -> Prepared:
-    """Read the source, find the task, split the rows, fit the encoding on the training rows and encode all.
+    """Read a table, infer the task, split the rows, fit the encoding to the training rows and encode all rows.
 
-    Where the source is a sample, `whole` is what it is taken from, which has all kinds and classes, and `part` its
-    column with the part of each row: 0 to train on, 1 to validate, 2 to test.
+    Parameters
+    ----------
+    source : Source
+        The table, or a sample of it.
+    targets : sequence of str
+        The target columns.
+    task : str, optional
+        The task; inferred from the target if not given.
+    drop : sequence of str
+        Columns to leave out.
+    normalize, normalize_target : bool
+        Whether numeric inputs, and numeric targets, become Z-scores.
+    quantiles : bool
+        Whether large tables also get inputs for quantiles.
+    test_size : float
+        The fraction of the rows that is held out for testing.
+    validation_size : float
+        The fraction of the other rows that is used for validation.
+    seed : int
+        The seed of the split.
+    dtype : str
+        The dtype of X and Y.
+    whole : Source, optional
+        The complete table if `source` is a sample; kinds and classes are inferred from it.
+    part : str, optional
+        The column of a sample that holds the part of each row: 0 training, 1 validation, 2 test.
+
+    Returns
+    -------
+    Prepared
+        The encoded rows, and how they were encoded and split.
 
     Raises
     ------
+    UsageError
+        If a size is out of range.
     InputError
-        For wrong columns, values or sizes, with what was expected, what arrived and the likely fix.
+        If a column is missing, a value cannot be read, or there are too few rows.
     """
     _check_sizes(test_size, validation_size)
     whole = whole or source
@@ -82,7 +113,7 @@ def prepare(
     check_columns(drop, names, "--drop")
     n_rows = count_rows(source)
     if n_rows == 0:
-        raise InputError(f"{source.name}: there is a header but no row of data")
+        raise InputError(f"{source.name}: has a header but no rows of data")
     columns = kinds_of(whole, [name for name in names if name not in drop])
     used = [column for column in columns if not KINDS[column.kind].refused]
     check_values(whole, used)
@@ -111,7 +142,7 @@ def prepare(
     encoding = fit_encoding(_filled(training, inputs), inputs, normalize, pieces)
     if not encoding.columns:
         why = "; ".join(f"{name}: {reason}" for name, reason in encoding.dropped) or "there is no other column"
-        raise InputError(f"{source.name}: no column is left to learn from ({why})")
+        raise InputError(f"{source.name}: no usable input column ({why})")
     target = fit_scale(target, training, normalize and normalize_target)
     X = encoding.encode(table, dtype)
     Y = encode_target(target, table).astype(dtype)
@@ -120,24 +151,24 @@ def prepare(
 
 
 def _all_labels(source: Source, sql: str) -> pa.ChunkedArray:
-    """The different values of a target; of more than could be classes, some."""
+    """The distinct values of a target, at most `MOST_LABELS` of them."""
     distinct = f"(SELECT DISTINCT {sql} AS {quoted(LABELS)} FROM {source.sql} LIMIT {MOST_LABELS})"
     different = source._replace(sql=distinct)
     return fetch(different, [(LABELS, quoted(LABELS))]).column(LABELS)
 
 
 def _with_target(table: pa.Table, targets: Sequence[Column], source: Source) -> np.ndarray:
-    """Whether no target is missing: (rows,)."""
+    """A mask (rows,) of the rows without a missing target."""
     there = np.ones(table.num_rows, bool)
     for column in targets:
         if KINDS[column.kind].refused:
-            raise InputError(f"{source.name}: target {column.name!r} has no value that can be predicted")
+            raise InputError(f"{source.name}: target {column.name!r} has no values that can be predicted")
         there &= table.column(column.name).is_valid().to_numpy()
     return there
 
 
 def _filled(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The columns that were not read at all (empty, or of no usable kind) as columns of nulls."""
+    """Add columns that were not read (empty, or of no usable kind) as columns of nulls."""
     import pyarrow as pa
 
     for column in columns:
@@ -147,7 +178,7 @@ def _filled(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
 
 
 def _hints(training: pa.Table, encoding: Encoding) -> tuple[str, ...]:
-    """What a careful colleague would ask about the columns."""
+    """Hints about suspicious columns."""
     asked = (column.hint(training.column(column.name)) for column in encoding.columns)
     return tuple(hint for hint in asked if hint)
 
@@ -155,14 +186,12 @@ def _hints(training: pa.Table, encoding: Encoding) -> tuple[str, ...]:
 def _check_sizes(test_size: float, validation_size: float) -> None:
     for name, size in (("--test-size", test_size), ("--validation-size", validation_size)):
         if not 0 <= size < 1:
-            raise UsageError(f"{name}: expected a share from 0 to below 1, such as 0.2; got {size:g}")
+            raise UsageError(f"{name}: expected a fraction from 0 to below 1, such as 0.2; got {size:g}")
 
 
 def _check_split(split: Split, test_size: float, validation_size: float) -> None:
     n = sum(map(len, split))
     if test_size and not len(split.test):
-        raise InputError(f"{n} rows are too few to hold out {test_size:g} of them for a test: use --test-size 0")
+        raise InputError(f"{n} rows are too few for --test-size {test_size:g}; use --test-size 0")
     if validation_size and not len(split.validation):
-        raise InputError(
-            f"{n} rows are too few to hold out {validation_size:g} for validation: use --validation-size 0"
-        )
+        raise InputError(f"{n} rows are too few for --validation-size {validation_size:g}; use --validation-size 0")

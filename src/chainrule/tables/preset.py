@@ -1,29 +1,29 @@
-"""The recipe for a table that nobody has tuned, shared by `chainrule train` and the estimators' preset="tabular".
+"""The default recipe for tables, shared by `chainrule train` and the estimators' preset="tabular".
 
-Chosen by measurement: docs/recipe.md says what was tried, `benchmarks/accuracy.py` measures it.
+It was chosen by measurement: see docs/recipe.md and `benchmarks/accuracy.py`.
 """
 
 from __future__ import annotations
 
 HIDDEN = (64, 32)
-ACTIVATION = "silu"  # smooth: on small tables clearly better than relu
+ACTIVATION = "silu"  # clearly better than relu on small tables
 LEARNING_RATE = 2e-3  # of Adam
 AVERAGE = 0.998  # decay of the averaged parameters
-VALIDATION = 0.2  # the share of the training rows that chooses the epoch
+VALIDATION = 0.2  # fraction of the training rows used for early stopping
 PATIENCE = 20  # epochs without a lower validation cost
-EPOCHS = 1000  # at most
-FEW = 20  # different values of a column of numbers that need no quantiles
+EPOCHS = 1000  # maximum
+FEW = 20  # distinct values up to which a numeric column needs no quantiles
 LARGE = 10_000  # training rows
 MOST_PIECES = 1_000  # of all columns together
 
 
 def dropout(n_train: int) -> float:
-    """The share of the hidden nodes that an update leaves out: a few, and none where there are rows enough."""
+    """The dropout rate: low, and 0 for large tables."""
     return 0.05 if n_train < LARGE else 0.0
 
 
 def l2(n_train: int) -> float:
-    """The penalty on squared weights: of a large table it falls with the square of its rows.
+    """The L2 penalty; for large tables it decreases with the square of the number of rows.
 
     >>> l2(1_000), round(l2(50_000), 9)
     (0.003, 3e-05)
@@ -32,9 +32,9 @@ def l2(n_train: int) -> float:
 
 
 def pieces(n_train: int, n_columns: int) -> int:
-    """How columns of numbers enter beside their Z-score: not (0), as a normal score (1), or in so many pieces.
+    """The quantile inputs per numeric column: none (0), a normal score (1), or this many pieces.
 
-    Tables of many columns are given fewer, so that memory does not multiply.
+    Tables with many columns get fewer pieces, to limit memory.
 
     >>> pieces(1_000, 9), pieces(5_000, 9), pieces(12_000, 9), pieces(50_000, 9), pieces(50_000, 200)
     (0, 1, 24, 32, 5)
@@ -45,7 +45,7 @@ def pieces(n_train: int, n_columns: int) -> int:
 
 
 def training_rows(n: int) -> int:
-    """What is left of n rows when validation rows are split off."""
+    """The number of training rows among n rows after validation rows are split off."""
     return n - round(VALIDATION * n)
 
 

@@ -1,9 +1,9 @@
-r"""A number by its place among the training rows, beside its Z-score: as a normal score, or in pieces.
+r"""Quantile encoding of numbers, in addition to Z-scores: as a normal score, or piecewise linear.
 
-Between the quantiles :math:`k_0 < k_1 < \dots` of the training rows, a value x is described by how far it has come
-through each piece, :math:`p_i = \mathrm{clip}((x - k_i) / (k_{i+1} - k_i), 0, 1)`. A network is given all of them
-(less their means), and can bend at every quantile; or only their sum, weighted such that it is the normal score of
-the value's rank. Neither minds outliers or skew.
+With the quantiles :math:`k_0 < k_1 < \dots` of the training rows as knots, a value x is described by its position in
+each piece, :math:`p_i = \mathrm{clip}((x - k_i) / (k_{i+1} - k_i), 0, 1)`. The inputs are either all of these, minus
+their means, so that the network can change slope at every quantile; or only their weighted sum, which is the normal
+score of the rank of x. Both are robust to outliers and skew.
 
 References
 ----------
@@ -21,11 +21,11 @@ import numpy as np
 if TYPE_CHECKING:
     from chainrule.tables.columns.column import Graph
 
-JOINED = 64  # pieces of which a normal score is the sum
+JOINED = 64  # pieces that are summed to a normal score
 
 
 class Quantiles(NamedTuple):
-    """k + 1 knots; for one input the normal score at each, for k inputs the mean of each."""
+    """k + 1 knots; with one input, the normal score at each knot; with k inputs, the mean of each piece."""
 
     knots: tuple[float, ...]
     scores: tuple[float, ...] = ()
@@ -36,13 +36,13 @@ class Quantiles(NamedTuple):
         return 1 if self.scores else len(self.means)
 
     def names(self, column: str) -> list[str]:
-        """What the inputs are called."""
+        """The names of the inputs."""
         if self.scores:
             return [f"{column} rank"]
         return [f"{column} {a:.6g}..{b:.6g}" for a, b in zip(self.knots, self.knots[1:], strict=False)]
 
     def encode(self, x: np.ndarray) -> np.ndarray:
-        """Inputs (n, n_inputs) of values (n,); NaN stays NaN.
+        """Encode values (n,) as inputs (n, n_inputs); NaN stays NaN.
 
         >>> Quantiles((0.0, 1.0, 3.0), means=(0.5, 0.5)).encode(np.array([-1.0, 0.5, 2.0])).tolist()
         [[-0.5, -0.5], [0.0, -0.5], [0.5, 0.0]]
@@ -52,14 +52,14 @@ class Quantiles(NamedTuple):
         return _pieces(x, np.array(self.knots)) - np.array(self.means)
 
     def slopes(self, x: np.ndarray) -> np.ndarray:
-        """The derivative of each input: (n, n_inputs); at a knot, of the piece above it."""
+        """The derivatives of the inputs (n, n_inputs); at a knot, those of the piece above it."""
         knots = np.array(self.knots)
         inside = (x[:, None] >= knots[:-1]) & (x[:, None] < knots[1:])
         each = inside / np.diff(knots)
         return (each @ np.diff(self.scores))[:, None] if self.scores else each
 
     def formula(self, place: int, x: float, write: Callable[[float], str]) -> str:
-        """The formula of one of the inputs; `write` writes a number, in brackets if negative.
+        """The formula of an input; `write` formats a number, in brackets if negative.
 
         >>> Quantiles((0.0, 1.0, 3.0), means=(0.5, 0.5)).formula(1, 2.0, "{:g}".format)
         'clip((2 - 1) / 2, 0, 1) - 0.5'
@@ -72,7 +72,7 @@ class Quantiles(NamedTuple):
         return f"{write(self.scores[i])} + {write(self.scores[i + 1] - self.scores[i])} * {come}"
 
     def to_onnx(self, graph: Graph, values: str) -> str:
-        """Nodes that do what `encode` does, of values (rows, 1)."""
+        """Add ONNX nodes that are equivalent to `encode` for values (rows, 1)."""
 
         def numbers(x: Any) -> str:
             return graph.constant(x, np.float64)
@@ -86,7 +86,7 @@ class Quantiles(NamedTuple):
         return graph("Add", joined, numbers(self.scores[0]))
 
     def checked(self) -> Quantiles:
-        """Itself, if it can be computed with; for files."""
+        """Return the quantiles if they are valid, as a check of files; else raise a ValueError."""
         numbers = (*self.knots, *self.scores, *self.means)
         sizes = {len(self.knots) - len(self.scores), len(self.knots) - len(self.means) - 1}
         whole = 0 in sizes and bool(self.scores) != bool(self.means)
@@ -98,16 +98,16 @@ class Quantiles(NamedTuple):
 
 
 def fit_quantiles(values: np.ndarray, n_pieces: int, few: int) -> Quantiles | None:
-    """The quantiles of the values (n,), without NaN; joined in one score if `n_pieces` is 1.
+    """Fit the quantiles of values (n,) without NaN; a single normal score if `n_pieces` is 1.
 
-    None for `few` different values or fewer: an input for the number itself says as much.
+    None if there are at most `few` distinct values, for which the Z-score alone suffices.
     """
     ordered = np.sort(values)
     if np.count_nonzero(np.diff(ordered)) < few:
         return None
     wanted = JOINED if n_pieces == 1 else n_pieces
     knots = np.unique(np.quantile(ordered, np.linspace(0, 1, wanted + 1)))
-    if len(knots) < 3 or np.diff(knots).min() < 1e-300:  # a piece so short that 1 / length is infinite
+    if len(knots) < 3 or np.diff(knots).min() < 1e-300:  # avoids an infinite 1 / length
         return None
     if n_pieces > 1:
         return Quantiles(_floats(knots), means=_floats(_pieces(values, knots).mean(axis=0)))
@@ -121,7 +121,7 @@ def fit_quantiles(values: np.ndarray, n_pieces: int, few: int) -> Quantiles | No
 
 
 def quantiles_from_json(data: Any) -> Quantiles | None:
-    """The inverse of writing a `Quantiles` as a list of lists."""
+    """Convert lists of numbers, as written to JSON, to `Quantiles`."""
     return None if data is None else Quantiles(*(tuple(part) for part in data)).checked()
 
 

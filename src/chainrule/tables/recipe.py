@@ -1,4 +1,4 @@
-"""The default network and training for a table, where the request leaves them to us."""
+"""The network and training settings for a table: those requested, and defaults for the rest."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ COSTS: dict[Task, Cost] = {
     "multiclass": CATEGORICAL_CROSS_ENTROPY,
     "regression": SQUARED_ERROR,
 }
-OUTPUTS_OF_CLASSES = {"binary": "sigmoid", "multiclass": "softmax"}  # whatever the cost
-COPIES = 6  # of its parameters, as doubles, while a network is trained: drawn, moved, averaged, the best ...
+OUTPUTS_OF_CLASSES = {"binary": "sigmoid", "multiclass": "softmax"}  # independent of the cost
+COPIES = 6  # of the parameters, as doubles, during training: initial, current, averaged, best ...
 OWN_RULES: dict[str, dict[str, Any]] = {
     "gradient_descent": {},
     "momentum": {"momentum": 0.9},
@@ -43,14 +43,30 @@ OWN_RULES: dict[str, dict[str, Any]] = {
 
 
 class Recipe(NamedTuple):
-    """How a network is trained on a table, and its first parameters."""
+    """The settings of a training on a table, and the initial parameters."""
 
     settings: TrainingSettings
     params: Params
 
 
 def preparing_of(request: Request) -> Preparing:
-    """How the table of a request is prepared; a UsageError for a cost that there is not."""
+    """How the table of a request is prepared.
+
+    Parameters
+    ----------
+    request : Request
+        The requested settings.
+
+    Returns
+    -------
+    Preparing
+        The arguments of `prepare`.
+
+    Raises
+    ------
+    UsageError
+        If the requested cost does not exist.
+    """
     asked = _asked_cost(request)
     of_numbers = asked is not None and asked.of == "numbers"
     return Preparing(
@@ -68,12 +84,26 @@ def preparing_of(request: Request) -> Preparing:
 
 
 def recipe_for(prepared: Prepared, request: Request, n_train: int | None = None) -> Recipe:
-    """The network, its first parameters and the training for a prepared table, of `n_train` rows if it is a sample.
+    """The network, its initial parameters and the training settings for a prepared table.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The table, or a sample of it.
+    request : Request
+        The requested settings.
+    n_train : int, optional
+        The number of training rows if the table is a sample.
+
+    Returns
+    -------
+    Recipe
+        The settings and the initial parameters.
 
     Raises
     ------
     InputError
-        For settings out of range or unknown names.
+        If a setting is out of range or a name is unknown.
     """
     n_train = n_train or len(prepared.split.train)
     try:
@@ -118,7 +148,7 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: R
     hidden = preset.HIDDEN if request.hidden is None else tuple(request.hidden)
     cost = _asked_cost(request) or COSTS[task]
     if task == "regression" and cost.of == "classes":
-        raise InputError(f"--cost {cost.name} is for classes; this target is a number")
+        raise InputError(f"--cost {cost.name} requires classes, but the target is numeric")
     output = OUTPUTS_OF_CLASSES.get(task, cost.output)
     asked = list(request.activation or [preset.ACTIVATION])
     if len(asked) == len(hidden) + 1 > 1:
@@ -130,29 +160,36 @@ def _network(task: Task, n_inputs: int, n_outputs: int, n_train: int, request: R
             f"--activation: expected one name, or one per hidden layer ({len(hidden)}), "
             f"or one per layer ({len(hidden) + 1}); got {len(asked)}"
         )
-    ours = request.l2 is None and request.rule in (None, "adam") and request.reduction == "mean"  # a sum would dwarf it
+    ours = (
+        request.l2 is None and request.rule in (None, "adam") and request.reduction == "mean"
+    )  # a sum over rows would dwarf the penalty
     l2 = preset.l2(n_train) if ours else request.l2 or 0.0
     return Network([n_inputs, *hidden, n_outputs], activations, cost, request.reduction, l2)
 
 
 def check_room(network: Network) -> None:
-    """Refuse a network whose parameters would take more memory than is free, before any of them is drawn.
+    """Refuse a network whose parameters need more than the free memory, before they are allocated.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
 
     Raises
     ------
     InputError
-        With how much is needed and how much there is.
+        If the memory does not suffice, with the required and the free amount.
     """
     needed, free = NUMBER * COPIES * network.n_parameters, free_memory()
     if free is not None and needed > free:
         raise InputError(
-            f"a network of {network.n_parameters:,} parameters takes about {needed / 2**30:,.1f} GB of memory, and "
-            f"{free / 2**30:,.1f} GB are free; use fewer nodes"
+            f"a network of {network.n_parameters:,} parameters needs about {needed / 2**30:,.1f} GB of memory, but "
+            f"only {free / 2**30:,.1f} GB are free; use fewer nodes"
         )
 
 
 def _initial(network: Network, wanted: str | dict[str, Any] | None) -> Any:
-    """A scheme's name, or the layers that are given as lists: {"W1": [[...]], "b1": [...], "W2": ...}."""
+    """The name of a scheme, or layers given as lists: {"W1": [[...]], "b1": [...], "W2": ...}."""
     if wanted is None:
         return "he" if network.activations[0].name in ("relu", "leaky_relu") else "glorot"
     if isinstance(wanted, str):
@@ -178,12 +215,12 @@ def _rule(request: Request, epochs: int, updates_per_epoch: int) -> Rule:
 
 
 def _schedule(text: str, eta: float, epochs: int, updates: int) -> Schedule:
-    """A schedule from words such as "step:0.5:100" or "cosine"; its epochs become updates."""
+    """Parse a schedule such as "step:0.5:100" or "cosine"; epochs are converted to updates."""
     name, *numbers = text.split(":")
     try:
         values = [float(number) for number in numbers]
         if not all(0 < value <= LARGEST for value in values):
-            raise InputError(f"--schedule {text}: expected numbers above 0, {LARGEST:g} at most")
+            raise InputError(f"--schedule {text}: expected numbers above 0 and at most {LARGEST:g}")
         match name.replace("-", "_"), values:
             case "step", [factor, every]:
                 return step_decay(eta, factor, max(1, round(every * updates)))
@@ -213,7 +250,7 @@ def _stops(request: Request, n_validation: int) -> tuple[Stop, ...]:
     if request.unchanged is not None:
         stops.append(Unchanged(request.unchanged))
     if request.patience is not None and not n_validation:
-        raise InputError("--patience counts epochs without a lower validation cost: it needs --validation-size above 0")
+        raise InputError("--patience requires validation rows: set --validation-size above 0")
     if n_validation:
         stops.append(NoImprovement(preset.PATIENCE if request.patience is None else request.patience))
     if request.max_seconds is not None:

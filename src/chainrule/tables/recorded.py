@@ -1,7 +1,7 @@
-"""The request of a run as its folder keeps it, and the table of the run found again.
+"""The request recorded in a run folder, and locating the table of the run again.
 
-A folder may come from anyone. A file is read again where it was, or beside the run, if it is the very one: its size
-and its digest are those that were recorded. A recorded query runs only where the caller trusts it.
+A folder may come from anyone. A file is read again, from its recorded path or next to the run folder, only if its size
+and digest match the recorded ones. A recorded query is run only if the caller trusts it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REQUEST, FORMAT = "request.json", 1
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file that a run was trained on, and what tells it from another."""
+    """A file that a run was trained on, with the size and digest that identify it."""
 
     path: str  # absolute
     bytes: int
@@ -33,15 +33,15 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was asked for when a run began, and of what; it is never changed afterwards."""
+    """The request with which a run began, and the files it was made on; never changed afterwards."""
 
     request: Request
     files: tuple[TableFile, ...]
     test_files: tuple[TableFile, ...]
     streamed: bool
     shared: bool  # by several processes
-    folder: str  # in which a query finds its files
-    command: tuple[str, ...]  # for people: it is never run
+    folder: str  # relative paths in a query refer to it
+    command: tuple[str, ...]  # informative only: it is never run
     began: str
     python: str
     versions: dict[str, str]
@@ -49,28 +49,38 @@ class Recorded:
 
 
 class Untrusted(InputError):
-    """A query that was recorded in a run folder, and that nobody has vouched for."""
+    """Raised for a query that is recorded in a run folder and that the caller has not trusted."""
 
     def __init__(self, run: Any, query: str, folder: str, hint: str):
         super().__init__(
-            f"{run}: its rows come from a query that is recorded in it: {query!r}, in {folder}; if you trust it, say "
-            f"--trust (trust=True); or {hint}"
+            f"{run}: its rows come from a query recorded in it: {query!r}, in {folder}; if you trust the query, pass "
+            f"--trust (trust=True); otherwise {hint}"
         )
         self.query, self.folder = query, folder
 
 
 def write_recorded(run: Path, recorded: Recorded) -> None:
-    """Record a request in a run folder."""
+    """Write the record of a request to a run folder."""
     save_json(run / REQUEST, asdict(recorded))
 
 
 def read_recorded(run: str | os.PathLike[str]) -> Recorded:
-    """The request of a run.
+    """Read the request of a run.
+
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+
+    Returns
+    -------
+    Recorded
+        The request and its files.
 
     Raises
     ------
     InputError
-        If the folder holds none, or one that makes no sense.
+        If the folder contains no request, or an invalid one.
     """
     path = Path(run) / REQUEST
     if not Path(run).is_dir():
@@ -78,11 +88,11 @@ def read_recorded(run: str | os.PathLike[str]) -> Recorded:
     if not path.is_file():
         older = (Path(run) / "command.json").is_file()
         why = (
-            "it was written by Chainrule 0.1, whose runs cannot go on; name its table with --data, or train again"
+            "it was written by Chainrule 0.1, whose runs cannot be resumed; name its table with --data, or train again"
             if older
-            else f"its training never began; begin it with: chainrule train FILES --target COLUMN -o {run}"
+            else f"its training never began; start it with: chainrule train FILES --target COLUMN -o {run}"
         )
-        raise InputError(f"{run}: there is no {REQUEST} in it: {why}")
+        raise InputError(f"{run}: it contains no {REQUEST}: {why}")
     recorded = read_document(path, Recorded)
     if recorded.format > FORMAT:
         raise newer(path)
@@ -90,7 +100,7 @@ def read_recorded(run: str | os.PathLike[str]) -> Recorded:
 
 
 def files_of(source: Source | None) -> tuple[TableFile, ...]:
-    """The files behind a source, to be known again."""
+    """The files of a source, with sizes and digests."""
     return () if source is None else tuple(_file(path) for path in source.files)
 
 
@@ -106,7 +116,7 @@ def digest_of(path: str) -> str:
 
 
 class Named(NamedTuple):
-    """The table of a run as the caller names it: files, a query, an open table; or whether a recorded query may run."""
+    """How the caller specifies the table of a run: files, a query or an open table, or trust in a recorded query."""
 
     data: Sequence[str] = ()
     sql: str | None = None
@@ -115,16 +125,28 @@ class Named(NamedTuple):
 
 
 def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it with --data or --sql") -> Source:
-    """The table of a run: the one that the caller names; else the very one that is recorded.
+    """Open the table of a run: the one that the caller specifies, else the recorded one.
 
-    `hint` says how the caller names a file.
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+    named : Named
+        How the caller specifies the table.
+    hint : str
+        How to specify a file, for error messages.
+
+    Returns
+    -------
+    Source
+        The table.
 
     Raises
     ------
     Untrusted
-        If a recorded query would have to run, and the caller has not said that it may.
+        If a recorded query would have to be run, and the caller does not trust it.
     InputError
-        If a recorded file is gone, or is another one now.
+        If a recorded file is missing or has changed.
     """
     if named.source is not None:
         return named.source
@@ -133,7 +155,7 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
     recorded = read_recorded(run)
     if recorded.request.sql is None:
         if not recorded.files:
-            raise InputError(f"{run}: was trained on a table in memory, which is not kept; {hint}")
+            raise InputError(f"{run}: was trained on a table in memory, which is not saved; {hint}")
         return open_table([found_again(run, file, hint) for file in recorded.files])
     if not named.trust:
         raise Untrusted(run, recorded.request.sql, recorded.folder, hint)
@@ -141,7 +163,21 @@ def table_again(run: str | os.PathLike[str], named: Named, hint: str = "name it 
 
 
 def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:
-    """Where the very file is, that a run was trained on: where it was, or beside the run.
+    """The path of an unchanged file that a run was trained on: its recorded path, or next to the run folder.
+
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The run folder.
+    file : TableFile
+        The file as recorded.
+    hint : str
+        How to specify a file, for error messages.
+
+    Returns
+    -------
+    str
+        The path.
 
     Raises
     ------
@@ -155,7 +191,7 @@ def found_again(run: str | os.PathLike[str], file: TableFile, hint: str) -> str:
             return path
     if any(os.path.isfile(path) for path in places):
         raise InputError(f"{file.path}: has changed since the run was trained on it; {hint}")
-    raise InputError(f"{file.path}: is no longer there; {hint}")
+    raise InputError(f"{file.path}: not found; {hint}")
 
 
 def _is(path: str, file: TableFile) -> bool:
@@ -163,7 +199,7 @@ def _is(path: str, file: TableFile) -> bool:
         found = os.stat(path)
         same = (
             stat.S_ISREG(found.st_mode) and found.st_size == file.bytes > 0
-        )  # files of /proc are 0 bytes, and endless
+        )  # files in /proc have size 0 but may be endless
         return same and digest_of(path) == file.digest
-    except (OSError, ValueError):  # a ValueError for a null byte in the name
+    except (OSError, ValueError):  # ValueError: a null byte in the name
         return False

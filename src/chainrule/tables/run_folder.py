@@ -1,7 +1,7 @@
-"""The run folder: the request and the states to go on from while it trains; model, history and metrics at the end.
+"""The run folder: the request and saved states during training; model, history and metrics at its end.
 
-A folder may come from anyone: what it holds is read as data, links in it are refused, and nothing is removed from it
-that Chainrule does not write there.
+A folder may come from anyone: its contents are read as data, links in it are refused, and only files that Chainrule
+itself writes are removed from it.
 """
 
 from __future__ import annotations
@@ -67,52 +67,64 @@ def save_table_model(path: str | os.PathLike[str], model: TableModel) -> None:
 
 
 def load_table_model(path: str | os.PathLike[str]) -> TableModel:
-    """The model in a run folder or in a model file.
+    """Load a model from a run folder or a model file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The run folder or model file.
+
+    Returns
+    -------
+    TableModel
+        The trained network with its encoding and target.
 
     Raises
     ------
     InputError
-        If it is missing, truncated, altered, or not a model of a table.
+        If the model is missing, truncated, altered, or not a model of a table.
     """
     path = Path(path)
     if path.is_dir():
         check_own(path)
         if (path / RESUME).is_dir() and not is_finished(path):
-            raise InputError(f"{path}: its training was cut off; {how_to_resume(path)}")
+            raise InputError(f"{path}: its training was interrupted; {how_to_resume(path)}")
         if not (path / MODEL).is_file():
-            raise InputError(f"{path}: not a run folder: there is no {MODEL} in it")
+            raise InputError(f"{path}: not a run folder: it contains no {MODEL}")
         path = path / MODEL
     elif not path.exists():
-        raise InputError(f"{path}: no such run folder; chainrule train makes one")
+        raise InputError(f"{path}: no such run folder; create one with chainrule train")
     return table_model_of(read_model(path), path)
 
 
 def table_model_of(stored: Stored, path: str | os.PathLike[str]) -> TableModel:
-    """The model in what was read from `path`; an InputError if it is none of a table."""
+    """Build the model from what was read from `path`; an InputError if it is not a model of a table."""
     network, params, document, _ = stored
     kind = document.get("kind", "table")
     if kind != "table":
         what = {"estimator": "an estimator", "network": "a bare network"}.get(str(kind), repr(kind))
-        raise InputError(f"{path}: holds {what}, not the model of a table; in Python cr.load reads it")
+        raise InputError(f"{path}: contains {what}, not a model of a table; load it in Python with cr.load")
     try:
         encoding, target = encoding_from_json(document["encoding"]), target_from_json(document["target"])
         model = TableModel(network, params, encoding, target, tuple(document["frequencies"]), document["about"])
         names = [column.name for column in (*encoding.columns, *target.columns)]
         if len(set(names)) < len(names) or len(set(target.classes)) < len(target.classes):
-            raise ValueError("two columns or two classes of one name")
+            raise ValueError("two columns or two classes have the same name")
         frequencies = np.array(model.frequencies, float)
         if frequencies.shape != (len(target.classes),) or not (frequencies >= 0).all():
-            raise ValueError(f"{len(target.classes)} classes, and {len(frequencies)} frequencies")
+            raise ValueError(f"{len(target.classes)} classes, but {len(frequencies)} frequencies")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not a model of a table: {error!r}") from error
     if (len(encoding.inputs), target.n_outputs) != (network.layers[0], network.layers[-1]):
-        raise InputError(f"{path}: the encoding has {len(encoding.inputs)} inputs, the network {network.layers[0]}")
+        raise InputError(
+            f"{path}: the encoding has {len(encoding.inputs)} inputs, but the network has {network.layers[0]}"
+        )
     return model
 
 
 def how_to_resume(run: str | os.PathLike[str]) -> str:
-    """The command with which a run goes on, as a shell takes it."""
-    return f"go on with: chainrule train --resume {shlex.quote(str(run))}"
+    """A hint with the command that resumes a run, quoted for a shell."""
+    return f"resume with: chainrule train --resume {shlex.quote(str(run))}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ class Metrics:
 
     def __post_init__(self) -> None:
         if not 0 <= self.best_epoch <= self.epochs <= MOST:
-            raise ValueError(f"epoch {self.best_epoch} of {self.epochs}")
+            raise ValueError(f"best epoch {self.best_epoch} of {self.epochs} epochs")
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -143,20 +155,22 @@ def trained_on(run: str | os.PathLike[str], source: Source) -> bool:
     try:
         trained = {os.path.realpath(file.path) for file in read_recorded(run).files}
     except ValueError:
-        return False  # a note is not worth an error
+        return False  # this only decides about a note
     return any(os.path.realpath(path) in trained for path in source.files)
 
 
 def new_run_folder(wanted: str | None, name: str) -> Path:
-    """A folder for a run: the wanted one, in which there must be nothing; or the next runs/NAME-N, made here and now.
+    """The folder for a new run: the requested one, which must be empty, or the next runs/NAME-N, created here.
 
     Raises
     ------
     InputError
-        If something is there, or if it cannot be written.
+        If the folder is not empty or cannot be written.
     """
     if not is_utf8(os.path.abspath(wanted or "")):
-        raise InputError(f"--out {wanted or '.'}: expected a path in UTF-8; name another folder, or go to another")
+        raise InputError(
+            f"--out {wanted or '.'}: expected a path in UTF-8; choose another folder, or change the working directory"
+        )
     if wanted is None:
         return _next_of(RUNS, name)
     path = Path(wanted)
@@ -164,7 +178,7 @@ def new_run_folder(wanted: str | None, name: str) -> Path:
         raise _taken(path)
     parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise InputError(f"--out {path}: cannot be written: {parent} is not a folder that you may write to")
+        raise InputError(f"--out {path}: cannot be written: {parent} is not a folder with write permission")
     return path
 
 
@@ -174,7 +188,7 @@ def _next_of(folder: str, name: str) -> Path:
             path = Path(folder, f"{name}-{number}")
             make_folder(path.parent)
             with suppress(FileExistsError):
-                path.mkdir()  # no other process can have made it, too
+                path.mkdir()  # fails if another process has created it
                 flush_folder(path.parent)
                 return path
     except OSError as error:
@@ -185,7 +199,7 @@ def _next_of(folder: str, name: str) -> Path:
 
 
 def _is_free(path: Path) -> bool:
-    """Whether there is nothing in a folder but what a command leaves that is killed before its run began."""
+    """Whether a folder is empty, apart from what a command leaves if it is killed before its run begins."""
     return path.is_dir() and all(name == LOCK or _is_begun(name) for name in os.listdir(path))
 
 
@@ -194,17 +208,17 @@ def _is_begun(name: str) -> bool:
 
 
 def _taken(path: Path) -> InputError:
-    return InputError(f"--out {path}: is already there; name another folder, or remove it first")
+    return InputError(f"--out {path}: already exists; choose another folder, or remove it first")
 
 
 @contextmanager
 def claimed(path: Path, going_on: bool) -> Iterator[None]:
-    """The folder, held against other processes until the run is finished, and removed if nothing was kept in it.
+    """Lock the folder until the run is finished; remove it if no state was saved in it.
 
     Raises
     ------
     InputError
-        If another process holds it, or has written to it since it was found to be free.
+        If another process holds the lock, or has written to the folder since it was found to be empty.
     """
     if going_on:
         check_own(path)
@@ -223,7 +237,7 @@ def claimed(path: Path, going_on: bool) -> Iterator[None]:
 
 
 def begin_run(path: Path, recorded: Recorded) -> None:
-    """Record the request: all that `--resume` needs beside the states, and no run yet."""
+    """Record the request, which is all that `--resume` needs apart from saved states."""
     write_recorded(path, recorded)
     try:
         make_folder(path / CHECKPOINTS)
@@ -232,7 +246,7 @@ def begin_run(path: Path, recorded: Recorded) -> None:
 
 
 def is_finished(run: str | os.PathLike[str]) -> bool:
-    """Whether a run was trained to its end: the metrics are written last."""
+    """Whether the training of a run has ended: the metrics are written last."""
     return (Path(run) / METRICS).is_file()
 
 
@@ -244,9 +258,9 @@ def finish_run(
     plan: Plan | None,
     report: str,
 ) -> None:
-    """Write what came out, each file whole or not at all, the metrics last; then forget what the training needed.
+    """Write the results, each file atomically and the metrics last; then remove the saved states.
 
-    Without a plan, which a streamed training has none of, its updates cannot be replayed.
+    Streamed trainings have no plan; without one, updates cannot be replayed.
     """
     save_table_model(path / MODEL, model)
     write_text(path / HISTORY, lambda file: _write_history(file, fit))
@@ -258,7 +272,7 @@ def finish_run(
 
 
 def forget_how_to_resume(path: Path) -> None:
-    """Remove what only the training needed from a finished run."""
+    """Remove the files that only the training needed from a finished run."""
     remove_own(path / RESUME, STATES)
     for part in ("train", "validation"):
         remove_own(path / ROWS / part, [SHARD_FILES])
@@ -267,16 +281,16 @@ def forget_how_to_resume(path: Path) -> None:
 
 
 def _remove_run(path: Path) -> None:
-    """Remove a run of which nothing was kept."""
+    """Remove a run of which no state was saved."""
     forget_how_to_resume(path)
     remove_own(path / CHECKPOINTS, STATES)
     remove_own(path, [MODEL, HISTORY, METRICS, PLAN, REPORT, REQUEST])
-    if path.parent == Path(RUNS):  # which `new_run_folder` has made, it may be for this run alone
+    if path.parent == Path(RUNS):  # `new_run_folder` may have created it for this run alone
         remove_own(path.parent, [])
 
 
 def plan_of_run(run: str | os.PathLike[str], network: Network) -> Plan:
-    """How a run was trained.
+    """Read how a run was trained.
 
     Raises
     ------
@@ -286,35 +300,35 @@ def plan_of_run(run: str | os.PathLike[str], network: Network) -> Plan:
     path = Path(run) / PLAN
     if not path.is_file():
         raise InputError(
-            f"{run}: there is no {PLAN} in it, so its training cannot be replayed (a streamed run has none): train it "
-            "again, not streamed"
+            f"{run}: it contains no {PLAN}, so its training cannot be replayed (a streamed run has none); train it "
+            "again with --no-stream"
         )
     return read_plan(path, network)
 
 
 def read_metrics(run: str | os.PathLike[str]) -> Metrics:
-    """How the run ended, and its scores.
+    """Read how the run ended, and its scores.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If the file cannot be read.
     """
     return read_document(Path(run) / METRICS, Metrics)
 
 
 def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The columns of the run's history, NaN where nothing was measured.
+    """Read the columns of the run's history; NaN where a value was not measured.
 
     Raises
     ------
     InputError
-        If it cannot be read, or lacks a column.
+        If the file cannot be read, or lacks a column.
     """
     path = Path(run) / HISTORY
     try:
         if not path.is_file() or path.stat().st_size > LONGEST_HISTORY:
-            raise ValueError(f"expected a file of {LONGEST_HISTORY:,} bytes at most")
+            raise ValueError(f"expected a file of at most {LONGEST_HISTORY:,} bytes")
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         numbers = np.array([[float(x) if x else np.nan for x in row] for row in rows]).reshape(-1, len(header))
@@ -328,23 +342,23 @@ def read_history(run: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def _check_epochs(epochs: np.ndarray) -> None:
     whole = (epochs == np.floor(epochs)).all()
     if len(epochs) and not (whole and epochs[0] >= 1 and epochs[-1] <= MOST and (np.diff(epochs) > 0).all()):
-        raise ValueError("expected epochs that rise from 1")
+        raise ValueError("expected increasing epochs, from 1")
 
 
 def checkpoint_epochs(run: str | os.PathLike[str]) -> list[int]:
-    """The epochs that the run has checkpoints of."""
+    """The epochs after which the run has checkpoints."""
     files = (Path(run) / CHECKPOINTS).glob("epoch-*.safetensors")
     epochs = [path.stem.removeprefix("epoch-") for path in files]
     return sorted(int(epoch) for epoch in epochs if epoch.isdecimal())
 
 
 def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> State:
-    """The state after an epoch; `like` is a state of the same training, for its structure.
+    """Read the checkpoint after an epoch; `like` is a state of the same training, for its structure.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or of another training.
+        If the file is missing, damaged, or from another training.
     """
     import jax
 
@@ -356,14 +370,14 @@ def read_checkpoint(run: str | os.PathLike[str], epoch: int, like: State) -> Sta
         raise InputError(f"{path}: a checkpoint of another training")
     state = jax.tree.unflatten(structure, found)
     if not all(np.isfinite(x).all() for layer in state.params for x in layer):
-        raise InputError(f"{path}: holds parameters that are not finite numbers")
+        raise InputError(f"{path}: contains parameters that are not finite")
     if int(state.epoch) != epoch:
-        raise InputError(f"{path}: holds the state after epoch {int(state.epoch)}, not the one that it is named after")
+        raise InputError(f"{path}: contains the state after epoch {int(state.epoch)}, which does not match its name")
     return state
 
 
 def write_checkpoint(run: Path, state: State) -> None:
-    """Write a state that updates can be replayed from."""
+    """Write a checkpoint, from which updates can be replayed."""
     import jax
 
     tensors = {str(i): x for i, x in enumerate(jax.tree.leaves(state))}

@@ -1,8 +1,8 @@
-"""A table that several processes train on together: one prepares it, each reads the rows that are its own.
+"""A table shared by several processes: one prepares it, each reads its own range of rows.
 
-The rows of the source, in their order, are cut into as many ranges as there are processes. Which part a row belongs to
-(training, validation, test) is a hash of its number, as it is of rows that are streamed, so that it does not depend on
-how many processes there are. The encoding comes from a sample and from sums over all training rows.
+The rows of the source are divided, in order, into one contiguous range per process. As for streamed rows, a hash of the
+row number decides whether a row is for training, validation or testing, so that the split does not depend on the
+number of processes. The encoding is fitted to a sample and to sums over all training rows.
 """
 
 from __future__ import annotations
@@ -36,33 +36,49 @@ from chainrule.training.batches import Table
 from chainrule.training.memory import Rows
 
 FILE_ROW_NUMBER = "file_row_number"  # DuckDB's name for a row's place in a Parquet file
-COMPARED = ("chainrule", "jax", "numpy", "duckdb")  # packages whose versions all processes have to share
-LOOKED_AT = 2**20  # bytes at the beginning, in the middle and at the end of a file
+COMPARED = ("chainrule", "jax", "numpy", "duckdb")  # packages whose versions must agree in all processes
+LOOKED_AT = 2**20  # bytes hashed at the beginning, in the middle and at the end of a file
 
 
 class Shared(NamedTuple):
-    """The rows of this process, and what all know; the sample, prepared, has rows in the first process alone."""
+    """The rows of this process, and facts common to all; only process 0 holds the rows of the sample."""
 
     prepared: Prepared
-    rows: Rows  # without validation rows where no process has any
-    n_rows: int  # of all processes: in the source,
-    n_train: int  # and to train on
+    rows: Rows  # without validation rows if no process has any
+    n_rows: int  # in the source, over all processes
+    n_train: int  # training rows, over all processes
 
 
 def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Shared:
-    """Prepare in the first process, then read in all; `preparing` are the arguments of `prepare`.
+    """Prepare the table in process 0, then read the rows of each process.
+
+    Parameters
+    ----------
+    source : Source
+        The table, from files.
+    balanced : bool
+        Whether classes have equal weight.
+    **preparing
+        The arguments of `prepare`.
+
+    Returns
+    -------
+    Shared
+        The rows of this process.
 
     Raises
     ------
     InputError
-        As `prepare`, in all processes.
+        In the cases in which `prepare` raises one, in all processes.
     """
     import jax
 
     sample, known = None, b""
     with one_fate():
         if not source.files:
-            raise InputError("--sql: processes read files: write the rows to one, COPY (...) TO 'rows.parquet'")
+            raise InputError(
+                "--sql cannot be used with several processes: save the rows first, with COPY (...) TO 'rows.parquet'"
+            )
         facts = {
             "files": [fingerprint(path) for path in source.files],
             "settings": repr((preparing, balanced)),
@@ -84,13 +100,13 @@ def prepare_shared(source: Source, *, balanced: bool, **preparing: Any) -> Share
         weights = None if known["class_weights"] is None else np.array(known["class_weights"])
         rows, held = _read(prepared, mine, preparing["dtype"], weights)
         if not len(rows.X):
-            raise InputError(f"rows {begin + 1:,} to {end:,}: none of them is to train on; use fewer processes")
+            raise InputError(f"rows {begin + 1:,} to {end:,} contain no training row; use fewer processes")
     n_train, n_held = told(np.array([len(rows.X), len(held.X)])).sum(axis=0).tolist()
     return Shared(prepared, Rows(*rows, held if n_held else None), n, n_train)
 
 
 def fingerprint(path: str) -> str:
-    """What tells a file from another version of it, without reading all of it: its size and some of its bytes."""
+    """A digest of the size and some of the bytes of a file, to detect other versions without reading all of it."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         found = hashlib.sha256(str(size).encode())
@@ -101,17 +117,24 @@ def fingerprint(path: str) -> str:
 
 
 def check_alike(mine: dict[str, Any]) -> None:
-    """All processes read the same files, prepare them in the same way, with the same programs.
+    """Check that all processes have the same files, settings and package versions.
+
+    Parameters
+    ----------
+    mine : dict
+        The facts of this process, by name.
 
     Raises
     ------
     InputError
-        In all processes, if one does not.
+        In all processes, if they differ.
     """
     everyones = [json.loads(message) for message in all_tell(json.dumps(mine).encode())]
     for process, theirs in enumerate(everyones):
         for what in (what for what in mine if theirs[what] != everyones[0][what]):
-            raise InputError(f"process {process} has other {what} than process 0: all of them need the same ones")
+            raise InputError(
+                f"process {process} has different {what} from process 0; they must be the same in all processes"
+            )
 
 
 def _to_json(prepared: Prepared, n_rows: int, class_weights: list[float] | None) -> dict[str, Any]:
@@ -125,7 +148,7 @@ def _to_json(prepared: Prepared, n_rows: int, class_weights: list[float] | None)
 
 
 def _from_json(known: dict[str, Any], dtype: str) -> Prepared:
-    """What the first process prepared, without the rows of its sample."""
+    """The table as process 0 prepared it, without the rows of its sample."""
     import pyarrow as pa
 
     encoding, target = encoding_from_json(known["encoding"]), target_from_json(known["target"])
@@ -135,7 +158,7 @@ def _from_json(known: dict[str, Any], dtype: str) -> Prepared:
 
 
 def rows_between(source: Source, begin: int, end: int) -> Source:
-    """The rows numbered `begin` + 1 to `end`, with their numbers; of Parquet files no others are read."""
+    """Rows `begin` + 1 to `end`, with their numbers; only these are read from Parquet files."""
     numbered = all(path.lower().endswith(PARQUET_SUFFIXES) for path in source.files)
     if numbered and FILE_ROW_NUMBER not in (name.lower() for name in source.types):
         sql = (
@@ -148,8 +171,8 @@ def rows_between(source: Source, begin: int, end: int) -> Source:
 
 
 def _of_parquet(source: Source, begin: int, end: int) -> Iterator[str]:
-    """A query for each file that has rows of the range; numbers of rows are in the files' own footers."""
-    before = 0  # columns by their names, as types of the first file: in others they may be ordered otherwise
+    """A query for each file with rows in the range; row counts come from the file footers."""
+    before = 0  # columns by name, with the types of the first file: their order may differ between files
     columns = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in source.types.items())
     for path in source.files:
         file = f"[{literal(glob.escape(path))}]"
@@ -165,7 +188,7 @@ def _of_parquet(source: Source, begin: int, end: int) -> Iterator[str]:
 
 
 def _read(prepared: Prepared, mine: Source, dtype: str, class_weights: np.ndarray | None) -> tuple[Table, Table]:
-    """The rows of this process, encoded: those to train on, and those that choose the epoch."""
+    """The training rows and the validation rows of this process, encoded."""
     pieces = list(encoded(prepared.encoding, prepared.target, mine, dtype, class_weights))
     parts = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, int)
     whole = [np.concatenate(columns) for columns in zip(*(table for _, table in pieces), strict=True)]

@@ -1,4 +1,4 @@
-"""Which rows are trained on, which choose the epoch, which score: made from the seed, stratified for classes."""
+"""Split rows into training, validation and test rows, at random from a seed, stratified by class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Split(NamedTuple):
-    """Row numbers, each in the order of the table."""
+    """Row indices of each part, in the order of the table."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -16,9 +16,9 @@ class Split(NamedTuple):
 
 
 def split_rows(n: int, test: float, validation: float, seed: int, strata: np.ndarray | None = None) -> Split:
-    """Split n rows; `test` is a share of all rows, `validation` a share of the rest.
+    """Split n rows; `test` is a fraction of all rows, `validation` a fraction of the rest.
 
-    With `strata` (a class per row) every class is split in these shares, and keeps one training row at least.
+    With `strata` (a class per row), every class is split in these proportions and keeps at least one training row.
 
     >>> [len(rows) for rows in split_rows(100, 0.2, 0.25, seed=0)]
     [60, 20, 20]
@@ -37,7 +37,7 @@ def split_rows(n: int, test: float, validation: float, seed: int, strata: np.nda
 
 
 def _shares(sizes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """How many of each group: its share; what rounding leaves over goes to those that lost most; never the whole."""
+    """The number taken from each group: its share, rounded by largest remainder, and never the whole group."""
     exact = share * sizes
     counts = np.minimum(np.floor(exact).astype(int), sizes - 1)
     losers = np.lexsort((rng.random(len(sizes)), counts - exact))

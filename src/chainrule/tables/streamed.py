@@ -1,6 +1,6 @@
-"""A table that stays on disk: its encoding from a sample and from sums over all rows, its rows scattered over files.
+"""Tables that stay on disk: the encoding comes from a sample and sums over all rows; rows are distributed over files.
 
-Which part a row belongs to (training, validation, test) and whether it is in the sample are hashes of its number.
+Hashes of the row number decide whether a row is for training, validation or testing, and whether it is in the sample.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
     from chainrule.tables.columns import Column
 
-SAMPLE = 200_000  # rows, about, of all parts together
+SAMPLE = 200_000  # approximate number of rows, of all parts together
 NUMBER, PART = "the row's\nnumber", "the row's\npart"  # names that no column has
-QUERY = "query.parquet"  # the rows of a query, in the folder of a run
+QUERY = "query.parquet"  # the saved rows of a query, in the run folder
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PURPOSES = ("test", "validation", "sample")
-SHARE_OF_MEMORY = 0.7  # that a table may take, read and encoded, before it is streamed
-READ_COPIES, COPIES = 2, 3  # of a row as it is read and as it is encoded, while a table is prepared in memory
-FIRST_ROWS = 1000  # that tell how wide a row is
+SHARE_OF_MEMORY = 0.7  # fraction of the free memory above which a table is streamed
+READ_COPIES, COPIES = 2, 3  # copies of a raw and of an encoded row while a table is prepared in memory
+FIRST_ROWS = 1000  # from which the size of a row is estimated
 MEMORY_OF_DUCKDB = "400MB"
 
 
 class Sample(NamedTuple):
-    """Rows by which the others are encoded and which are scored; all rows with their numbers and parts; how many."""
+    """The prepared sample, to which the encoding is fitted; all rows with their numbers and parts; their count."""
 
     prepared: Prepared
     numbered: Source
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """A sample, prepared; and the files of all rows to train on and of those that choose the epoch."""
+    """The prepared sample, and the files with all training and validation rows."""
 
     prepared: Prepared
     rows: InFiles
@@ -59,7 +59,7 @@ class Streamed(NamedTuple):
 
 
 def streams(request: Request, source: Source) -> bool:
-    """Whether the rows stay on disk: as it is asked for, or where they would not fit."""
+    """Whether the rows stay on disk: as requested, or if they would not fit in memory."""
     if request.stream is not None:
         return request.stream
     ranked = request.quantiles and request.normalize
@@ -69,13 +69,13 @@ def streams(request: Request, source: Source) -> bool:
 def would_not_fit(
     source: Source, targets: Sequence[str] = (), *, quantiles: bool = True, dtype: str = "float32"
 ) -> bool:
-    """Whether the table, prepared in memory, would take more than its share of what is free."""
+    """Whether preparing the table in memory would take more than `SHARE_OF_MEMORY` of the free memory."""
     free = free_memory(jax_to_come=True)
     return free is not None and _bytes_in_memory(source, targets, quantiles, dtype) > SHARE_OF_MEMORY * free
 
 
 def _bytes_in_memory(source: Source, targets: Sequence[str], quantiles: bool, dtype: str) -> float:
-    """About what the table takes when it is read, encoded, split and trained on; widths are those of its first rows."""
+    """An estimate of the memory needed to read, encode, split and train on the table, from its first rows."""
     n, columns = count_rows(source), [(name, quoted(name)) for name in source.types]
     first = source._replace(sql=f"(SELECT * FROM {source.sql} LIMIT {FIRST_ROWS})")
     table = fetch(first, columns)
@@ -86,7 +86,7 @@ def _bytes_in_memory(source: Source, targets: Sequence[str], quantiles: bool, dt
 
 
 def _inputs_of(table: pa.Table, columns: Sequence[Column], n: int, quantiles: bool) -> int:
-    """About how many inputs the columns become, of which the table has the first rows."""
+    """An estimate of the number of inputs; `table` holds the first rows."""
     kinds = [KINDS[column.kind] for column in columns]
     n_ranked = sum(kind.ranked for kind in kinds)
     pieces = preset.pieces(n, n_ranked) if quantiles and n_ranked else 0
@@ -95,7 +95,7 @@ def _inputs_of(table: pa.Table, columns: Sequence[Column], n: int, quantiles: bo
 
 
 def _outputs_of(source: Source, targets: Sequence[str]) -> int:
-    """About how many there are: of classes as many as the target has values, if it is not a number."""
+    """An estimate of the number of outputs: one per target, or one per distinct value of a non-numeric target."""
     known = [name for name in targets if name in source.types]
     if len(known) != 1 or KINDS[kinds_of(source, known)[0].kind].is_numeric:
         return max(1, len(known))
@@ -103,17 +103,33 @@ def _outputs_of(source: Source, targets: Sequence[str]) -> int:
 
 
 def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **preparing: Any) -> Sample:
-    """The encoding, from a sample and from sums over all training rows; `preparing` are the arguments of `prepare`.
+    """Prepare a sample, and correct the encoding with sums over all training rows.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    targets : sequence of str
+        The target columns.
+    balanced : bool
+        Whether classes have equal weight.
+    **preparing
+        The other arguments of `prepare`.
+
+    Returns
+    -------
+    Sample
+        The prepared sample, and all rows with their numbers and parts.
 
     Raises
     ------
     InputError
-        As `prepare`, and for weights that the sample cannot tell.
+        In the cases in which `prepare` raises one, or if a class that needs a weight is not in the sample.
     """
     source.connection.execute(f"SET memory_limit = '{MEMORY_OF_DUCKDB}'")
     seed, n = preparing["seed"], count_rows(source)
     if n == 0:
-        raise InputError(f"{source.name}: there is a header but no row of data")
+        raise InputError(f"{source.name}: has a header but no rows of data")
     numbered = with_parts(_numbered(source), seed, preparing["test_size"], preparing["validation_size"])
     some = numbered._replace(sql=f"(SELECT * FROM {numbered.sql} WHERE {_hashed(seed, 'sample')} < {SAMPLE / n})")
     prepared = prepare(some, targets, whole=source, part=PART, **preparing)
@@ -127,14 +143,16 @@ def prepare_sample(source: Source, targets: Sequence[str], *, balanced: bool, **
 
 def _check_balance(prepared: Prepared) -> None:
     if prepared.target.task == "regression":
-        raise UsageError("--balanced weighs classes; this target is a number")
+        raise UsageError("--balanced requires classes, but the target is numeric")
     for label, share in zip(prepared.target.classes, prepared.frequencies, strict=True):
         if not share:
-            raise InputError(f"--balanced: class {label!r} has no training row in the sample that weighs the classes")
+            raise InputError(
+                f"--balanced: class {label!r} has no training row in the sample that determines the class weights"
+            )
 
 
 def kept_query(source: Source, folder: Path) -> Source:
-    """A query's rows in a file, because it may give them in another order each time; files as they are."""
+    """Save the rows of a query to a file, because their order may change; files are returned unchanged."""
     if source.files:
         return source
     make_folder(folder)
@@ -144,7 +162,7 @@ def kept_query(source: Source, folder: Path) -> Source:
 
 
 def kept_rows(folder: Path) -> Source | None:
-    """The rows of a query that were kept, if they were."""
+    """The saved rows of a query, or None."""
     path = folder / QUERY
     return open_table([str(path)])._replace(name="query") if path.is_file() else None
 
@@ -161,24 +179,24 @@ def _write_parquet(source: Source, path: Path) -> None:
         if writer:
             writer.close()
     if not writer:
-        raise InputError(f"{source.name}: no row comes of it")
+        raise InputError(f"{source.name}: returned no rows")
 
 
 def prepare_streamed(sample: Sample, folder: Path, *, balanced: bool, seed: int, dtype: str) -> Streamed:
-    """The rows, encoded, in files under `folder`."""
+    """Encode all rows and write them to files in `folder`."""
     prepared, numbered, n = sample
     rows = _scattered(prepared, numbered, folder, n, seed, dtype, balanced)
     return Streamed(prepared, rows, n)
 
 
 def _numbered(source: Source) -> Source:
-    """The source with the number of each row, from 1."""
+    """The source with a column of row numbers, from 1."""
     sql = f"(SELECT *, row_number() OVER () AS {quoted(NUMBER)} FROM {source.sql})"
     return source._replace(sql=sql, types={**source.types, NUMBER: "BIGINT"})
 
 
 def with_parts(numbered: Source, seed: int, test: float, validation: float) -> Source:
-    """The numbered rows with the part of each."""
+    """The numbered rows with a column for their part."""
     u, v = _hashed(seed, "test"), _hashed(seed, "validation")
     part = f"CASE WHEN {u} < {test} THEN {TEST} WHEN {v} < {validation} THEN {VALIDATION} ELSE {TRAIN} END"
     sql = f"(SELECT *, {part} AS {quoted(PART)} FROM {numbered.sql})"
@@ -186,16 +204,16 @@ def with_parts(numbered: Source, seed: int, test: float, validation: float) -> S
 
 
 def _hashed(seed: int, what: str) -> str:
-    """A number from 0 to 1 that the row's number, the seed and the purpose decide.
+    """SQL for a uniform number from 0 to 1, a hash of the row number, the seed and the purpose.
 
-    Of one integer: DuckDB's hashes of several values depend on each other.
+    They are combined into one integer, because DuckDB's hashes of several values are correlated.
     """
     begin = (seed % 2**20) * 2**42 + PURPOSES.index(what)
     return f"(hash({quoted(NUMBER)} * {len(PURPOSES)} + {begin}) / 18446744073709551616.0)"
 
 
 def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
-    """Means, deviations and what is missing from all training rows, not from the sample alone."""
+    """The encoding with means, standard deviations and missing values from all training rows."""
     sums = [column.sums(value_sql(numbered, column.read_as)) for column in encoding.columns]
     if not any(sums):
         return encoding
@@ -209,7 +227,7 @@ def _exact(encoding: Encoding, target: Target, numbered: Source) -> Encoding:
 def _scattered(
     prepared: Prepared, numbered: Source, folder: Path, n: int, seed: int, dtype: str, balanced: bool
 ) -> InFiles:
-    """All rows with a target, encoded, in files: those to train on, and those that choose the epoch."""
+    """Write all rows with a target, encoded, to files: training rows and validation rows."""
     n_in, n_out = len(prepared.encoding.inputs), prepared.target.n_outputs
     files, needed = shards_for(n, n_in + n_out + 1, dtype), _bytes_needed(prepared, n, dtype)
     with (
@@ -227,7 +245,7 @@ def _scattered(
 
 
 def _bytes_needed(prepared: Prepared, n: int, dtype: str) -> int:
-    """For the rows with a target that are not to test on, as many as their share of the sample says."""
+    """The disk space for training and validation rows, estimated from their fraction of the sample."""
     kept = len(prepared.split.train) + len(prepared.split.validation)
     width = len(prepared.encoding.inputs) + prepared.target.n_outputs + 1
     return bytes_of(round(n * kept / prepared.n_rows), width, dtype)
@@ -236,12 +254,12 @@ def _bytes_needed(prepared: Prepared, n: int, dtype: str) -> int:
 def encoded(
     encoding: Encoding, target: Target, numbered: Source, dtype: str, class_weights: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, Table]]:
-    """The rows with a target, some at a time: their parts, and what the network is given."""
+    """Yield the rows with a target in batches: their parts, and the encoded table."""
     import pyarrow as pa
 
     wanted = [*encoding.read_as, *target.columns]
     columns = [(c.name, value_sql(numbered, c)) for c in wanted] + [(PART, quoted(PART))]
-    at_once = rows_at_once(2 * (len(columns) + len(encoding.inputs) + target.n_outputs))  # as read and as written
+    at_once = rows_at_once(2 * (len(columns) + len(encoding.inputs) + target.n_outputs))  # raw and encoded
     for batch in batches(numbered, columns, at_once):
         table = pa.Table.from_batches([batch])
         for name in target.names:

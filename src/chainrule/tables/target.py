@@ -1,4 +1,4 @@
-"""What is predicted: the task that follows from the target columns, and targets as network outputs and back."""
+"""Targets: the task inferred from the target columns, and conversion to and from network outputs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Task = Literal["binary", "multiclass", "regression"]
-MOST_WHOLE_NUMBER_CLASSES = 20  # a target with so few different whole numbers is read as classes
+MOST_WHOLE_NUMBER_CLASSES = 20  # whole-number targets with more distinct values are numbers
 
 
 class Target(NamedTuple):
-    """The target columns; for classes their labels in order, for numbers the training mean and deviation of each."""
+    """The target columns; the sorted labels of classes, or the training mean and standard deviation of numbers."""
 
     columns: tuple[Column, ...]
     task: Task
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    scaled: bool = True  # whether outputs are Z-scores of the numbers, or the numbers themselves
+    scaled: bool = True  # whether outputs are Z-scores rather than the numbers themselves
 
     @property
     def names(self) -> list[str]:
@@ -34,12 +34,12 @@ class Target(NamedTuple):
 
     @property
     def outputs(self) -> list[str]:
-        """What each output node stands for: the second of two classes, each of several, or each number."""
+        """The meaning of each output node: the second of two classes, each of several classes, or each number."""
         return [self.classes[1]] if self.task == "binary" else list(self.classes) or self.names
 
     @property
     def n_outputs(self) -> int:
-        """Output nodes: one sigmoid for two classes, one per class for several, one per number."""
+        """The number of output nodes: one for two classes, otherwise one per class or per number."""
         return len(self.outputs)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,19 +65,19 @@ def target_from_json(data: dict[str, Any]) -> Target:
     if not columns or (target.task != "regression" and len(columns) > 1):
         raise ValueError(f"target: {len(columns)} columns")
     if not all(c.kind in readable and isinstance(c.name, str) and c.date_format is None for c in columns):
-        raise ValueError("target: a column that cannot be read as a target")
+        raise ValueError("target: a column of a kind that cannot be a target")
     if target.task not in get_args(Task) or not whole or not all(isinstance(c, str) for c in classes):
-        raise ValueError(f"target: a {target.task} of {len(classes)} classes and {len(mean)} numbers")
+        raise ValueError(f"target: {target.task} with {len(classes)} classes and {len(mean)} means")
     if not all(isinstance(x, float) and isfinite(x) for x in numbers) or not all(x > 0 for x in std):
-        raise ValueError("target: mean and deviation are not finite numbers")
+        raise ValueError("target: mean or standard deviation is not a valid number")
     return target
 
 
 def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None, labels: pa.ChunkedArray) -> Target:
-    """The task, and for classes their labels, from all rows that have a target.
+    """Infer the task, and the labels of classes, from all rows with a target.
 
-    Two values are classes for one node, text and a few whole numbers are classes, other numbers are numbers.
-    `labels` is the first target as text: classes are called what the table calls them.
+    Targets with two distinct values, text, and few distinct whole numbers are classes; other numbers are a regression.
+    `labels` is the first target as text, so that classes have the names that they have in the table.
     """
     for column in columns:
         if not KINDS[column.kind].tasks:
@@ -100,13 +100,13 @@ def task_of(columns: Sequence[Column], table: pa.Table, wanted: str | None, labe
         hint = "; --task regression predicts it as a number" if KINDS[columns[0].kind].is_numeric else ""
         raise InputError(
             f"target {columns[0].name!r}: {len(classes)} classes in {table.num_rows} rows; "
-            f"expected at least two rows for a class on average{hint}"
+            f"expected at least two rows per class on average{hint}"
         )
     return Target((Column(columns[0].name, TEXT.name),), task, tuple(classes))  # pyright: ignore[reportArgumentType]
 
 
 def fit_scale(target: Target, table: pa.Table, normalize: bool) -> Target:
-    """For numbers, the mean and deviation of the training rows; for classes, nothing."""
+    """Set the mean and standard deviation of numeric targets from the training rows."""
     if target.task != "regression":
         return target
     values = _numbers_of(target, table)
@@ -114,12 +114,14 @@ def fit_scale(target: Target, table: pa.Table, normalize: bool) -> Target:
         mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.ones(values.shape[1])
     for name, m, s in zip(target.names, mean, std, strict=True):
         if not (isfinite(m) and isfinite(s)):
-            raise InputError(f"target {name!r}: its values are too large for a mean and a deviation; use other units")
+            raise InputError(
+                f"target {name!r}: its values are too large to compute a mean and standard deviation; use other units"
+            )
     return target._replace(mean=tuple(mean.tolist()), std=tuple(np.where(std > 0, std, 1).tolist()), scaled=normalize)
 
 
 def encode_target(target: Target, table: pa.Table) -> np.ndarray:
-    """Y: (rows, n_outputs): Z-scores; 0 and 1; or one column per class."""
+    """Encode targets as Y (rows, n_outputs): Z-scores, 0 and 1, or one column per class."""
     if target.task == "regression":
         values = _numbers_of(target, table)
         return (values - np.array(target.mean)) / np.array(target.std) if target.scaled else values
@@ -128,22 +130,36 @@ def encode_target(target: Target, table: pa.Table) -> np.ndarray:
 
 
 def truth_of(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
-    """What predictions are held against: the places of the classes (rows,), or the numbers (rows, targets)."""
+    """The true targets: indices of the classes (rows,), or numbers (rows, targets)."""
     return _numbers_of(target, table) if target.task == "regression" else class_places(target, table, before)
 
 
 def class_places(target: Target, table: pa.Table, before: int = 0) -> np.ndarray:
-    """For each row the place of its label among `target.classes`; `before` is how many rows came before these.
+    """The index of each row's label in `target.classes`.
+
+    Parameters
+    ----------
+    target : Target
+        The target.
+    table : pyarrow.Table
+        The rows.
+    before : int
+        The number of rows before these, for error messages.
+
+    Returns
+    -------
+    ndarray
+        Indices (rows,).
 
     Raises
     ------
     InputError
-        For a label that training rows did not have.
+        If a label does not occur in the training rows.
     """
     column = target.columns[0]
     coded = table.column(column.name).combine_chunks().dictionary_encode()
     spelled = {label: place for place, label in enumerate(target.classes)}
-    meant = {_meaning(label): place for label, place in spelled.items()}  # "1.0" of another file is "1"
+    meant = {_meaning(label): place for label, place in spelled.items()}  # so that "1.0" in another file matches "1"
     labels = coded.dictionary.to_pylist()
     places = np.array([spelled.get(label, meant.get(_meaning(label), -1)) for label in labels], int)
     found = places[coded.indices.to_numpy()] if labels else np.empty(0, int)
@@ -151,14 +167,14 @@ def class_places(target: Target, table: pa.Table, before: int = 0) -> np.ndarray
         row = int(np.argmax(found < 0))
         got = table.column(column.name)[row].as_py()
         raise InputError(
-            f"target {column.name!r}, row {before + row + 1} of those with a target: "
+            f"target {column.name!r}, row {before + row + 1} of the rows with a target: "
             f"expected one of {_some(target.classes)}, got {got!r}"
         )
     return found
 
 
 def decode(target: Target, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs (rows, n_outputs) as predictions: (place of the class, probabilities), or (values, values)."""
+    """Convert outputs (rows, n_outputs) to predictions: (class indices, probabilities) or (values, values)."""
     if target.task == "regression":
         values = outputs.astype(np.float64)
         values = values * np.array(target.std) + np.array(target.mean) if target.scaled else values
@@ -179,10 +195,10 @@ def _guess(column: Column, labels: list[str], rows: int) -> Task:
 
 def _numbers(columns: Sequence[Column], wanted: str | None) -> Target:
     if wanted not in (None, "regression"):
-        raise InputError(f"--task {wanted}: several targets are predicted as numbers; give one --target for classes")
+        raise InputError(f"--task {wanted} requires a single --target; several targets are predicted as numbers")
     for column in columns:
         if "regression" not in KINDS[column.kind].tasks:
-            raise InputError(f"target {column.name!r}: expected numbers for a regression, got {column.kind}")
+            raise InputError(f"target {column.name!r}: expected numbers for a regression, got {column.kind} values")
     return Target(tuple(columns), "regression")
 
 
@@ -196,7 +212,7 @@ def _sorted_labels(labels: pa.ChunkedArray, column: Column) -> list[str]:
 
 
 def _meaning(label: str) -> Any:
-    """What two spellings of a label share: the number, or the word in small letters."""
+    """A label in normalized form: its number, or the lower-case word."""
     try:
         return float(label)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Arrow tables to files, one after the other: CSV, TSV, Parquet, JSON lines."""
+"""Write Arrow tables, batch by batch, as CSV, TSV, Parquet or JSON Lines."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
-VALUES_AT_ONCE = 2**17  # as Python objects
+VALUES_AT_ONCE = 2**17  # values converted to Python objects at a time
 
 
 @contextmanager
 def writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that writes tables of the same columns in the format of the name; "-" is standard output, as CSV."""
+    """Yield a function that writes tables of the same columns; the suffix of `out` selects the format.
+
+    "-" stands for standard output, as CSV.
+    """
     if out == "-":
         if sys.stdout is None:
-            raise InputError("standard output is closed; name a file with -o")
+            raise InputError("standard output is closed; use -o FILE")
         sys.stdout.flush()
         yield _delimited(_Terminal() if sys.stdout.isatty() else sys.stdout.buffer, ",")
         sys.stdout.flush()
@@ -44,14 +47,14 @@ def writer(out: str) -> Iterator[Callable[[pa.Table], None]]:
 
 
 class _Terminal:
-    """Standard output where it is a terminal, which no value of a table is to steer; a pipe gets values as they are."""
+    """A terminal as the output: control characters are replaced. A pipe receives the values unchanged."""
 
     def write(self, data: bytes | memoryview) -> None:
         sys.stdout.write(str(data, "utf-8").translate(PRINTABLE))
 
 
 def _delimited(file: IO[bytes] | _Terminal, delimiter: str) -> Callable[[pa.Table], None]:
-    """CSV with quotes only where they are needed; a missing value is left empty."""
+    """A writer of CSV that quotes only where needed and leaves missing values empty."""
     header_due = True
 
     def write(table: pa.Table) -> None:
@@ -67,7 +70,7 @@ def _delimited(file: IO[bytes] | _Terminal, delimiter: str) -> Callable[[pa.Tabl
 
 
 def _lines(table: pa.Table, delimiter: str) -> bytes | memoryview:
-    """The rows as text, made a column at a time, for there may be thousands of them."""
+    """The rows as text, built column by column, because there may be thousands of columns."""
     compute = _compute()
     texts = [_texts(column.combine_chunks(), delimiter) for column in table.columns]
     texts[-1] = _joined([texts[-1], "\n"], "")
@@ -77,7 +80,7 @@ def _lines(table: pa.Table, delimiter: str) -> bytes | memoryview:
 
 
 def _texts(column: pa.Array, delimiter: str) -> pa.Array:
-    """Values as text, NULL where missing; float32 in as few digits as tell it apart, others as Python shows them."""
+    """Values as text, NULL where missing; float32 in its shortest exact form, other types as `str` gives them."""
     import pyarrow as pa
     import pyarrow.types as types
 
@@ -106,7 +109,7 @@ def _joined(parts: list[Any], between: str) -> pa.Array:
 
 
 def _compute() -> Any:
-    """The functions on columns; they are made when the module is imported, so that no type checker sees them."""
+    """`pyarrow.compute`, whose functions are generated at import, so that type checkers cannot see them."""
     import pyarrow.compute
 
     return pyarrow.compute
@@ -116,7 +119,7 @@ def _compute() -> Any:
 def _parquet(file: IO[bytes]) -> Iterator[Callable[[pa.Table], None]]:
     from pyarrow.parquet import ParquetWriter
 
-    writers: list[ParquetWriter] = []  # one, made when the first table tells the schema
+    writers: list[ParquetWriter] = []  # at most one, created from the schema of the first table
 
     def write(table: pa.Table) -> None:
         if not writers:

@@ -1,1 +1,1 @@
-"""One training: rules, goals, batches, the compiled epochs, and what comes of them."""
+"""Training: rules, goals, batches, compiled epochs and results."""

@@ -1,7 +1,7 @@
-"""The numbers of the settings that a compiled program takes as arguments, so that equal shapes share a program.
+"""Numbers of the settings that a compiled program takes as arguments, so that equal shapes share a program.
 
-A class names its own in `numbers`; each is a number, or something with numbers of its own. A 0 stays where it is: it
-switches something off, and a program without it is another program.
+A class lists them in `numbers`; each is a number, or an object with numbers of its own. A 0 is not replaced: it turns
+a feature off, which changes the program.
 
 >>> from chainrule.training.goals import CostGoal
 >>> shape_of(CostGoal(0.001)) == shape_of(CostGoal(0.1))
@@ -22,13 +22,13 @@ from chainrule.training.settings import TrainingSettings
 
 
 def shape_of_settings(settings: TrainingSettings) -> TrainingSettings:
-    """What a program is compiled for: 1 for each number that it takes, and nothing that only the driver looks at."""
+    """The settings that a program is compiled for: 1 for each argument, without those that only the driver uses."""
     shape = shape_of(settings)
     return replaced(shape, batch_size=None, epochs=1, seed=0, sample="permutation")
 
 
 def arguments_of(settings: TrainingSettings) -> tuple[Any, ...]:
-    """The numbers of the settings, as the arguments of a program."""
+    """The numbers of the settings as arguments of a program."""
     taken = {name: getattr(settings, name) for name in settings.numbers}
     drops = dropped(settings.dropout)
     found = {name: _numbers_of(value, settings.dtype) for name, value in taken.items()}
@@ -37,14 +37,14 @@ def arguments_of(settings: TrainingSettings) -> tuple[Any, ...]:
 
 
 def filled_settings(shape: TrainingSettings, arguments: tuple[Any, ...]) -> TrainingSettings:
-    """The settings as a program sees them, with its arguments in their places; `dropout` is a `Dropped`, or ()."""
+    """The settings within a program, filled with its arguments; `dropout` is a `Dropped`, or ()."""
     given = dict(zip(shape.numbers, arguments, strict=True))
     drops = given.pop("dropout")
     return replaced(shape, dropout=drops, **{name: filled(getattr(shape, name), x) for name, x in given.items()})
 
 
 def shape_of(value: Any) -> Any:
-    """The value with 1 for each number that a program takes."""
+    """Replace each number that a program takes as an argument by 1."""
     if isinstance(value, Real):
         return value if value == 0 else 1.0
     if type(value) is tuple:
@@ -53,7 +53,7 @@ def shape_of(value: Any) -> Any:
 
 
 def filled(shape: Any, arguments: Any) -> Any:
-    """The inverse: a shape with the numbers from `arguments_of`."""
+    """The inverse: fill a shape with the numbers from `arguments_of`."""
     if isinstance(shape, Real):
         return arguments[0] if arguments else shape
     if type(shape) is tuple:
@@ -63,7 +63,7 @@ def filled(shape: Any, arguments: Any) -> Any:
 
 
 def replaced(value: Any, **changed: Any) -> Any:
-    """`dataclasses.replace` without the checks, which cannot look into the arguments of a program."""
+    """Like `dataclasses.replace` but without validation, which fails on the traced arguments of a program."""
     if not changed:
         return value
     new = object.__new__(type(value))

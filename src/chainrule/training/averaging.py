@@ -1,4 +1,4 @@
-r"""An average of the parameters along the updates: smoother than the last ones, and often better on new rows.
+r"""Moving average of the parameters over the updates: less noisy, and often better on new rows.
 
 .. math:: \bar W_t = d_t \bar W_{t-1} + (1 - d_t) W_t, \qquad d_t = \min\left(d, \frac{1 + t}{10 + t}\right)
 
@@ -16,20 +16,20 @@ from chainrule.network import Layer, Params
 
 
 class Average(NamedTuple):
-    """The averaged parameters, and how many updates they have seen."""
+    """The averaged parameters and the number of updates in them."""
 
     params: Params
     updates: Array
 
 
 def average_from(params: Params) -> Average:
-    """Before the first update: the parameters themselves."""
+    """The average before the first update: the parameters themselves."""
     xp = namespace(params[0].W)
     return Average(tuple(Layer(W + 0, b + 0) for W, b in params), xp.zeros((), dtype=xp.int32))
 
 
 def averaged(average: Average, params: Params, decay: float) -> Average:
-    """The average after one more update, which led to `params`.
+    """Update the average with the parameters after an update.
 
     >>> import numpy as np
     >>> first, second = ((Layer(np.array([[x]]), np.array([x])),) for x in (0.0, 1.0))
@@ -46,7 +46,7 @@ def averaged(average: Average, params: Params, decay: float) -> Average:
 
 
 def check_decay(decay: float) -> float:
-    """The decay, or a ValueError."""
+    """Return the decay, or raise a ValueError."""
     if not (isinstance(decay, int | float) and 0 <= decay < 1):
         raise ValueError(f"average: expected a decay from 0 (no average) to below 1, such as 0.998; got {decay!r}")
     return decay

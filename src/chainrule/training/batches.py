@@ -1,4 +1,4 @@
-"""Observations in rows: checked, padded so that programs are shared, and the order in which they are learnt."""
+"""Tables of observations: validation, padding to shared program sizes, and the order of the rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = 8192  # rows
 
 
 class Table(NamedTuple):
-    """Observations in rows: X (n, n_in), Y (n, n_out), weights (n,); padded rows have weight 0."""
+    """Inputs X (n, n_in), targets Y (n, n_out) and weights (n,); padding rows have weight 0."""
 
     X: Array
     Y: Array
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
 
 def order_of(seed: int, epoch: int, n: int, sample: str = "permutation") -> np.ndarray:
-    """The row numbers of an epoch (counted from 1), a function of seed and epoch alone.
+    """The row numbers of an epoch (counted from 1), which depend on the seed and the epoch alone.
 
     >>> order_of(seed=0, epoch=1, n=5).tolist() == order_of(seed=0, epoch=1, n=5).tolist()
     True
@@ -34,22 +34,22 @@ def order_of(seed: int, epoch: int, n: int, sample: str = "permutation") -> np.n
 
 
 def bucket(n: int) -> int:
-    """n rounded up by an eighth at most, so that tables of about the same size share a program."""
+    """Round n up by at most an eighth, so that tables of similar size share a program."""
     step = 2 ** max(0, n.bit_length() - 4)
     return -(-n // step) * step
 
 
 def room_for(n: int, batch: int | None) -> int:
-    """How many rows a table of n rows is padded to, if updates take `batch` of them.
+    """The number of rows to which a table of n rows is padded, for updates with `batch` rows.
 
-    No batch takes a padded row, so a small table is padded to a power of two; one that every update takes as a
-    whole, to its bucket.
+    Mini-batches never include padded rows, so a small table is padded to a power of two. A table that each update
+    takes as a whole is padded to its bucket.
     """
     return bucket(n) if batch is None or n > SMALL else 1 << (n - 1).bit_length()
 
 
 def padded(table: Table, room: int | None = None) -> Table:
-    """A copy of the table with rows of weight 0, up to `room` or to its bucket."""
+    """Copy the table and pad it with rows of weight 0, to `room` rows or the size of its bucket."""
     n = len(table.X)
     roomy = Table(*(aligned_zeros((room or bucket(n), *x.shape[1:]), x.dtype) for x in table))
     for x, given in zip(roomy, table, strict=True):
@@ -58,7 +58,7 @@ def padded(table: Table, room: int | None = None) -> Table:
 
 
 def on_device(table: Table, room: int | None = None) -> Table:
-    """The padded table where JAX computes, on the CPU in place: in the only copy of what is the caller's."""
+    """Pad the table and put it on JAX's device; on the CPU, JAX uses the padded copy in place."""
     import jax
 
     check_not_forked()
@@ -66,7 +66,7 @@ def on_device(table: Table, room: int | None = None) -> Table:
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros at an address that JAX computes with in place, on the CPU, where it would copy others."""
+    """Zeros at an aligned address, which JAX uses in place on the CPU instead of copying."""
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -74,7 +74,7 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, dtype: str, which: str) -> Table:
-    """The arrays as a table of `dtype`, or a ValueError that names what does not fit."""
+    """Convert arrays to a table of `dtype`; a ValueError or TypeError states what is invalid."""
     for what, x in (("inputs", X), ("targets", Y)):
         if hasattr(x, "toarray"):
             raise TypeError(f"{which} {what}: expected an array, got a sparse {type(x).__name__}; use its toarray()")
@@ -83,13 +83,13 @@ def checked_table(network: Network, X: Array, Y: Array, weights: Array | None, d
     shapes.check_inputs(network.layers, X)
     shapes.check_targets(network.layers, np.broadcast_to(X[:, :1], (len(X), network.layers[-1])), Y, w)
     if not len(X):
-        raise ValueError(f"{which}: expected one observation or more, got none")
+        raise ValueError(f"{which}: expected one or more observations, got none")
     for what, x in (("inputs", X), ("targets", Y), ("weights", w)):
         if not _all_finite(x):
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ValueError(f"{which} {what}: expected finite numbers, got {x[at]} at {at} (row, column)")
     if w.min() < 0 or not w.sum() > 0:
-        raise ValueError(f"{which} weights: expected numbers of 0 or more, some above 0")
+        raise ValueError(f"{which} weights: expected numbers of 0 or more, at least one above 0")
     return Table(X, Y, w)
 
 
@@ -100,6 +100,6 @@ def no_rows(network: Network, dtype: str) -> Table:
 
 
 def _all_finite(x: np.ndarray) -> bool:
-    """Whether all are; their sum tells at a quarter of the time, unless finite numbers are too large to add up."""
+    """Whether all numbers are finite; checking the sum first takes a quarter of the time, but it may overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(x.sum())) or bool(np.isfinite(x).all())

@@ -1,7 +1,7 @@
-"""Never losing a run: the state of a training in a folder, from which the same training goes on, bit for bit.
+"""Resuming interrupted trainings: checkpoints in a folder, from which a training continues bit for bit.
 
-A file is written aside and renamed, and carries a checksum, what it belongs to and the history so far. The last
-`KEPT` of them stay, so that where one is damaged the one before it is used. The best parameters are in every state.
+A checkpoint is written to a temporary file and renamed. It contains a checksum, the digests of its training, the state
+with the best parameters, and the history so far. The last `KEPT` checkpoints are kept in case the newest is damaged.
 """
 
 from __future__ import annotations
@@ -25,21 +25,29 @@ from chainrule.training.history import NO_ROWS
 from chainrule.training.state import State
 
 KEPT = 2
-LEAST_SECONDS = 5.0  # between two of them, unless told otherwise,
-MOST_TIME = 0.02  # and more where writing takes more than this share
+LEAST_SECONDS = 5.0  # default minimum between two checkpoints,
+MOST_TIME = 0.02  # extended if writing would take more than this share of the time
 HISTORY = "history"
-OTHER = "of a training with other settings; name another folder to begin anew"
+OTHER = "checkpoint of a training with other settings; name another folder to start a new training"
 
 
 class Resumable(NamedTuple):
-    """The folder that a training keeps its state in, how often, and what it may go on from.
+    """A folder for checkpoints to resume from, and how often they are written.
 
     Parameters
     ----------
-    folder : path           made if it is not there
-    every : int, float or None
-        Epochs (an int), seconds (a float), or None: so that under 2 % of the time goes there.
-    changed_data : bool     whether to go on although the data are not those that the training began with
+    folder : path
+        Created if it does not exist.
+    every : int or float, optional
+        Interval in epochs (an int) or seconds (a float). By default, at least 5 seconds and at most 2 % of the time
+        are spent on checkpoints.
+    changed_data : bool, default=False
+        Resume even if the data have changed since the training began.
+
+    Examples
+    --------
+    >>> Resumable("runs/states", every=100).changed_data
+    False
     """
 
     folder: str | os.PathLike[str]
@@ -48,7 +56,7 @@ class Resumable(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A state, as NumPy arrays, and the rows of the history up to it."""
+    """A checkpoint: a state as NumPy arrays, and the history up to it."""
 
     state: State
     rows: np.ndarray
@@ -56,30 +64,30 @@ class Saved(NamedTuple):
 
 @dataclass
 class Safe:
-    """Where a training keeps its state, what tells it from others, and how it went so far."""
+    """The folder of a training's checkpoints, the digests that identify it, and when the last one was written."""
 
     folder: Path
     digests: dict[str, str]
     every: int | float | None = None
     changed_data: bool = False
-    epoch: int = 0  # of the last state that was kept
+    epoch: int = 0  # of the last checkpoint
     written: float = field(default_factory=time.monotonic)
     took: float = 0.0
-    trouble: str = ""  # why the last state could not be kept
+    trouble: str = ""  # why the last checkpoint could not be written
 
     def is_due(self, epoch: int) -> bool:
-        """Whether the state after `epoch` is to be kept."""
+        """Whether a checkpoint is due after `epoch`."""
         if isinstance(self.every, int):
             return epoch // self.every > self.epoch // self.every
         wanted = max(LEAST_SECONDS, self.took / MOST_TIME) if self.every is None else self.every
         return time.monotonic() - self.written >= wanted
 
     def epochs_left(self, done: int) -> int:
-        """How many epochs there are until the next state is due, as far as epochs decide it."""
+        """Epochs until the next checkpoint, if the interval is in epochs."""
         return self.every - done % self.every if isinstance(self.every, int) else 2**31
 
     def keep(self, state: State, rows: np.ndarray) -> None:
-        """Write the state; where that fails, warn, and leave those before it alone."""
+        """Write a checkpoint; if that fails, warn and keep the previous ones."""
         import jax
 
         began, epoch = time.monotonic(), int(state.epoch)
@@ -89,7 +97,7 @@ class Safe:
             write_tensors(path, {"epoch": epoch, **self.digests}, tensors, STATE)
         except InputError as error:
             if not self.trouble:
-                warnings.warn(f"{error}; the state to go on from is still that of epoch {self.epoch:,}", stacklevel=2)
+                warnings.warn(f"{error}; the last checkpoint is still that of epoch {self.epoch:,}", stacklevel=2)
             self.trouble = str(error)
         else:
             self.epoch, self.trouble = epoch, ""
@@ -101,14 +109,14 @@ class Safe:
 
 @contextmanager
 def safe_in(resumable: Resumable | str | os.PathLike[str], digests: dict[str, str]) -> Iterator[Safe]:
-    """The folder as a safe of this training alone, made if it is not there.
+    """Lock a folder for the checkpoints of one training; it is created if it does not exist.
 
-    `digests`, "design" and "data", tell this training from others.
+    `digests`, "design" and "data", identify the training.
 
     Raises
     ------
     InputError
-        If another process is training there, or if the folder cannot be written.
+        If another process is using the folder, or if it cannot be written.
     """
     wanted = resumable if isinstance(resumable, Resumable) else Resumable(resumable)
     if wanted.every is not None and not wanted.every > 0:
@@ -119,12 +127,12 @@ def safe_in(resumable: Resumable | str | os.PathLike[str], digests: dict[str, st
 
 
 def newest(safe: Safe, like: State) -> tuple[Saved | None, list[str]]:
-    """The newest state that is whole and of this training, and why newer ones were refused; `like` has its structure.
+    """The newest intact checkpoint of this training, and why newer ones were refused; `like` has its structure.
 
     Raises
     ------
     InputError
-        If there are states, and none that could be used.
+        If there are checkpoints, but none of them can be used.
     """
     refused = []
     for path in reversed(_files(safe.folder)):
@@ -138,19 +146,19 @@ def newest(safe: Safe, like: State) -> tuple[Saved | None, list[str]]:
 
 
 def as_numpy(state: State) -> State:
-    """The state as NumPy arrays that no one else holds."""
+    """Copy the state to NumPy arrays."""
     import jax
 
     return jax.tree.map(np.array, state)
 
 
 def resumed(safe: Safe, first: State) -> tuple[State, np.ndarray]:
-    """The newest state that is kept and the history up to it; or the first, which is kept then."""
+    """Read the newest checkpoint and its history; if there is none, write the first state as a checkpoint."""
     import jax
 
     saved, refused = newest(safe, first)
     for why in refused:
-        warnings.warn(f"{why}; going on from the state before it", stacklevel=4)
+        warnings.warn(f"{why}; resuming from the checkpoint before it", stacklevel=4)
     if saved is None:
         safe.keep(as_numpy(first), NO_ROWS)
         if safe.trouble:
@@ -172,7 +180,7 @@ def _read(path: Path, safe: Safe, like: State) -> Saved:
         raise InputError(f"{path}: {OTHER}")
     if document.get("data") != safe.digests["data"] and not safe.changed_data:
         raise InputError(
-            f"{path}: of a training on other data; bring those back, or say that it may go on with these: "
+            f"{path}: checkpoint of a training on other data; restore that data, or allow resuming with changed data: "
             "changed_data=True, on the command line --changed-data"
         )
     rows = tensors.pop(HISTORY, np.empty(0))
@@ -183,12 +191,12 @@ def _read(path: Path, safe: Safe, like: State) -> Saved:
     ]:
         raise InputError(f"{path}: {OTHER}")
     if len(rows) and not (rows[-1, 0] == document.get("epoch") and np.isfinite(rows[:, (0, -1)]).all()):
-        raise InputError(f"{path}: its history is not that of the epochs up to its state")
+        raise InputError(f"{path}: its history does not match the epoch of its state")
     return Saved(jax.tree.unflatten(structure, found), rows)
 
 
 def data_digest(arrays: Iterable[Any]) -> str:
-    """Of arrays; None is one of them."""
+    """Digest of arrays, any of which may be None."""
     digest = hashlib.blake2b(digest_size=16)
     for x in (np.ascontiguousarray(np.empty(0) if x is None else x) for x in arrays):
         digest.update(repr((x.shape, x.dtype)).encode())

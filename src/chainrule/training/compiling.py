@@ -1,7 +1,7 @@
-"""How programs are compiled: with which of XLA's options, and with a cache on disk.
+"""How programs are compiled: the options of XLA, and the on-disk cache.
 
-XLA has two ways to turn fused operations into machine code on the CPU. The older takes half the time to compile, and
-what it makes is as fast. The options are XLA's own and may change: where it does not know them, it does without.
+XLA has two code generators for fused operations on the CPU. The older one compiles in half the time, and its programs
+are as fast. These options are internal to XLA; a version that does not know them compiles without.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.training.program_cache import use_cache
 
-PROGRAMS = 32  # that stay in memory, of each kind; one takes some 3 MB
+PROGRAMS = 32  # kept in memory, of each kind; a program takes about 3 MB
 OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 IN_ONE_PIECE = {"xla_cpu_small_call": "true", "inlineable": "false"}
 WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}  # no products handed to a library
@@ -29,15 +29,15 @@ def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def one_kernel(run: Callable[..., Any]) -> Callable[..., Any]:
-    """A small program as one function, instead of one call for each of its operations.
+    """`jax.jit(run)`, compiled into a single function instead of a call for each operation.
 
-    XLA runs a program on the CPU operation by operation. Of a network with a dozen weights the calls cost ten times
-    what the numbers do. A frontend attribute tells XLA's CPU backend to emit all of a computation, loops included, as
-    one function, with products as plain loops: far slower for wide networks, so it is asked for only where updates
-    are tiny.
+    On the CPU, XLA runs a program operation by operation. For a network with a dozen weights, the calls take ten times
+    as long as the arithmetic. A frontend attribute makes XLA emit a whole computation, including its loops, as one
+    function, with matrix products as plain loops. This is far slower for wide networks, so it is used only for tiny
+    updates.
 
-    It cannot on other processors than the CPU, in versions of XLA without these options, and for a program with an
-    operation that only a library has (a user's own, mostly): then the program is compiled as usual.
+    The program is compiled as usual on other devices than the CPU, by versions of XLA without these options, and if it
+    contains an operation that is only available as a library call (mostly user-defined ones).
     """
     import jax
     from jax.experimental.xla_metadata import set_xla_metadata
@@ -56,7 +56,7 @@ def one_kernel(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _the_first_that_compiles(chosen: Callable[..., Any], usual: Callable[..., Any]) -> Callable[..., Any]:
-    """The chosen program, until it cannot be compiled: then the usual one."""
+    """The chosen program, or the usual one if the chosen one cannot be compiled."""
     import jax
 
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""JAX's threads do not survive a fork: a training in a forked process would wait for them for ever."""
+"""Detection of forks: JAX's threads do not survive a fork, and training in a forked process would deadlock."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def check_not_forked() -> None:
     Raises
     ------
     InputError
-        With how to start processes that can train.
+        Its message states how to start processes that can train.
     """
     if _state["forked"]:
         raise InputError(
-            "this process was forked after JAX had started its threads, which do not survive that; start processes "
+            "this process was forked after JAX had started its threads, which do not survive a fork; start processes "
             'with multiprocessing.get_context("spawn") or joblib\'s default backend "loky", or fork before training'
         )
 
@@ -31,7 +31,7 @@ def _remember_fork() -> None:
 
 def _has_started_jax() -> bool:
     bridge = sys.modules.get("jax._src.xla_bridge")
-    asked = getattr(bridge, "backends_are_initialized", None)  # JAX has no public name for it
+    asked = getattr(bridge, "backends_are_initialized", None)  # not public in JAX
     return bool(asked and asked())
 
 

@@ -1,4 +1,4 @@
-"""The course of a training: one row an epoch, thinned where there are very many, so that no run outgrows its memory."""
+"""The history of a training: one row per epoch, thinned for long trainings to bound its memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from typing import NamedTuple
 import numpy as np
 
 MOST_ROWS = 2**17
-VALIDATION_COST = 2  # its place in a row
+VALIDATION_COST = 2  # column
 
 
 class History(NamedTuple):
-    """One row an epoch; every column an array of the same length, NaN where it was not measured.
+    """The course of a training, one row per epoch; values that were not measured are NaN.
 
-    Of more than 131,072 epochs every second, fourth, eighth ... is kept, and the last, and that of the lowest
-    validation cost.
+    For trainings of more than 131,072 epochs, only every second, fourth, eighth, ... epoch is kept, in addition to the
+    last and the one with the lowest validation cost.
+
+    Attributes
+    ----------
+    epoch : array of shape (n_epochs,)
+        Epoch numbers, from 1.
+    cost, validation_cost, validation_metric, gradient_norm, learning_rate : array of shape (n_epochs,)
+        `Fit` describes what is measured.
+    seconds : array of shape (n_epochs,)
+        Time from the start of the training to the end of the epoch.
     """
 
     epoch: np.ndarray
@@ -30,7 +39,7 @@ class History(NamedTuple):
 
 
 def course_words(history: History) -> str:
-    """The first and last cost, the lowest on validation rows, and how long it took."""
+    """The first and last cost, the lowest validation cost and the duration, as text."""
     if not len(history.epoch):
         return "no epoch"
     told = f"cost {history.cost[0]:.4g} to {history.cost[-1]:.4g}"
@@ -43,7 +52,7 @@ NO_ROWS = np.empty((0, len(History._fields)))
 
 
 def appended(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """The rows (epochs, 7) and those of the next epochs; which are kept depends on the last epoch alone.
+    """Append rows of shape (epochs, 7) and thin them; which are kept depends on the last epoch alone.
 
     >>> rows = np.column_stack([np.arange(1.0, 2**18 + 2), np.zeros((2**18 + 1, 6))])
     >>> appended(rows[:10], rows[10:])[:3, 0].tolist()
@@ -62,6 +71,6 @@ def appended(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
 
 
 def history_of(rows: np.ndarray) -> History:
-    """The rows as named columns."""
+    """Convert rows to named columns."""
     epoch, *columns = rows.T
     return History(epoch.astype(int), *columns)

@@ -1,4 +1,4 @@
-"""Ctrl-C while training: once to finish the epoch, twice to stop at once. Where a run can go on, SIGTERM likewise."""
+"""Ctrl-C during training: once to finish the epoch, twice to stop immediately; SIGTERM for resumable trainings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Keyboard:
-    """Whether Ctrl-C was pressed, or SIGTERM came."""
+    """Whether Ctrl-C was pressed or SIGTERM was received."""
 
     pressed: bool = False
     terminated: bool = False
@@ -20,13 +20,13 @@ class Keyboard:
 
 @contextmanager
 def interruptible(terminable: bool = False) -> Iterator[Keyboard]:
-    """Ctrl-C once: finish the epoch and keep what was learnt. Twice: stop at once, as Python always does.
+    """Handle signals: the first Ctrl-C finishes the epoch, the second raises KeyboardInterrupt as usual.
 
-    With `terminable`, SIGTERM once: finish the epoch. Else it ends the process, as always.
+    With `terminable`, SIGTERM finishes the epoch, too; otherwise it ends the process as usual.
     """
     keyboard = Keyboard()
     if threading.current_thread() is not threading.main_thread():
-        yield keyboard  # signals reach the main thread alone
+        yield keyboard  # only the main thread receives signals
         return
     heard = (signal.SIGINT, signal.SIGTERM) if terminable else (signal.SIGINT,)
     usual = {number: signal.getsignal(number) for number in heard}

@@ -1,4 +1,4 @@
-"""The executor of rows in memory: whole epochs of the compiled program on one device."""
+"""The executor for rows in memory: whole epochs of a compiled program on one device."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from chainrule.training.settings import TrainingSettings
 from chainrule.training.state import Moment, Span, State, Sums, first_state
 
 ORDERS_PER_DISPATCH = 2**20
-TINY = 10_000  # multiplications of an update's forward pass, up to which its operations are compiled into one,
-SHALLOW = 5  # and layers of weights; of more of them XLA takes minutes to make one program
+TINY = 10_000  # multiplications of a forward pass up to which its operations are compiled into one function,
+SHALLOW = 5  # and layers of weights; with more, XLA takes minutes to compile it
 
 
 class Looked(NamedTuple):
-    """What the driver sees and decides between two dispatches; of several processes, all the same."""
+    """The driver's observations and decisions between two dispatches; the same in all processes."""
 
     epochs: int  # to dispatch next
     seconds: float
-    is_due: bool  # the state is to be kept
+    is_due: bool  # whether a checkpoint is due
     pressed: bool
     terminated: bool
 
 
 class Executor(Protocol):
-    """Where the updates of a training are made: in memory, on files of rows, over devices and processes.
+    """Executes the updates of a training: in memory, on files of rows, or over devices and processes.
 
     Attributes
     ----------
-    rows, batch
-        How many rows there are to train on, of all processes, and how many an update takes (None: all).
-    room
-        The number of epochs that fit into one dispatch.
-    together
-        Whether several processes or devices share the rows.
+    rows : int
+        Training rows of all processes.
+    batch : int or None
+        Rows per update; None for all.
+    room : int
+        Maximum number of epochs per dispatch.
+    together : bool
+        Whether the rows are distributed over several processes or devices.
     """
 
     rows: int
@@ -57,20 +59,20 @@ class Executor(Protocol):
         ...
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
-        """Make the updates of a span: the state after them, an unfinished epoch's sums, rows of the history."""
+        """Make the updates of a span; returns the state, the sums of an unfinished epoch and history rows."""
         ...
 
     def digest(self) -> str:
-        """Of the data."""
+        """Digest of the data."""
         ...
 
     def agreed(self, looked: Looked) -> Looked:
-        """What all processes decide together."""
+        """Reach the same decision in all processes."""
         ...
 
 
 class Rows(NamedTuple):
-    """The rows to train on, as arrays: (n, n_in), (n, n_out), (n,); those that validate, as a tuple of the same."""
+    """Training rows as arrays (n, n_in), (n, n_out) and (n,), and validation rows as a tuple of the same."""
 
     X: Any
     Y: Any
@@ -79,7 +81,7 @@ class Rows(NamedTuple):
 
 
 class InMemory:
-    """See `Executor`."""
+    """The executor for rows in memory. See `Executor`."""
 
     together = False
 
@@ -124,18 +126,18 @@ class InMemory:
 
 
 def check_validation(validation: Any) -> None:
-    """A TypeError for what are no validation rows."""
+    """Raise a TypeError unless `validation` is None or a tuple of two or three arrays."""
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) in (2, 3)):
         raise TypeError("validation: expected (X, Y) or (X, Y, weights)")
 
 
 def three(validation: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-    """(X, Y, weights), of which the last may be left out."""
+    """Complete (X, Y) or (X, Y, weights) to three elements."""
     return (*validation, None) if len(validation) == 2 else validation  # pyright: ignore[reportReturnType]
 
 
 def order_slots(n: int, batch: int | None) -> np.ndarray:
-    """Room for the orders of the epochs of one dispatch: (epochs, rows), rows padded to whole batches."""
+    """Array for the row orders of one dispatch: (epochs, rows), padded to whole batches."""
     if batch is None:
         return np.zeros((EPOCHS_PER_DISPATCH, 0), np.int32)
     rows = -(-room_for(n, batch) // batch) * batch
@@ -145,7 +147,7 @@ def order_slots(n: int, batch: int | None) -> np.ndarray:
 def fill_orders(
     slots: np.ndarray, order: Callable[[int], np.ndarray], batch: int | None, n: int, at: Moment, span: Span
 ) -> None:
-    """Write the orders of the epochs of a span into the slots."""
+    """Write the row orders of a span's epochs into the slots."""
     if batch is None:
         return
     epoch = int(at.begin.epoch) + 1
@@ -154,7 +156,7 @@ def fill_orders(
 
 
 def checked_order(order: np.ndarray, n: int) -> np.ndarray:
-    """The row numbers of an epoch, or a ValueError."""
+    """Return the row numbers of an epoch, or raise a ValueError."""
     if np.shape(order) != (n,) or np.min(order) < 0 or np.max(order) >= n:
         raise ValueError(f"order: expected {n} row numbers from 0 to {n - 1}, got an array of shape {np.shape(order)}")
     return order

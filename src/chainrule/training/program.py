@@ -1,7 +1,7 @@
 r"""The compiled loop: epochs of forward, cost, backward and update, until a goal is met.
 
-The program takes the order of the data, it never makes it. Equal shapes share a program, whatever their data and
-numbers: learning rates, L2, dropout and goals are arguments. A pass over the data may begin and end at any update.
+The order of the rows is an argument of the program. Equal shapes share a program, whatever their data and numbers:
+learning rates, L2, dropout and goals are arguments, too. An epoch can be started and left at any update.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from chainrule.training.state import (
     no_sums,
 )
 
-EPOCHS_PER_DISPATCH = 4096  # at most; fewer where the orders of so many epochs would fill memory
-GATHERED_AT_ONCE = 2**23  # numbers of a table up to which an epoch's rows are put in order before its updates,
-NARROW = 100_000  # and weights of a network; beyond, the rows of each update are gathered when it comes
+EPOCHS_PER_DISPATCH = 4096  # maximum; fewer if the row orders would take too much memory
+GATHERED_AT_ONCE = 2**23  # numbers of a table up to which the rows of an epoch are gathered before its updates,
+NARROW = 100_000  # and weights of a network; above either, the rows are gathered for each update
 
 
 def with_evaluated(state: State, settings: TrainingSettings, data: Table) -> State:
-    """The state with cost and gradient of the whole table at its parameters."""
+    """Add the cost and gradient of the whole table to the state."""
     evaluated = _evaluated(shape_of_settings(settings))
     return state._replace(here=evaluated(state.params, state.seed, data, arguments_of(settings)))
 
@@ -63,8 +63,8 @@ def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divi
     """The compiled loop over epochs: (begin, now, sums, data, held, slots, n_rows, span, arguments)
     -> state, sums, rows of the history.
 
-    With `tiny`, where an update takes less time than the calls of its operations, they are compiled into one. With
-    `divided`, a span may begin or end within an epoch.
+    With `tiny`, all operations are compiled into one function, for updates that take less time than the calls of
+    their operations. With `divided`, a span may start or end within an epoch.
     """
     import jax.numpy as jnp
 
@@ -112,7 +112,7 @@ def looped_over_table(
     room: int,
     span: Span,
 ) -> tuple[State, Sums, Array]:
-    """Epochs of one update with all rows, `room` at most, or until a goal is reached."""
+    """Epochs of one update with all rows, at most `room`, or until a goal is reached."""
 
     def one_epoch(old: State, i: Array) -> tuple[State, Sums, Array]:
         new, C, norm = whole_table_epoch(how, evaluate, old)
@@ -132,7 +132,7 @@ def looped_over_batches(
     span: Span,
     divided: bool,
 ) -> tuple[State, Sums, Array]:
-    """Epochs of mini-batches, `room` at most, or until a goal is reached; or, if `divided`, a part of one."""
+    """Epochs of mini-batches, at most `room`, or until a goal is reached; if `divided`, possibly part of an epoch."""
     import jax
     import jax.numpy as jnp
 
@@ -157,7 +157,7 @@ def looped_over_batches(
 def looped(
     one_epoch: Callable[[State, Array], tuple[State, Sums, Array]], state: State, room: int, n_epochs: Array
 ) -> tuple[State, Sums, Array]:
-    """`n_epochs` epochs, `room` at most, or until a goal is reached."""
+    """Run `n_epochs` epochs, at most `room`, or until a goal is reached."""
     import jax
     import jax.numpy as jnp
 
@@ -186,9 +186,9 @@ def judged(
     held_cost: Array,
     metric: Array,
 ) -> tuple[State, Array]:
-    """The state after an epoch and its row of the history; or the state before it, where the cost is no number.
+    """Evaluate the goals after an epoch; returns the state and a history row, or the old state if it diverged.
 
-    `total` is the weight of all rows, `held_cost` and `metric` those of the validation rows.
+    `total` is the weight of all rows; `held_cost` and `metric` are those of the validation rows.
     """
     import jax
     import jax.numpy as jnp
@@ -215,7 +215,7 @@ def whole_table_epoch(
 ) -> tuple[State, Array, Array]:
     """One update with the gradient at the current parameters, then cost and gradient at the new ones.
 
-    Cost and gradient at the epoch's end come for nothing: the next epoch's update needs the gradient anyway.
+    Cost and gradient at the end of the epoch are free: the next epoch needs the gradient anyway.
     """
     assert isinstance(state.here, Evaluated)
     params, rule_state = update(how.rule, state.params, state.here.gradient, state.rule_state)
@@ -226,9 +226,9 @@ def whole_table_epoch(
 
 
 class Batches(NamedTuple):
-    """An epoch's: a function of a batch's place and of the parameters to cost and gradient, and the rows' weight.
+    """The batches of an epoch: a function (batch number, parameters) -> (cost and gradient, weight of the rows).
 
-    `total` is the weight of all of the epoch's rows, `steps` the number of its updates.
+    `total` is the weight of all rows of the epoch, `steps` the number of its updates.
     """
 
     evaluated: Callable[[Array, Params], tuple[Evaluated, Array]]
@@ -237,7 +237,7 @@ class Batches(NamedTuple):
 
 
 def _batches_of(how: TrainingSettings, state: State, data: Table, order: Array, n_rows: Array, batch: int) -> Batches:
-    """Those of a table whose rows are taken in the given order."""
+    """The batches of a table whose rows are taken in the given order."""
     import jax.numpy as jnp
     from jax import lax
 
@@ -263,9 +263,9 @@ def updated(
     first: Any,
     last: Any,
 ) -> tuple[State, Sums]:
-    """The updates `first` to `last` (not included) of an epoch.
+    """Make the updates `first` to `last` (exclusive) of an epoch.
 
-    The gradient's norm is taken only if a goal looks at it: to measure a gradient costs as much as to apply it.
+    The norm of the gradient is computed only if a goal needs it, because it costs as much as the update.
     """
     import jax.numpy as jnp
     from jax import lax
@@ -287,7 +287,7 @@ def updated(
 
 
 def evaluated_batch(network: Network, params: Params, rows: Table, kept: Any) -> tuple[Evaluated, Array]:
-    """Cost, without the penalty, and gradient of a batch; and the weight of its rows."""
+    """Cost (without the penalty) and gradient of a batch, and the weight of its rows."""
     fwd = forward(network, params, rows.X, kept)
     C = cost(replace(network, l2=0.0), fwd, rows.Y, rows.weights)
     gradient = backward(network, params, fwd, rows.Y, rows.weights).gradient
@@ -295,7 +295,7 @@ def evaluated_batch(network: Network, params: Params, rows: Table, kept: Any) ->
 
 
 def ended_epoch(how: TrainingSettings, now: State, sums: Sums, total: Array, n_steps: Array) -> tuple[Array, Array]:
-    """The average cost of an epoch's batches, and the root mean square of their gradients' norms."""
+    """The average cost of the batches of an epoch, and the root mean square of their gradient norms."""
     import jax.numpy as jnp
 
     C = sums.costs / total if how.network.reduction == "mean" else sums.costs
@@ -317,12 +317,12 @@ def _validated(network: Network, params: Params, held: Table) -> tuple[Array, Ar
 
 
 def metric_of_mean(network: Network, mean: Any) -> Array:
-    """The metric from the mean of `per_row_metric` over the rows."""
+    """Compute the metric from the mean of `per_row_metric` over the rows."""
     return namespace(mean).sqrt(mean) if network.cost.metric == "rmse" else mean
 
 
 def per_row_metric(network: Network, y_hat: Array, Y: Array) -> Array:
-    """Of each row the mean squared error, or whether its class was predicted right: (rows,)."""
+    """For each row, the mean squared error, or whether its class is predicted correctly: (rows,)."""
     xp = namespace(y_hat)
     if network.cost.metric == "rmse":
         return xp.mean((y_hat - Y) ** 2, axis=1)
@@ -347,5 +347,7 @@ def _largest_change(new: Params, old: Params) -> Array:
 
 
 def _rate(rule: Rule, state: State) -> Any:
-    learning_rate = getattr(rule, "learning_rate", None)  # None: inside a bare optax transformation, out of sight
+    learning_rate = getattr(
+        rule, "learning_rate", None
+    )  # None for a bare optax transformation, which does not expose it
     return np.nan if learning_rate is None else rate_at(learning_rate, state.rule_state.step - 1)

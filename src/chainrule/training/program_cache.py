@@ -1,7 +1,7 @@
-"""JAX's cache of compiled programs on disk, which no one shall notice but by its speed.
+"""JAX's on-disk cache of compiled programs: set up, limited in size, and never a source of errors.
 
-It is on wherever Chainrule compiles, unless the caller has set JAX's own up. Environment variables of JAX move it
-(JAX_COMPILATION_CACHE_DIR) and turn it off (JAX_ENABLE_COMPILATION_CACHE=0).
+It is in the user's cache folder unless JAX is already configured with another one. JAX's environment variables change
+the folder (JAX_COMPILATION_CACHE_DIR) or disable the cache (JAX_ENABLE_COMPILATION_CACHE=0).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
-LARGEST = 2**28  # bytes; of more, the programs that were not used for the longest time are removed
-SMALLER = 0.75  # of it, afterwards
+LARGEST = 2**28  # bytes; beyond it, the least recently used programs are removed
+SMALLER = 0.75  # the fraction of it that is left then
 _THRESHOLD = "jax_persistent_cache_min_compile_time_secs"
 
 
 @cache
 def use_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that the next process with the same design starts at once.
+    """Keep compiled programs in the user's cache folder, so that later processes with the same design start sooner.
 
-    Safe between processes: half of an entry is no entry. A folder that cannot be written is done without.
+    Several processes can share the folder: an incomplete entry is ignored. A folder that cannot be written is not used.
     """
     import jax
 
@@ -33,7 +33,7 @@ def use_cache() -> None:
 
         try:
             folder = user_cache_path("chainrule") / "jax"
-        except RuntimeError:  # a user who has no home has no cache either
+        except RuntimeError:  # no home folder, no cache
             return
         _make_smaller(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -43,7 +43,7 @@ def use_cache() -> None:
 
 
 def _make_smaller(folder: Path) -> None:
-    """Remove the programs that were not used for the longest time, if all take too much room."""
+    """Remove the least recently used programs if the folder is too large."""
     with suppress(OSError):
         found = [(entry.stat(), entry.path) for entry in os.scandir(folder)]
         total = sum(stat.st_size for stat, _ in found)
@@ -59,7 +59,7 @@ def _make_smaller(folder: Path) -> None:
 def _make_forgiving() -> None:
     """Have JAX take an entry that it cannot read for none, and do without one that it cannot write.
 
-    By itself it warns each time, and never replaces an entry. A JAX that has no such functions still does that.
+    By default, JAX warns every time and never replaces an entry; versions without these functions still do.
     """
     try:
         from jax._src import compilation_cache as cache
@@ -84,7 +84,7 @@ def _make_forgiving() -> None:
     def put(cache_key: str, *rest: Any, **named: Any) -> None:
         try:
             write(cache_key, *rest, **named)
-        except Exception:  # the disk is full, for one: half of an entry may be there
+        except Exception:  # such as a full disk, which may leave a partial entry
             _forget(cache_key)
 
     cache.get_executable_and_time, cache.put_executable_and_time = get, put

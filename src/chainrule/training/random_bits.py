@@ -1,4 +1,4 @@
-"""The random bits of JAX, drawn with NumPy: what looks at a training needs those that it was made with, not JAX.
+"""JAX's random bits computed with NumPy, so that dropout can be reproduced without importing JAX.
 
 References
 ----------
@@ -38,7 +38,7 @@ def bits(key: Key, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def threefry(key: Key, high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two words that Threefry makes of each pair of counts."""
+    """The two output words of Threefry for each pair of counters."""
     with np.errstate(over="ignore"):
         schedule = (*key, key[0] ^ key[1] ^ _PARITY)
         high, low = high + schedule[0], low + schedule[1]

@@ -1,4 +1,4 @@
-"""What a training ends with, and how it is told."""
+"""The result of a training, its progress, and how it ends early."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from chainrule.training.state import DIVERGED, RUNNING, State
 
 
 class Fit(NamedTuple):
-    """A finished training.
+    """The result of a training.
 
     Attributes
     ----------
-    params : Params          the best on validation rows if there were any, else the last
+    params : tuple of Layer
+        The parameters with the lowest validation cost, or the last if there were no validation rows.
     history : History
-    stopped_by : str         "epochs", the name of a goal, "interrupted" or "diverged"
-    epochs, best_epoch       epochs trained, and the epoch that `params` come from
-    cost_is, metric          what the columns cost (and gradient_norm) and validation_metric hold, in words
-    rule_state               the rule's state after the last epoch
+    stopped_by : str
+        "epochs", the name of a goal, "interrupted" or "diverged".
+    epochs : int
+        Number of completed epochs.
+    best_epoch : int
+        The epoch that `params` come from.
+    cost_is : str
+        When `history.cost` and `history.gradient_norm` are measured, in words.
+    metric : str
+        What `history.validation_metric` contains: "rmse" or "accuracy".
+    rule_state : object
+        The state of the update rule after the last epoch.
     """
 
     params: Params
@@ -49,7 +58,16 @@ class Fit(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a progress bar is told, a few times a second."""
+    """The progress of a training, reported a few times a second.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Completed epochs, and their maximum.
+    cost, validation_cost : float
+        Of the last completed epoch; NaN without validation rows.
+    seconds : float
+    """
 
     epoch: int
     epochs: int
@@ -59,7 +77,25 @@ class Progress(NamedTuple):
 
 
 class DivergedError(ArithmeticError):
-    """The cost became NaN or infinite; `fit` holds the last good parameters."""
+    """The cost became NaN or infinite.
+
+    Parameters
+    ----------
+    message : str
+    fit : Fit
+        The result up to the last epoch with finite numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, chainrule as cr
+    >>> network, X = cr.Network([1, 1], "identity"), np.array([[1.0], [2.0]])
+    >>> try:
+    ...     fit = cr.train(network, cr.initialize(network), X, X, rule=cr.gradient_descent(1e9), epochs=50)
+    ... except cr.DivergedError as error:
+    ...     fit = error.fit
+    >>> fit.stopped_by
+    'diverged'
+    """
 
     def __init__(self, message: str, fit: Fit):
         super().__init__(message)
@@ -67,7 +103,18 @@ class DivergedError(ArithmeticError):
 
 
 class Terminated(SystemExit):
-    """SIGTERM came, and the state after `epoch` is kept: the same call goes on from there."""
+    """Training ended by SIGTERM, after writing a checkpoint; the same call resumes it. Exits with status 143.
+
+    Parameters
+    ----------
+    epoch : int
+        The epoch of the checkpoint.
+
+    Examples
+    --------
+    >>> Terminated(12).epoch, Terminated(12).code
+    (12, 143)
+    """
 
     def __init__(self, epoch: int):
         super().__init__(128 + 15)
@@ -75,11 +122,12 @@ class Terminated(SystemExit):
 
 
 def finished(state: State, rows: np.ndarray, stopped_by: str, network: Network, batch: int | None) -> Fit:
+    """Collect the result from the last state and the rows of the history."""
     import jax
 
     epochs = int(state.epoch)
     params, best_epoch = state.answering, epochs
-    if state.best and int(state.best.epoch):  # 0 where no validation cost was finite
+    if state.best and int(state.best.epoch):  # 0 if no validation cost was finite
         params, best_epoch = state.best.params, int(state.best.epoch)
     return Fit(
         params=jax.tree.map(np.array, params),
@@ -94,6 +142,7 @@ def finished(state: State, rows: np.ndarray, stopped_by: str, network: Network, 
 
 
 def reason_name(reason: int, stop: Sequence[Stop], out_of_time: bool, interrupted: bool) -> str:
+    """Why training ended, as in `Fit.stopped_by`."""
     if reason == DIVERGED:
         return "diverged"
     if reason != RUNNING:
@@ -104,7 +153,7 @@ def reason_name(reason: int, stop: Sequence[Stop], out_of_time: bool, interrupte
 
 
 def checked(fit: Fit) -> Fit:
-    """The fit, or a DivergedError with it."""
+    """Return the fit, or raise it in a DivergedError."""
     if fit.stopped_by == "diverged":
         raise DivergedError(
             f"the cost became NaN or infinite in epoch {fit.epochs + 1}: try a smaller learning rate"

@@ -1,4 +1,4 @@
-"""Where a training is: the state between two epochs, and what the first updates of an epoch have made of it."""
+"""The state of a training: between two epochs, and within an epoch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Best(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that one epoch hands to the next; () is what a training does without.
+    """The state between two epochs; () stands for parts that a training does not use.
 
-    `here` is for whole-table updates, `best` for validation rows, `average` for averaged parameters.
+    `here` is used by whole-table updates, `best` with validation rows, `average` with averaged parameters.
     """
 
     epoch: Array
@@ -44,7 +44,7 @@ class State(NamedTuple):
     here: Evaluated | tuple[()]
     best: Best | tuple[()]
     average: Average | tuple[()]
-    reason: Array  # RUNNING, DIVERGED, or 1 + the place of the goal that was reached
+    reason: Array  # RUNNING, DIVERGED, or 1 + the index of the goal that was reached
 
     @property
     def answering(self) -> Params:
@@ -53,16 +53,16 @@ class State(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of the updates of an epoch so far: their costs, and the squared norms of their gradients."""
+    """Sums over the updates of an epoch so far: costs, and squared norms of the gradients."""
 
     costs: Array
     squares: Array
 
 
 class Span(NamedTuple):
-    """Which updates to make: `epochs` whole ones, the first of them from its update `first` on.
+    """Which updates to make: `epochs` epochs, starting at update `first` of the first of them.
 
-    Or, where `epochs` is 0, the updates `first` to `last` (not included) of one epoch, which does not end.
+    If `epochs` is 0: the updates `first` to `last` (exclusive) of one epoch, which is not completed.
     """
 
     epochs: Any
@@ -71,15 +71,14 @@ class Span(NamedTuple):
 
     @property
     def divides(self) -> bool:
-        """Whether it begins or ends within an epoch."""
+        """Whether the span starts or ends within an epoch."""
         return self.first > 0 or self.epochs == 0
 
 
 class Moment(NamedTuple):
-    """Where a training is: the state at the beginning of an epoch, and what its first updates have made of it.
+    """A point within an epoch: the state at its beginning, and the state after its first updates.
 
-    `now` is the state at the beginning with other parameters, rule state and average; of a whole epoch, the state
-    itself.
+    `now` differs from `begin` in parameters, rule state and average only; at the beginning they are equal.
     """
 
     begin: State
@@ -89,17 +88,17 @@ class Moment(NamedTuple):
 
 
 def at_beginning(state: State) -> Moment:
-    """Before the first update of an epoch."""
+    """The moment before the first update of an epoch."""
     return Moment(state, state, no_sums(state.params[0].W.dtype), 0)
 
 
 def no_sums(dtype: Any) -> Sums:
-    """Before the first update of an epoch."""
+    """The sums before the first update of an epoch."""
     return Sums(np.zeros((), dtype), np.zeros((), dtype))  # pyright: ignore[reportArgumentType]
 
 
 def first_state(settings: TrainingSettings, params: Params, validates: bool) -> State:
-    """Nothing trained yet; `here`, of whole-table updates, is not yet taken."""
+    """The state before training, without `here`, which whole-table updates need."""
     import jax
 
     check_not_forked()

@@ -86,7 +86,7 @@ def test_weights_count_on_validation_rows_too():
     ("given", "words"),
     [
         ({"X_val": X[HELD], "y_val": y[:3]}, "expected 269 targets"),
-        ({"X_val": X[HELD], "y_val": np.full(269, 7)}, "classes that y does not have"),
+        ({"X_val": X[HELD], "y_val": np.full(269, 7)}, "do not occur in y"),
         ({"X_val": X[HELD][:, :4], "y_val": y[HELD]}, "30 features"),
     ],
 )
@@ -208,13 +208,13 @@ def test_settings_out_of_range_are_refused(settings):
 
 
 SETTINGS_THAT_CLASH = [
-    ({"solver": "lbfgs", "rule": optax.adam(0.1)}, "rule: solver='lbfgs'"),
-    ({"solver": "lbfgs", "dropout": 0.1}, "dropout: solver='lbfgs'"),
-    ({"solver": "lbfgs", "max_seconds": 1.0}, "max_seconds: solver='lbfgs'"),
-    ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: solver='lbfgs'"),
+    ({"solver": "lbfgs", "rule": optax.adam(0.1)}, "rule: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "dropout": 0.1}, "dropout: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "max_seconds": 1.0}, "max_seconds: not supported by solver='lbfgs'"),
+    ({"solver": "lbfgs", "warm_start": "resume"}, "warm_start: not supported by solver='lbfgs'"),
     ({"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": cr.step_decay(0.1)}, "use one"),
-    ({"rule": optax.adam(0.1), "learning_rate_init": cr.step_decay(0.1)}, "learning rate of its own"),
-    ({"rule": optax.adam(0.1), "learning_rate_init": 0.5}, "learning rate of its own"),
+    ({"rule": optax.adam(0.1), "learning_rate_init": cr.step_decay(0.1)}, "rule has its own learning rate"),
+    ({"rule": optax.adam(0.1), "learning_rate_init": 0.5}, "rule has its own learning rate"),
     ({"rule": "adamw"}, r"expected cr.optax_rule\('adamw', 1e-3\)"),
     ({"preset": "tabular", "solver": "lbfgs"}, "preset='tabular' trains with solver='adam'"),
     ({"calibrate": True}, "calibrate=True needs validation rows"),
@@ -232,7 +232,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
 
 
 def test_own_validation_rows_are_refused_where_no_pass_would_look_at_them():
-    with pytest.raises(ValueError, match="X_val: solver='lbfgs'"):
+    with pytest.raises(ValueError, match="X_val: not supported by solver='lbfgs'"):
         cr.MLPClassifier(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
 
 
@@ -519,10 +519,10 @@ def test_a_temperature_does_not_outlive_its_weights():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"y_val": y}, "go together"),
-        ({"X_val": X}, "go together"),
-        ({"sample_weight_val": np.ones(569)}, "go together"),
-        ({"X_val": X, "y_val": y[:, None] + 5}, "classes that y does not have"),
+        ({"y_val": y}, "must be given together"),
+        ({"X_val": X}, "must be given together"),
+        ({"sample_weight_val": np.ones(569)}, "must be given together"),
+        ({"X_val": X, "y_val": y[:, None] + 5}, "do not occur in y"),
         ({"X_val": X, "y_val": y[:9]}, "expected 569 targets"),
         ({"X_val": X, "y_val": y, "sample_weight_val": np.ones(3)}, "expected 569 weights"),
     ],
@@ -535,7 +535,7 @@ def test_validation_rows_in_part_are_refused(given, message):
 def test_a_resumed_fit_refuses_another_rule():
     for change in ({"learning_rate_init": 0.5}, {"max_gradient_norm": 1.0}, {"solver": "sgd"}):
         model = cr.MLPClassifier(**SMALL, warm_start="resume").fit(X, y)
-        with pytest.raises(ValueError, match="goes on with the rule and learning rate that it began with"):
+        with pytest.raises(ValueError, match="continues with the rule and learning rate of the first fit"):
             model.set_params(**change).fit(X, y)
 
 
@@ -558,7 +558,7 @@ def test_a_cost_of_numbers_within_bounds_brings_its_output(cost, preset):
 def test_a_table_too_small_for_the_preset_is_told_so():
     with pytest.raises(ValueError, match="expected 10 or more, or X_val; got 6"):
         cr.MLPClassifier(preset="tabular").fit(X[:6], [0, 1] * 3)
-    with pytest.raises(ValueError, match="column 1: its values are too large to scale"):
+    with pytest.raises(ValueError, match="column 1: the values are too large to scale"):
         cr.MLPClassifier(preset="tabular").fit(np.where(np.arange(30) == 1, 1e300 * X, X), y)
 
 

@@ -72,7 +72,10 @@ def test_a_regressor_and_its_optimizer(tmp_path):
     [
         ([SimpleImputer()], r"step 'simpleimputer' \(SimpleImputer\) cannot be saved as plain data"),
         ([FunctionTransformer(np.sqrt)], r"step 'functiontransformer' \(FunctionTransformer\) cannot be saved"),
-        ([StandardScaler().set_output(transform="pandas")], "step 'standardscaler': with set_output"),
+        (
+            [StandardScaler().set_output(transform="pandas")],
+            "step 'standardscaler': cannot be saved as plain data with set_output",
+        ),
     ],
 )
 def test_a_step_that_is_no_plain_data_is_named(tmp_path, steps, words):
@@ -86,12 +89,12 @@ def test_a_step_that_is_no_plain_data_is_named(tmp_path, steps, words):
     [
         (
             lambda d, _: d["steps"][0].update({"class": "RobustScaler"}),
-            "newer Chainrule .it has the step 'RobustScaler",
+            "newer version of Chainrule .it has the step 'RobustScaler",
         ),
         (lambda d, _: d["steps"][0].update({"n_features": 29}), "expected 29 finite numbers"),
         (lambda d, _: d["steps"][0].update({"feature_names": ["a"]}), "expected 30 feature names"),
         (lambda d, _: d["steps"][0]["parameters"].update({"with_mean": "no"}), "with_mean"),
-        (lambda d, _: d["of"].update({"class": "SVC"}), "newer Chainrule .it has the class 'SVC'"),
+        (lambda d, _: d["of"].update({"class": "SVC"}), "newer version of Chainrule .it has the class 'SVC'"),
         (lambda _, a: a.update({"step.0.mean_": np.full(30, np.nan)}), "mean_: expected 30 finite numbers"),
         (lambda _, a: a.pop("step.0.n_samples_seen_"), "n_samples_seen_ is missing"),
     ],

@@ -56,7 +56,7 @@ def test_the_report_has_a_line_per_layer_and_a_verdict(problem):
     assert lines[0].startswith("layer 1: 16 of 16 parameters, worst relative error ")
     assert lines[1].startswith("layer 2: 10 of 10 parameters, worst relative error ")
     assert lines[2].startswith("passed: worst ")
-    assert lines[2].endswith(", allowed 1e-06")
+    assert lines[2].endswith(", tolerance 1e-06")
 
 
 def test_the_report_of_a_failure_says_so(problem):

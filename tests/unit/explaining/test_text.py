@@ -46,8 +46,8 @@ def test_a_table_too_wide_goes_on_below():
 
 def test_a_wide_network_tells_its_strongest_paths_and_what_they_leave_out():
     lines = step_lines(wide_step(), View())
-    assert any("6 paths of 2,400, " in line and "% of all that moves the cost" in line for line in lines)
-    assert any(line.startswith("  and 58 nodes more of layer 1: --layer 1 shows all") for line in lines)
+    assert any("6 of 2,400 paths, carrying " in line and "% of the effect on the cost" in line for line in lines)
+    assert any(line.startswith("  and 58 more nodes in layer 1: use --layer 1 to show all") for line in lines)
 
 
 def test_an_update_with_momentum_is_not_told_as_plain_gradient_descent():
@@ -68,7 +68,7 @@ def explained(rule):
 def test_adams_step_is_worked_through(name):
     rule = cr.optax_rule("adam", 0.1, b1=0.8) if name != "ours" else adam(0.1, beta_1=0.8)
     told = explained(cr.clipped(rule, 0.1) if name == "clipped" else rule)
-    assert "root of v" in told
+    assert "sqrt(v)" in told
     worked = re.findall(r"= \S+ - 0\.1 \* (\S+) / (\S+) = ", told)
     assert worked
     assert all(abs(float(mean.strip("()"))) == pytest.approx(float(root), rel=0.05) for mean, root in worked)
@@ -80,6 +80,6 @@ def test_adams_step_is_worked_through(name):
 )
 def test_a_step_of_another_rule_is_told_as_its_change(name):
     told = explained(cr.optax_rule(name, 0.1))
-    assert "root of v" not in told
+    assert "sqrt(v)" not in told
     assert " / 0" not in told
     assert re.search(r"  w\(IN1->H1\) = \S+ [+-] \S+ = |stays", told)

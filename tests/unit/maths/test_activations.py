@@ -132,7 +132,7 @@ def test_an_activation_is_named_or_made():
 
 def test_a_wrong_name_is_answered_with_the_nearest():
     with pytest.raises(
-        ValueError, match=r"unknown activation 'sigmoyd'; did you mean 'sigmoid'\? \(there are: identity"
+        ValueError, match=r"unknown activation 'sigmoyd'; did you mean 'sigmoid'\? \(expected one of: identity"
     ):
         cr.Network([2, 1], "sigmoyd")
 

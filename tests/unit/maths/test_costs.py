@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.maths.costs import COSTS, FUSED, cost_named
+from chainrule.maths.costs import COSTS, cost_named
+from chainrule.maths.pairs import FUSED
 
 NAMES = [*COSTS, "huber:0.3", "pinball:0.9"]
 PAIRS = {f"{activation.name} + {cost.name}": (activation, cost) for activation, cost in FUSED}

@@ -83,7 +83,9 @@ def test_weights_that_are_masked_out_start_at_0():
 
 
 def test_a_wrong_scheme_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown initialization 'xavier'.*there are: uniform, gaussian, glorot"):
+    with pytest.raises(
+        ValueError, match=r"unknown initialization 'xavier'.*expected one of: uniform, gaussian, glorot"
+    ):
         cr.initialize(WIDE, "xavier")
 
 

@@ -15,7 +15,7 @@ PARAMS = cr.initialize(NETWORK)
 @pytest.mark.parametrize(
     ("design", "message"),
     [
-        ({"layers": [2]}, r"an input and an output layer at least, such as \[2, 1\]; got \[2\]"),
+        ({"layers": [2]}, r"at least an input and an output layer, such as \[2, 1\]; got \[2\]"),
         ({"layers": []}, r"got \[\]"),
         ({"layers": [2, 0, 1]}, r"whole number of nodes, 1 or more; got \[2, 0, 1\]"),
         ({"layers": [2, -3, 1]}, r"got \[2, -3, 1\]"),
@@ -25,15 +25,18 @@ PARAMS = cr.initialize(NETWORK)
             "activations: expected 2 for a 2-3-1 network, one per layer after the inputs; got 1",
         ),
         ({"activations": ["tanh"] * 3}, "expected 2 for a 2-3-1 network.*got 3"),
-        ({"reduction": "average"}, 'reduction is "mean" or "sum".*got \'average\''),
-        ({"l2": -0.1}, "l2 is a number, 0 or more; got -0.1"),
-        ({"l2": float("nan")}, "l2 is a number, 0 or more; got nan"),
-        ({"l2": float("inf")}, "l2 is a number, 0 or more; got inf"),
+        ({"reduction": "average"}, 'reduction: expected "mean" or "sum".*got \'average\''),
+        ({"l2": -0.1}, "l2: expected a number, 0 or more; got -0.1"),
+        ({"l2": float("nan")}, "l2: expected a number, 0 or more; got nan"),
+        ({"l2": float("inf")}, "l2: expected a number, 0 or more; got inf"),
         ({"cost": "rmse", "reduction": "sum"}, 'rmse is the root of a mean: use reduction="mean"'),
-        ({"cost": "categorical_cross_entropy"}, "one output node per class; for one node use binary"),
+        ({"cost": "categorical_cross_entropy"}, "one output node per class; for one node use binary cross-entropy"),
         ({"activations": "softmax"}, "softmax over one node is always 1; use sigmoid"),
         ({"masks": [None]}, "masks: expected 2 for a 2-3-1 network.*got 1"),
-        ({"masks": [np.ones((3, 2)), None]}, r"masks: expected shape \(2, 3\) \(from, to\) in a 2-3-1, got \(3, 2\)"),
+        (
+            {"masks": [np.ones((3, 2)), None]},
+            r"masks: expected shape \(2, 3\) \(from, to\) for a 2-3-1 network, got \(3, 2\)",
+        ),
     ],
 )
 def test_a_bad_design_is_refused(design, message):

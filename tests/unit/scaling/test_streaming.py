@@ -161,13 +161,13 @@ def test_record_batches(tmp_path):
     [
         ({"Y": ["z"]}, "expected a column 'z'; they have 'a', 'y', 'b', 'c', 'w'"),
         ({"weights": "v"}, "expected a column 'v'"),
-        ({"batch_size": None}, "give a batch_size"),
+        ({"batch_size": None}, "set batch_size"),
         ({"batch_size": 2.5}, "batch_size: expected None"),
         ({"epochs": 0}, "epochs: expected a whole number, 1 or more; got 0"),
         ({"dtype": "float16"}, "dtype: expected"),
-        ({"stop": [cr.NoImprovement(3)]}, "NoImprovement looks at validation rows"),
-        ({"sample": "with_replacement"}, "sample: cannot be given"),
-        ({"X": []}, "one row or more"),
+        ({"stop": [cr.NoImprovement(3)]}, "NoImprovement needs validation rows"),
+        ({"sample": "with_replacement"}, "sample: not supported for streaming"),
+        ({"X": []}, "one or more rows"),
         ({"network": cr.Network([7, 1])}, r"7-1 network, got \(100, 3\)"),
     ],
 )

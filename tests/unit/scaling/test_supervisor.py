@@ -55,7 +55,7 @@ def test_a_killed_process_starts_all_anew(tmp_path):
         """,
     )
     assert code == 0
-    assert said == ["process 1 was ended by SIGKILL; all start anew from the last state kept (1 of 2 times)"]
+    assert said == ["process 1 was ended by SIGKILL; restarting all processes from the last checkpoint (1/2)"]
     assert starts == ["01", "01"]
 
 
@@ -68,7 +68,7 @@ def test_a_process_that_stands_still_is_lost(tmp_path):
         """,
     )
     assert code == 0
-    assert said == ["process 0 stood still; all start anew from the last state kept (1 of 2 times)"]
+    assert said == ["process 0 was suspended; restarting all processes from the last checkpoint (1/2)"]
     assert starts == ["01", "01"]
 
 
@@ -81,7 +81,7 @@ def test_who_stood_still_is_blamed_and_not_who_lost_him(tmp_path):
             os.kill(os.getpid(), signal.SIGSTOP if me else signal.SIGABRT)
         """,
     )
-    assert "process 1 stood still" in said[0]
+    assert "process 1 was suspended" in said[0]
 
 
 def test_not_more_often_than_told(tmp_path, capfd):
@@ -89,7 +89,7 @@ def test_not_more_often_than_told(tmp_path, capfd):
         tmp_path, f"meet(); print('what went wrong', file=sys.stderr); sys.exit({LOST_OTHERS})"
     )
     assert code == LOST_OTHERS
-    assert said[-1] == "process 0 lost the others, and that was the last start"
+    assert said[-1] == "process 0 lost its connection to the others; maximum number of restarts (2) reached"
     assert starts == ["011", "011"]
     assert capfd.readouterr().err == "what went wrong\n"
 
@@ -97,14 +97,19 @@ def test_not_more_often_than_told(tmp_path, capfd):
 def test_who_never_met_the_others_is_not_started_anew(tmp_path, capfd):
     code, (said,), starts = supervised(tmp_path, "os.write(2, b'a stack trace'); os.abort()")
     assert (code, starts) == (1, ["0", "0"])
-    assert said.startswith("process 0 did not meet the others, who had 60 seconds: have all been started")
+    assert said.startswith(
+        "process 0 did not connect to the others within 60 seconds: check that all of them were started"
+    )
     assert capfd.readouterr().err == ""
 
 
 def test_who_never_meets_them_again_is(tmp_path):
     code, said, starts = supervised(tmp_path, "meet() if starts == 1 else None\nos.abort()")
     assert (code, starts) == (LOST_OTHERS, ["011", "011"])
-    assert said[0] == "process 0 lost the others; all start anew from the last state kept (1 of 2 times)"
+    assert (
+        said[0]
+        == "process 0 lost its connection to the others; restarting all processes from the last checkpoint (1/2)"
+    )
 
 
 def test_one_that_does_not_end_when_it_lost_the_others(tmp_path):
@@ -116,7 +121,9 @@ def test_one_that_does_not_end_when_it_lost_the_others(tmp_path):
             sys.exit({LOST_OTHERS}) if me else time.sleep(60)
         """,
     )
-    assert said == ["process 1 lost the others; all start anew from the last state kept (1 of 2 times)"]
+    assert said == [
+        "process 1 lost its connection to the others; restarting all processes from the last checkpoint (1/2)"
+    ]
     assert starts == ["01", "01"]
 
 
@@ -212,12 +219,12 @@ def test_nothing_starts_anew_when_somebody_interrupted_it(tmp_path, number):
         wait_for(tmp_path / "ready")
         process.send_signal(number)
         assert process.wait(30) == 128 + number
-        assert "anew" not in process.stdout.read()
+        assert "restarting" not in process.stdout.read()
 
 
 def test_interrupted_between_two_starts(tmp_path):
     with outer(tmp_path, "os.kill(os.getpid(), 9)") as process:
-        assert "anew" in process.stdout.readline()
+        assert "restarting" in process.stdout.readline()
         process.terminate()
         assert process.wait(30) == 143
     assert (tmp_path / "starts-0").read_text() == "0"

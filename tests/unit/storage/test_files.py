@@ -87,7 +87,7 @@ def test_a_pipe_is_written_to(tmp_path):
 
 
 def test_a_folder_is_not_replaced(tmp_path):
-    with pytest.raises(InputError, match="is there already, and is no file"):
+    with pytest.raises(InputError, match="already exists and is not a regular file"):
         write(tmp_path)
 
 

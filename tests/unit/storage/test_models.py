@@ -106,10 +106,10 @@ def test_a_checkpoint_is_told_from_a_model(tmp_path):
     network, X, Y = cr.Network([2, 1]), np.eye(2), np.array([[0.0], [1.0]])
     cr.train(network, cr.initialize(network), X, Y, rule=cr.gradient_descent(0.1), epochs=2, resumable=tmp_path / "run")
     [*_, state] = sorted((tmp_path / "run").glob("epoch-*"))
-    with pytest.raises(InputError, match="the state of a training to go on with, not a model; load the folder"):
+    with pytest.raises(InputError, match="a checkpoint to resume a training from, not a model; load the folder"):
         cr.load(state)
     write_tensors(tmp_path / "checkpoint", {}, {"0": np.ones(2)}, CHECKPOINT)
-    with pytest.raises(InputError, match="a checkpoint of a training, not a model; load the folder"):
+    with pytest.raises(InputError, match="a checkpoint to replay a training from, not a model; load the folder"):
         cr.load(tmp_path / "checkpoint")
-    with pytest.raises(InputError, match=r"a model, not a checkpoint of a training$"):
+    with pytest.raises(InputError, match=r"a model, not a checkpoint to replay a training from$"):
         read_tensors(written(tmp_path / "model"), CHECKPOINT)

@@ -147,5 +147,5 @@ def test_a_folder_in_which_nothing_began_is_free(here):
     (here / "run" / ".request.json.x.aside").touch()
     assert new_run_folder("run", "t").name == "run"
     (here / "run" / "notes.txt").touch()
-    with pytest.raises(InputError, match="is already there"):
+    with pytest.raises(InputError, match="already exists"):
         new_run_folder("run", "t")

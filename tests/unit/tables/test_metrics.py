@@ -188,7 +188,7 @@ def test_what_is_printed_has_fewer_and_says_what_is_left_out():
     assert np.sum(shown.confusion) == len(p)
     assert shown.most_confused(12) == shown
     lines = score_lines(scores, "given")
-    assert lines[-1] == "the 12 most frequent of 200 classes; (others): the other 188 together"
+    assert lines[-1] == "the 12 most frequent of 200 classes; (others) combines the other 188"
     assert len(lines) == 5 + 1 + 14 + 1
     few = scored_classes(p[:, :5], truth % 5, np.full(5, 0.2))
     assert few.most_confused(12) == few

@@ -58,7 +58,7 @@ def test_another_file_is_refused(run, text):
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/environ", "/proc/self/pagemap", "nowhere.csv", "a\0b"])
 def test_what_is_no_file_is_not_read(run, path):
     (file,) = recorded(run).files
-    with pytest.raises(InputError, match=r"is no longer there|has changed"):
+    with pytest.raises(InputError, match=r"not found|has changed"):
         found_again(run, replace(file, path=path, bytes=0), "name it")
 
 
@@ -73,5 +73,5 @@ def test_a_recorded_query_is_shown_and_not_run(run):
 
 def test_of_a_newer_chainrule(run):
     write_recorded(run, replace(recorded(run), format=99))
-    with pytest.raises(InputError, match="written by a newer Chainrule"):
+    with pytest.raises(InputError, match="written by a newer version of Chainrule"):
         read_recorded(run)

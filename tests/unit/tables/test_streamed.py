@@ -103,7 +103,7 @@ def test_a_column_that_is_a_number_in_the_sample_only_is_read_as_text(tmp_path, 
 
 def test_an_empty_table(tmp_path, monkeypatch):
     (tmp_path / "t.csv").write_text("x,y\n")
-    with pytest.raises(InputError, match="no row of data"):
+    with pytest.raises(InputError, match="no rows of data"):
         streamed(str(tmp_path / "t.csv"), tmp_path / "rows", monkeypatch)
 
 
@@ -140,7 +140,7 @@ def test_rows_without_a_target_do_not_count(tmp_path, monkeypatch):
 
 def test_balance_that_cannot_be_told_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.setattr(room, "SAMPLE", 1000)
-    with pytest.raises(InputError, match="--balanced weighs classes"):
+    with pytest.raises(InputError, match="--balanced requires classes"):
         prepare_sample(open_table([path]), ["a"], balanced=True, **SETTINGS)
 
 

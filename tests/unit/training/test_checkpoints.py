@@ -94,7 +94,7 @@ def test_a_damaged_state_is_refused_and_the_one_before_it_used(tmp_path, damage)
     if damage == "a bit":
         content[-9] ^= 4
     newest.write_bytes({"truncated": content[:-20], "empty": b"", "not ours": b"x" * 500}.get(damage, content))
-    with pytest.warns(UserWarning, match=r"epoch-.*; going on from the state before it"):
+    with pytest.warns(UserWarning, match=r"epoch-.*; resuming from the checkpoint before it"):
         resumed = training(**keeping)
     assert_same(resumed, training(epochs=50, **WAYS["whole table"]))
 
@@ -104,7 +104,7 @@ def test_states_that_are_all_damaged_are_an_error_not_a_fresh_start(tmp_path):
     cut_after(13, **keeping)
     for path in tmp_path.glob("epoch-*"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         training(**keeping)
 
 
@@ -175,7 +175,7 @@ def test_a_full_disk_keeps_the_last_good_state_and_says_so(tmp_path, monkeypatch
         real(path, document, *rest)
 
     monkeypatch.setattr(checkpoints, "write_tensors", full)
-    with pytest.warns(UserWarning, match="No space left on device; the state to go on from is still that of epoch 5"):
+    with pytest.warns(UserWarning, match="No space left on device; the last checkpoint is still that of epoch 5"):
         fit = training(epochs=12, resumable=cr.Resumable(tmp_path, every=5), **settings)
     assert_same(fit, training(epochs=12, **settings))
 

@@ -188,11 +188,11 @@ def test_a_goal_of_ones_own_is_asked(table, start, path, assert_close):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cr.CostGoal(0.1, of="median"), 'CostGoal: of is "sum" or "mean", got \'median\''),
+        (lambda: cr.CostGoal(0.1, of="median"), 'CostGoal: of: expected "sum" or "mean", got \'median\''),
         (lambda: cr.Unchanged(-1), "Unchanged: expected a tolerance of 0 or more, got -1"),
         (lambda: cr.Unchanged(float("nan")), "Unchanged: .*got nan"),
         (lambda: cr.NoImprovement(0), "NoImprovement: expected 1 check or more, got 0"),
-        (lambda: cr.MaxSeconds(0), "MaxSeconds: expected seconds above 0, got 0"),
+        (lambda: cr.MaxSeconds(0), "MaxSeconds: expected a number of seconds above 0, got 0"),
     ],
 )
 def test_a_wrong_argument_says_what_was_expected(make, message):
@@ -201,5 +201,5 @@ def test_a_wrong_argument_says_what_was_expected(make, message):
 
 
 def test_no_improvement_asks_for_validation_rows(table, start):
-    with pytest.raises(ValueError, match=r"NoImprovement looks at validation rows: pass validation=\(X, Y\)"):
+    with pytest.raises(ValueError, match=r"NoImprovement needs validation rows: pass validation=\(X, Y\)"):
         train(table, start, [cr.NoImprovement()])

@@ -213,7 +213,7 @@ def test_a_learning_rate_out_of_range_is_refused(make, rate):
         (lambda: cr.gradient_descent(0.1, momentum=1), "momentum: expected a number from 0 to below 1, got 1"),
         (lambda: cr.gradient_descent(0.1, momentum=-0.1), "momentum: .*got -0.1"),
         (lambda: cr.gradient_descent(0.1, nesterov=True), "nesterov needs a momentum above 0, such as 0.9"),
-        (lambda: cr.step_decay(0.1, factor=0), "decay factor: expected a number above 0, at most 1; got 0"),
+        (lambda: cr.step_decay(0.1, factor=0), "decay factor: expected a number above 0 and at most 1, got 0"),
         (lambda: cr.exponential_decay(0.1, factor=1.1), "decay factor: .*got 1.1"),
         (lambda: cr.step_decay(0.1, every=0), "every: expected a whole number of updates, 1 or more; got 0"),
         (lambda: cr.inverse_time_decay(0.1, rate=-1), "expected a rate of 0 or more, got -1"),
@@ -268,8 +268,8 @@ def test_a_clipped_rule_in_train_keeps_its_learning_rate_in_the_history():
 @pytest.mark.parametrize(
     ("name", "rule", "message"),
     [
-        ("lbfgs", optax.lbfgs, "searches along a line.*solver='lbfgs'"),
-        ("reduce_on_plateau", optax.contrib.reduce_on_plateau, "looks at the cost; use a schedule"),
+        ("lbfgs", optax.lbfgs, "performs a line search.*solver='lbfgs'"),
+        ("reduce_on_plateau", optax.contrib.reduce_on_plateau, "depends on the cost; use a schedule"),
         ("lookahead", lambda: optax.lookahead(optax.sgd(0.1), 5, 0.5), "two sets of parameters; use .*average="),
         (
             "noisy_sgd",

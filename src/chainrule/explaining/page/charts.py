@@ -1,4 +1,4 @@
-"""Costs over epochs as a curve, and the outputs over two inputs as a picture: both SVG."""
+"""SVG charts: cost curves, decision surfaces, and scatter plots."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from chainrule.tables.columns import Scale
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 300, 56, 16, 20, 44
 MOST_POINTS, MOST_DOTS, MOST_MARKED = 300, 200, 40
-LARGEST = 1e300  # cost that is drawn to scale
-LOGARITHMIC = 100  # epochs, from which their axis is logarithmic
+LARGEST = 1e300  # costs are clipped to this
+LOGARITHMIC = 100  # epochs from which the axis is logarithmic
 LOW, MIDDLE, HIGH = (230, 159, 80), (247, 247, 247), (80, 145, 205)
 CLASS_COLOURS = ((166, 206, 227), (253, 191, 111), (178, 223, 138), (251, 154, 153), (202, 178, 214), (255, 255, 153))
 
@@ -27,7 +27,7 @@ CLASS_COLOURS = ((166, 206, 227), (253, 191, 111), (178, 223, 138), (251, 154, 1
 def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
     """Training and validation cost over the epochs.
 
-    `marks`: (epoch, place of the frame) of the epochs that can be opened.
+    `marks` holds (epoch, index of the frame) for the epochs that can be shown.
     """
     epochs = course.epoch
     costs, held = (np.clip(x, -LARGEST, LARGEST) for x in (course.cost, course.validation_cost))
@@ -68,25 +68,25 @@ def curve_svg(course: Course, marks: Sequence[tuple[int, int]] = ()) -> str:
 
 
 def curve_words(course: Course) -> str:
-    """What the curve shows, in a sentence."""
+    """A sentence that describes the curve."""
     told = f"Training cost from {course.cost[0]:.4g} to {course.cost[-1]:.4g} in {course.epoch[-1]:,} epochs"
     if np.isfinite(course.validation_cost).any():
         lowest = np.nanmin(course.validation_cost)
-        told += f"; validation cost (dashed) lowest, {lowest:.4g}, in epoch {course.best_epoch:,}, which was kept"
+        told += f"; lowest validation cost (dashed) {lowest:.4g} in epoch {course.best_epoch:,}, which was kept"
     return told
 
 
 def has_surface(trace: Trace) -> bool:
-    """Whether its outputs can be shown over two inputs: one output, or classes that exclude each other."""
+    """Whether the outputs can be shown over two inputs: a single output, or softmax classes."""
     return trace.surface is not None and (trace.network.layers[-1] == 1 or _is_softmax(trace))
 
 
 def surface_words(trace: Trace) -> str:
-    """What the colours and the digits on the surface are."""
+    """A caption that explains the colours and digits on the surface."""
     outputs = trace.names.outputs
     if _is_softmax(trace):
         listed = ", ".join(f"{k + 1} {name}" for k, name in enumerate(outputs[:12]))
-        says = f"the likeliest class over the two inputs; circles are the rows with their classes: {listed}"
+        says = f"the most likely class over the two inputs; circles are the rows, numbered by class: {listed}"
     elif _is_class(trace):
         says = "the output over the two inputs, orange near 0, blue near 1; circles are the rows with their targets"
         if outputs[0] != trace.names.nodes[-1][0]:
@@ -94,7 +94,7 @@ def surface_words(trace: Trace) -> str:
     else:
         says = "the output over the two inputs, orange where it is low, blue where it is high; circles are the rows"
     dropped = any(mask is not None for mask in trace.forward.keep)
-    return says[0].upper() + says[1:] + (". Dropout is left aside here." if dropped else ".")
+    return says[0].upper() + says[1:] + (". Dropout is not applied here." if dropped else ".")
 
 
 def _is_softmax(trace: Trace) -> bool:
@@ -102,12 +102,12 @@ def _is_softmax(trace: Trace) -> bool:
 
 
 def _is_class(trace: Trace) -> bool:
-    """Whether the one output is a probability: it lies between 0 and 1, and its targets are one of both."""
+    """Whether the single output is a probability: a sigmoid whose targets are 0 or 1."""
     return trace.network.activations[-1].name == "sigmoid" and bool(np.isin(trace.Y, (0, 1)).all())
 
 
 def surface_svg(trace: Trace, scales: dict[str, Scale], row: int | None) -> str:
-    """The outputs over the plane of the two inputs, and the observations of the update on it."""
+    """The outputs over the two inputs, with the observations of the update."""
     surface: Any = trace.surface
     means, stds = zip(*(_scale_of(scales, name) for name in trace.names.inputs), strict=True)
     names = [shortened(name, 24) for name in trace.names.inputs]
@@ -131,7 +131,7 @@ def surface_svg(trace: Trace, scales: dict[str, Scale], row: int | None) -> str:
 
 
 def chart(label: str, inside: str) -> str:
-    """What is drawn in WIDTH by HEIGHT, as a picture with a name."""
+    """An SVG image of WIDTH by HEIGHT with a label."""
     shape = f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
     return f'<svg {shape} aria-label="{escape(label)}">{inside}</svg>'
 
@@ -148,7 +148,7 @@ def _dot(x: float, y: float, mark: str, row: int) -> str:
 
 
 def _target_mark(trace: Trace, i: int) -> str:
-    """An observation's class as a digit; nothing for a number."""
+    """The class of an observation as a digit; an empty string for numeric targets."""
     if len(trace.X) > MOST_MARKED:
         return ""
     y = trace.Y[i]
@@ -158,7 +158,7 @@ def _target_mark(trace: Trace, i: int) -> str:
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
-    """(n, n, outputs) as (n, n, 3) bytes: of one output a ramp, of several the colour of the largest."""
+    """Colours (n, n, 3) for values (n, n, outputs): a ramp for one output, the colour of the largest for several."""
     if values.shape[-1] > 1:
         return np.array(CLASS_COLOURS, np.uint8)[values.argmax(axis=-1) % len(CLASS_COLOURS)]
     v = np.nan_to_num(values[..., 0])
@@ -170,7 +170,7 @@ def _colours(values: np.ndarray) -> np.ndarray:
 
 
 def _png(pixels: np.ndarray) -> str:
-    """(height, width, 3) bytes as a data address; the smallest form of PNG (RFC 2083)."""
+    """Pixels (height, width, 3) as a data URL with a minimal PNG (RFC 2083)."""
     height, width, _ = pixels.shape
     lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1).tobytes()
     chunks = [
@@ -185,7 +185,7 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def scatter_svg(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
-    """Predicted values over true ones; on the line they are equal."""
+    """A scatter plot of predicted against true values, which are equal on the line."""
     low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
     high = high if high > low else low + 1
     x, y = _across(low, high), _up(low, high)
@@ -199,17 +199,17 @@ def scatter_svg(truth: np.ndarray, predicted: np.ndarray, label: str) -> str:
 
 
 def _across(low: Any, high: Any) -> Callable[[Any], Any]:
-    """From a value to where it is from left to right."""
+    """A function from values to horizontal positions."""
     return lambda value: LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
 
 def _up(low: Any, high: Any) -> Callable[[Any], Any]:
-    """From a value to where it is from the bottom up."""
+    """A function from values to vertical positions."""
     return lambda value: TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
 
 def axes(x_name: str, below: Sequence[tuple[str, Any]], y_name: str, beside: Sequence[tuple[str, Any]]) -> str:
-    """A frame with ticks, each a text and its place, and the names of both axes."""
+    """A frame with the names of both axes and with ticks, each a text and its position."""
     inside = f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}">{escape(x_name)}</text>'
     inside += f'<text class="axis start" x="4" y="{TOP - 7}">{escape(y_name)}</text>'
     for text, x in below:
@@ -225,7 +225,7 @@ def axes(x_name: str, below: Sequence[tuple[str, Any]], y_name: str, beside: Seq
 
 
 def round_values(low: float, high: float) -> list[float]:
-    """Two or three round values between two others; none where these are too close together or too far apart.
+    """A few round values between two others; none if these are too close together or too far apart.
 
     >>> round_values(0, 7)
     [0.0, 2.0, 4.0, 6.0]
@@ -247,7 +247,7 @@ def _ticks_of_epochs(epochs: np.ndarray, log: bool) -> list[int]:
 
 
 def _thinned(epochs: np.ndarray, log: bool) -> np.ndarray:
-    """Places of as many epochs as a curve needs."""
+    """Indices of at most `MOST_POINTS` epochs, spread along the axis."""
     n = len(epochs)
     if n <= MOST_POINTS:
         return np.arange(n)

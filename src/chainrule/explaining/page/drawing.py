@@ -1,4 +1,4 @@
-"""The network as SVG: a node's value in its circle; a line's width for a weight's size, dashes for a negative one."""
+"""The network as SVG: nodes with their values; line widths for the size of weights, dashes for negative ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from chainrule.explaining.writing import number
 from chainrule.network import Params
 
 WIDTH, MARGIN, RADIUS, SPACE = 640, 64, 26, 94
-SHORT = 8  # a name that fits under its node
-MOST_DRAWN = 8  # nodes of a layer; of a wider one those on the strongest paths
-MOST_LABELLED = 12  # edges; more of them are drawn without their weights
+SHORT = 8  # characters of a name that fits under its node
+MOST_DRAWN = 8  # nodes per layer; for wider layers, those on the strongest paths
+MOST_LABELLED = 12  # edges up to which weights are printed
 PICTURE = '<svg role="img" aria-label="The network"'
 
-Drawn = Sequence[Sequence[int]]  # for each layer, inputs first, the nodes that are drawn
+Drawn = Sequence[Sequence[int]]  # the nodes drawn in each layer, inputs first
 
 
 def network_svg(
@@ -27,7 +27,7 @@ def network_svg(
 ) -> str:
     """Nodes and edges with the values of one observation; `a` is (n,) for each layer.
 
-    They can be chosen, unless the drawing is `still`: then it is one picture.
+    Nodes and edges can be selected, unless the drawing is `still`.
     """
     tall, places = _places(drawn)
     edges = "".join(
@@ -60,7 +60,7 @@ def network_svg(
 
 
 def weights_svg(names: Names, params: Params, drawn: Drawn, largest: float, digits: int, title: str, slots: str) -> str:
-    """The weights alone, to compare two of them."""
+    """Only the weights, to compare those before and after an update."""
     wide = min(WIDTH, 2 * MARGIN + 150 * (len(drawn) - 1))
     tall, places = _places(drawn, wide)
     made = ""
@@ -77,7 +77,7 @@ def weights_svg(names: Names, params: Params, drawn: Drawn, largest: float, digi
 
 
 def drawn_nodes(trace: Any, row: int) -> list[list[int]]:
-    """The nodes of each layer that are drawn: all of a few, else those on the strongest paths of the row."""
+    """The nodes drawn in each layer: all, if there are few, else those on the strongest paths of the row."""
     sizes = trace.network.layers
     if max(sizes) <= MOST_DRAWN:
         return [list(range(n)) for n in sizes]
@@ -86,13 +86,13 @@ def drawn_nodes(trace: Any, row: int) -> list[list[int]]:
 
 
 def edge_strokes(params: Params, drawn: Drawn, largest: float) -> list[list[Any]]:
-    """For each edge in the order of the drawing its width, and whether its weight is negative."""
+    """The width of each edge, in drawing order, and whether its weight is negative."""
     weights = [float(params[i].W[k, j]) for i, k, j in _drawn_edges(drawn)]
     return [[round(_width(w, largest), 2), int(w < 0)] for w in weights]
 
 
 def edge_labels(params: Params, drawn: Drawn, digits: int) -> list[str]:
-    """The labels of the edges in the order of the drawing; none where they are not drawn."""
+    """The labels of the edges in drawing order; empty if they are not printed."""
     if not labelled(drawn):
         return []
     return [number(params[i].W[k, j], digits) for i, k, j in _drawn_edges(drawn)]
@@ -112,7 +112,7 @@ def _drawn_edges(drawn: Drawn) -> Iterator[tuple[int, int, int]]:
 
 
 def _edges(drawn: Drawn, places: Any) -> Iterator[tuple[int, int, int, str, tuple[float, float]]]:
-    """Layer, source and target of each edge, its ends as attributes, and where its label goes."""
+    """Layer, source and target of each edge, its ends as attributes, and the position of its label."""
     at = [dict(zip(js, column, strict=True)) for js, column in zip(drawn, places, strict=True)]
     for i, k, j in _drawn_edges(drawn):
         (x1, y1), (x2, y2) = at[i][k], at[i + 1][j]
@@ -134,7 +134,7 @@ def _label(at: tuple[float, float], text: str) -> str:
 
 
 def _places(drawn: Drawn, wide: float = WIDTH) -> tuple[float, list[list[tuple[float, float]]]]:
-    """The height of the drawing, and for each layer the centres of its nodes."""
+    """The height of the drawing, and the centres of the nodes of each layer."""
     room, step = max(len(js) for js in drawn) * SPACE, (wide - 2 * MARGIN) / (len(drawn) - 1)
     columns = [
         [(MARGIN + layer * step, (j + 0.5) * room / len(js) - 8) for j in range(len(js))]
@@ -154,14 +154,14 @@ def _left_out(names: Names, drawn: Drawn, tall: float) -> str:
 
 
 def _anchor(layer: int, layers: int, called: str) -> tuple[str, float]:
-    """Long names of the first and the last layer begin and end at the edge of the drawing."""
+    """The alignment of a name: long names in the first and last layer start and end at the edge of the drawing."""
     if len(called) <= SHORT or layer not in (0, layers - 1):
         return "", 0
     return (" start", 4 - MARGIN) if layer == 0 else (" end", MARGIN - 4)
 
 
 def _called(names: Names, layer: int, j: int) -> str:
-    """What a node is for people: an input's column, an output's class; a hidden one's name."""
+    """The displayed name of a node: the column of an input, the class of an output, else its own name."""
     name = names.nodes[layer][j]
     if layer == 0:
         return names.inputs[j]

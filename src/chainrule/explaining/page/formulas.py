@@ -1,4 +1,4 @@
-"""Lines of formula as MathML, each term tied to the node or the edge that it comes from."""
+"""Formulas as MathML, with each term linked to its node or edge."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SPACE_THAT_COUNTS = re.compile(r"\[[^\]]*\]|(?<=[\d)]) (?=[a-z(])|(?<=\w) $")
 SQUARED = "<mo>)</mo><mo>^</mo><mn>2</mn>"
 
 
-@lru_cache(maxsize=2**15)  # rows and epochs repeat many lines
+@lru_cache(maxsize=2**15)  # many lines are the same for other rows and epochs
 def mathml(line: str) -> str:
-    """A line of formula as MathML, name by name and number by number.
+    """Convert a formula to MathML, token by token.
 
     >>> mathml("f(0.614) = 0.649")
     '<math><mi>f</mi><mo>(</mo><mn>0.614</mn><mo>)</mo><mo>=</mo><mn>0.649</mn></math>'
@@ -36,7 +36,7 @@ def mathml(line: str) -> str:
 
 
 def items(lines: Sequence[str]) -> list[str]:
-    """Each line as a list item, that knows what it works out."""
+    """Each line as a list item, linked to the node or edge that it computes."""
     made = []
     for line in lines:
         of = owner(line)
@@ -46,13 +46,13 @@ def items(lines: Sequence[str]) -> list[str]:
 
 
 def slots(item: str) -> tuple[str, list[str]]:
-    """The item with its numbers and its remarks in brackets taken out, and these."""
+    """The item without its numbers and bracketed remarks, and a list of these."""
     found = re.compile(r'(<mn>|<mtext class="s">)([^<]*)')
     return found.sub(r"\1", item), [match[1] for match in found.findall(item)]
 
 
 def _tokens(text: str, before: str) -> list[str]:
-    """A number in parentheses is one token, unless a function's name stands before it; so is a space that counts."""
+    """Split into tokens; a number in parentheses is one token unless it follows a function name."""
     spaced = SPACE_THAT_COUNTS.sub(lambda match: match[0] if match[0][0] == "[" else f" {NO_BREAK}", text)
     found = TOKEN.findall(spaced)
     if found and before.endswith("</mi>") and re.fullmatch(rf"\({NUMBER}\)", found[0]):

@@ -1,4 +1,4 @@
-"""Pieces of pages: assets, templates, tables. All text that comes from outside is escaped here."""
+"""Parts of pages: assets, templates, tables. All external text is escaped here."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 
 def asset(name: str) -> str:
-    """A file that lies beside this one."""
+    """Read a file from this folder."""
     return files("chainrule.explaining.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def filled(template: str, parts: Mapping[str, str]) -> str:
-    """The template with each {{NAME}} replaced by its part, once: what a part says is not looked at."""
+    """Replace each {{NAME}} in the template by its part; parts themselves are not expanded."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)
 
 
 def document(title: str, body: str, script: str = "") -> str:
-    """A whole page that fetches nothing; body and script are HTML already, and without a script none may run."""
+    """A complete page that fetches nothing; `body` and `script` are HTML, and without a script none may run."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     policy += "; script-src 'unsafe-inline'" if script else ""
     parts = {"TITLE": escape(title), "POLICY": policy, "STYLE": asset("page.css"), "BODY": body, "SCRIPT": script}
@@ -29,7 +29,7 @@ def document(title: str, body: str, script: str = "") -> str:
 
 
 def as_script_data(document: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot close the script element that contains it."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -40,9 +40,9 @@ def table(
     slots: str = "",
     named: str = "s",
 ) -> str:
-    """A table that scrolls by itself; each row has a name, cells, and attributes that are HTML already.
+    """A scrollable table; each row has a name, cells, and attributes in HTML.
 
-    With `slots`, the cells, and the names where `named` is "s", are filled again by the script.
+    With `slots`, the script refills the cells, and also the names if `named` is "s".
     """
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     cell = '<td class="s">' if slots else "<td>"
@@ -56,13 +56,13 @@ def table(
 
 
 def raw_table(caption: str, top: str, body: str, attributes: str = "") -> str:
-    """A table that scrolls by itself, of header cells, rows and attributes that are HTML already."""
+    """A scrollable table from header cells, rows and attributes in HTML."""
     head = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
     return scrolling(caption, f"<table{attributes}>{head}<tbody>{body}</tbody></table>")
 
 
 def scrolling(label: str, inside: str) -> str:
-    """A region that scrolls by itself where it is too wide, with a keyboard too."""
+    """A region that scrolls, also with the keyboard, if it is too wide."""
     return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">{inside}</div>'
 
 

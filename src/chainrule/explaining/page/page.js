@@ -1,4 +1,4 @@
-// Steps through a story. Every number and formula is in `data`, made by Python: this puts them in their places.
+// Steps through a story. All numbers and formulas are in `data`, written by Python; the script only fills them in.
 export function mount(root, data, start = {}) {
   const one = (selector) => root.querySelector(selector);
   const all = (selector, within = root) => [...within.querySelectorAll(selector)];
@@ -131,7 +131,7 @@ export function mount(root, data, start = {}) {
     tell();
   }
 
-  // Steps and epochs are one line: place 0 is the first step of the first epoch. At its end it begins anew.
+  // Steps and epochs form one sequence, from the first step of the first epoch; after its end it starts again.
   function move(by) {
     const steps = data.steps.length;
     const length = steps * data.frames.length;

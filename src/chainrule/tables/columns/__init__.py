@@ -1,7 +1,7 @@
-"""Kinds of columns, each in a file of its own: how it is recognized, read, fitted, encoded, explained and exported.
+"""Kinds of columns, one per file: how a kind is recognised, read, fitted, encoded, explained and exported.
 
-To add a kind, write its file and name it here. Nobody else asks a column for its kind: what differs from kind to kind
-is an attribute or a method, of `Kind` for a column as it is read, of `InputColumn` for one that is fitted.
+To add a kind, write its file and list it here. No other code depends on particular kinds: what differs between them is
+an attribute or method of `Kind` (a column as it is read) or of `InputColumn` (a fitted column).
 """
 
 from __future__ import annotations
@@ -12,9 +12,16 @@ from chainrule.tables.columns.number import Boolean, Number, NumberColumn
 from chainrule.tables.columns.text import Text, TextColumn
 from chainrule.tables.columns.time import Date, Time, TimeColumn, Timestamp
 
-TEXT = Text()  # also how the labels of classes are read
+TEXT = Text()  # also used for the labels of classes
 NUMBER = Number()
-IN_ORDER = (NUMBER, Boolean(), Time(), Date(), Timestamp(), TEXT)  # the first that all values of a column are of
+IN_ORDER = (
+    NUMBER,
+    Boolean(),
+    Time(),
+    Date(),
+    Timestamp(),
+    TEXT,
+)  # a column is of the first kind that fits all its values
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (*IN_ORDER, EMPTY, OTHER)}
 FITTED: dict[str, type[InputColumn]] = {kind.fitted.__name__: kind.fitted for kind in IN_ORDER if kind.fitted}
 

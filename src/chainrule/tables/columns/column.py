@@ -1,4 +1,4 @@
-"""A column as it is read, and one that was fitted to training rows: what every fitted column answers."""
+"""Columns as they are read, and the interface of columns fitted to training rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column and how to read it: its kind, and the form of dates that are not written as 2026-01-31."""
+    """A column and how to read it: its kind, and the format of dates other than 2026-01-31."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class Column(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How a column became an input: (value - mean) / std."""
+    """The scale of an input, which is (value - mean) / std."""
 
     column: str
     mean: float
@@ -32,9 +32,9 @@ class Scale(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Some values of a column, to compare with others: rows, the share that is missing, the range, and counts.
+    """A summary of values of a column: number of rows, fraction missing, range and counts.
 
-    `low` and `high` are None where values have no order or none is there; `counts` has the values that are counted.
+    `low` and `high` are None if values are unordered or all missing; `counts` is empty for values that are not counted.
     """
 
     rows: int
@@ -45,26 +45,26 @@ class Summary(NamedTuple):
 
 
 class Graph(Protocol):
-    """An ONNX graph in the making, as `chainrule.onnx` hands it to a column; results go by their names."""
+    """A builder of an ONNX graph, passed to columns by `chainrule.onnx`; results are referred to by name."""
 
     def input(self, name: str, dtype: Any, *shape: Any) -> str:
-        """An input of the graph."""
+        """Add an input to the graph."""
         ...
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        """A constant."""
+        """Add a constant."""
         ...
 
     def cast(self, x: str, dtype: Any) -> str:
-        """The result in another dtype."""
+        """Convert a result to another dtype."""
         ...
 
     def zero_if_missing(self, values: str, result: str) -> str:
-        """The result, 0 where a value is NaN."""
+        """Replace the result by 0 where a value is NaN."""
         ...
 
     def __call__(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """A node."""
+        """Add a node."""
         ...
 
 
@@ -83,60 +83,60 @@ class InputColumn(ABC):
 
     @abstractmethod
     def encode(self, values: pa.Array, out: np.ndarray) -> None:
-        """Write the inputs of `values` (n,), read with the kind's SQL, into `out`: (n, len(inputs))."""
+        """Write the inputs for `values` (n,), read with the kind's SQL, to `out` (n, len(inputs))."""
 
     @abstractmethod
     def checked(self) -> Self:
-        """Itself, if it can be computed with; for files."""
+        """Return the column if its fields are valid, as a check of files; else raise a ValueError."""
 
     @abstractmethod
     def how(self) -> str:
-        """How it becomes inputs, in a line for people."""
+        """A one-line description of how the column is encoded."""
 
     @abstractmethod
     def to_onnx(self, graph: Graph, dtype: Any) -> str:
-        """Add an input for its raw values to the graph, and the nodes that encode them: (rows, len(inputs))."""
+        """Add an input for the raw values to the graph, and the nodes that encode them as (rows, len(inputs))."""
 
     @abstractmethod
     def summary(self, values: pa.Array) -> Summary:
-        """What these values (n,) are like."""
+        """Summarise values (n,)."""
 
     @property
     def read_as(self) -> Column:
-        """How it is read."""
+        """The column as it is read."""
         return Column(self.name, self.kind, self.date_format)
 
     @property
     def worked_out(self) -> Sequence[int]:
-        """The places of the inputs that a formula works out of a value; the others are read off it."""
+        """The indices of the inputs that are computed with a formula; the others follow directly from the value."""
         return ()
 
     def formula(self, place: int, value: float, write: Callable[[float], str]) -> str:
-        """The formula of an input for a value that is there; `write` writes a number, in brackets if negative."""
+        """The formula of an input for a non-missing value; `write` formats a number, in brackets if negative."""
         raise NotImplementedError(f"input {place} of {self.name}")
 
     def if_missing(self, place: int) -> str:
-        """What an input is where the value is missing, in words."""
+        """The value of an input if the raw value is missing, in words."""
         return "0, the mean"
 
     def scale(self, place: int) -> Scale | None:
-        """The scale of an input that is a number's Z-score."""
+        """The scale of an input that is a Z-score, else None."""
         return None
 
     def sums(self, value: str) -> list[str]:
-        """SQL aggregates of its values over all training rows, for a table of which it saw a sample."""
+        """SQL aggregates over all training rows, for a column that was fitted to a sample."""
         return []
 
     def with_sums(self, sums: Sequence[Any]) -> Self:
-        """Itself, fitted to all training rows instead of the sample."""
+        """The column, refitted with the aggregates over all training rows."""
         return self
 
     def hint(self, values: pa.ChunkedArray) -> str | None:
-        """What a careful colleague would ask about the training rows' values."""
+        """A hint about suspicious values in the training rows, or None."""
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields and the name of its class."""
+        """The fields of the column and the name of its class."""
         return {"class": type(self).__name__, **asdict(self)}  # pyright: ignore[reportArgumentType]
 
     @classmethod
@@ -151,4 +151,4 @@ def sound(column: InputColumn, *conditions: bool) -> None:
     """Raise a ValueError unless the conditions hold, and those on the fields that every column has."""
     whole = isinstance(column.name, str) and isinstance(column.missing, bool)
     if not (whole and isinstance(column.date_format, str | None) and all(conditions)):
-        raise ValueError(f"encoding: column {column.name!r} cannot be computed with")
+        raise ValueError(f"encoding: column {column.name!r} has invalid fields")

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
-FEWEST_TO_COUNT = 20  # rows; in fewer, different whole numbers are no surprise
+FEWEST_TO_COUNT = 20  # rows; in fewer, distinct whole numbers are no sign of an identifier
 
 
 @dataclass(frozen=True)
 class NumberColumn(ScaledColumn):
-    """A number (or boolean, 0 and 1) as its Z-score; a missing one as the mean, 0, and an indicator.
+    """A number (or boolean, 0 or 1) as its Z-score; a missing value as the mean, 0, and an indicator.
 
-    With quantiles, its place among the training rows too.
+    With quantiles, also its position among the values of the training rows.
     """
 
     quantiles: Quantiles | None = None
@@ -66,8 +66,8 @@ class NumberColumn(ScaledColumn):
         if not whole or len(np.unique(numbers)) < len(numbers):
             return None
         return (
-            f"{self.name} holds a different whole number in every row; "
-            f"if it only numbers the rows, leave it out: --drop {self.name}"
+            f"{self.name} has a different whole number in every row; "
+            f"if it is only an identifier, leave it out: --drop {self.name}"
         )
 
     def summary(self, values: pa.Array) -> Summary:
@@ -84,7 +84,7 @@ class NumberColumn(ScaledColumn):
 
 
 class Number(Kind):
-    """Numbers of any type, or text that reads as them."""
+    """Numbers of any type, or numeric text."""
 
     name = "number"
     words = "a number"
@@ -116,7 +116,7 @@ class Number(Kind):
 
 
 class Boolean(Kind):
-    """True or false, of that type or as text; as a number 1 or 0."""
+    """True or false, as booleans or text; read as 1 or 0."""
 
     name = "boolean"
     words = "true or false"

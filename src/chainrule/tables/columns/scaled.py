@@ -1,4 +1,4 @@
-"""What columns of numbers have in common, dates and times among them: a mean and a deviation."""
+"""Shared by numeric columns, including dates and times: a mean and a standard deviation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Spread(NamedTuple):
-    """The numbers of the training rows that are there, their mean and deviation, and whether others are missing."""
+    """The non-missing values of the training rows, their mean and standard deviation, and whether any are missing."""
 
     numbers: np.ndarray
     mean: float
@@ -29,12 +29,26 @@ class Spread(NamedTuple):
 
 
 def spread_of(name: str, values: pa.Array, normalize: bool) -> Spread | None:
-    """None for a constant column, none of whose values is missing; mean 0 and deviation 1 without `normalize`.
+    """Compute the spread of a column.
+
+    Parameters
+    ----------
+    name : str
+        The name of the column.
+    values : pyarrow.Array
+        The values of the training rows.
+    normalize : bool
+        Whether numbers become Z-scores; otherwise the mean is 0 and the standard deviation 1.
+
+    Returns
+    -------
+    Spread, optional
+        The spread; None if the column is constant and no value is missing.
 
     Raises
     ------
     InputError
-        For numbers whose Z-scores a double cannot hold.
+        If a Z-score would overflow.
     """
     numbers = doubles(values)
     there = numbers[~np.isnan(numbers)]
@@ -50,13 +64,13 @@ def spread_of(name: str, values: pa.Array, normalize: bool) -> Spread | None:
 
 
 def doubles(values: pa.Array) -> np.ndarray:
-    """The values in float64, NaN if missing."""
+    """The values as float64, NaN where missing."""
     return values.to_numpy(zero_copy_only=False).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class ScaledColumn(InputColumn):
-    """A column of numbers x, the first input of which is (x - mean) / std, 0 if missing, unless `scaled` says no."""
+    """A column of numbers x whose first input, if `scaled`, is (x - mean) / std, or 0 if x is missing."""
 
     name: str
     kind: str
@@ -84,14 +98,14 @@ class ScaledColumn(InputColumn):
 
     @abstractmethod
     def encode_others(self, numbers: np.ndarray) -> np.ndarray:
-        """Those inputs (n, len(other_inputs)) of numbers (n,)."""
+        """Compute these inputs (n, len(other_inputs)) for numbers (n,)."""
 
     @abstractmethod
     def others_to_onnx(self, graph: Graph, values: str) -> list[str]:
-        """The nodes of those inputs; what they give for missing values does not matter."""
+        """Add the nodes for these inputs; their results for missing values are ignored."""
 
     def encode(self, values: pa.Array, out: np.ndarray) -> None:
-        """The Z-score, the other inputs, and whether the value is missing."""
+        """Write the Z-score, the other inputs and the indicator of missing values."""
         numbers, start = doubles(values), int(self.scaled)
         if self.scaled:
             out[:, 0] = np.nan_to_num((numbers - self.mean) / self.std)

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-RARE = 5  # a value in fewer training rows than this goes to the bucket of rare values
-MOST_VALUES = 100  # the most frequent values of a column keep an input of their own
+RARE = 5  # values in fewer training rows than this share the input for rare values
+MOST_VALUES = 100  # frequent values of a column with an input of their own
 MOST_INPUTS_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class TextColumn(InputColumn):
-    """Text as one-hot inputs: one per frequent value, one for rare values together, one for a missing value.
+    """Text as one-hot inputs: one per frequent value, one for all rare values, one for missing values.
 
-    The inputs for rare and for missing values are there if training rows had them. A value that training rows
-    never had counts as rare; without that input it is all zeros.
+    The inputs for rare and missing values exist only if the training rows contain such values. A value that is not in
+    the training rows counts as rare; without an input for rare values, its inputs are all 0.
     """
 
     name: str
@@ -56,7 +56,7 @@ class TextColumn(InputColumn):
             out[:, -1] = absent
 
     def _places(self, values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """The place of each value among `self.values`, -1 if it is none of them; and whether it is missing."""
+        """The index of each value in `self.values` (-1 if it is not in it), and whether it is missing."""
         coded = values.dictionary_encode()
         place_of = {value: place for place, value in enumerate(self.values)}
         places = np.array([*(place_of.get(value, -1) for value in coded.dictionary.to_pylist()), -1])
@@ -73,7 +73,7 @@ class TextColumn(InputColumn):
         return "one-hot: " + ", ".join(labels[:MOST_INPUTS_SHOWN]) + more
 
     def to_onnx(self, graph: Graph, dtype: Any) -> str:
-        """One-hot; what has no input of its own gets a place beyond the last, and so only zeros."""
+        """Add one-hot nodes; values without an input get an index beyond the last, and thus only zeros."""
         n = len(self.inputs)
         missing = n - 1 if self.missing else n
         places = {**dict.fromkeys(MISSING, missing), **{value: i for i, value in enumerate(self.values)}}
@@ -89,7 +89,7 @@ class TextColumn(InputColumn):
         return graph.cast(graph("Reshape", hot, graph.constant([-1, n], np.int64)), dtype)
 
     def summary(self, values: pa.Array) -> Summary:
-        """Counts of the values that have an input; of all others that are there together, as "(rare)"."""
+        """Counts of the values that have an input; all other non-missing values count as "(rare)"."""
         place, absent = self._places(values)
         counts = np.bincount(place[place >= 0], minlength=len(self.values)).tolist()
         told = dict(zip(self.values, counts, strict=True))
@@ -98,11 +98,11 @@ class TextColumn(InputColumn):
 
 
 class Text(Kind):
-    """Text of any content."""
+    """Arbitrary text."""
 
     name = "text"
     words = "text"
-    exported = 'text without leading or trailing blanks, "" if missing'
+    exported = 'string without leading or trailing blanks, "" if missing'
     fitted = TextColumn
     tasks = ("binary", "multiclass")
     takes_anything = True

@@ -1,4 +1,4 @@
-"""Dates, dates with times, and times of day: seconds since 1970-01-01 or midnight, on the line and in cycles."""
+"""Dates, timestamps and times of day: seconds since 1970-01-01 or midnight, as Z-scores and in cycles."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CYCLES: dict[str, tuple[str, ...]] = {
 }
 DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d")
 CLOCKS = (" %H:%M", " %H:%M:%S")
-LONGEST = 19  # characters of a date and time in one of these forms
+LONGEST = 19  # characters of the longest such date with a time
 
 
 @dataclass(frozen=True)
 class TimeColumn(ScaledColumn):
-    """A date, date and time, or time of day: its Z-score on the line (but for times), and its place in each cycle."""
+    """A date, timestamp or time of day: its Z-score (except for times), and its position in each cycle."""
 
     kinds: ClassVar[tuple[str, ...]] = tuple(CYCLES)
 
@@ -137,7 +137,7 @@ class Time(Date):
 
 
 def _moments(x: str, type_: str, not_: str) -> str | None:
-    """Whether all values are moments, and some (or none) have hours."""
+    """SQL for whether all values are timestamps, and some (or none) have a time of day."""
     moment = f"TRY_CAST({x} AS TIMESTAMP)" if is_text(type_) else x
     hours = f"{not_} coalesce(bool_or(epoch({moment}) % {SECONDS_PER_DAY:.0f} <> 0), false)"
     if is_text(type_):
@@ -146,13 +146,13 @@ def _moments(x: str, type_: str, not_: str) -> str | None:
 
 
 def _turns(seconds: Any, cycle: str) -> Any:
-    """Where in the cycle, from 0 to 1: days since 1970-01-01, a Thursday."""
+    """The position in the cycle, from 0 to 1; day 0 is 1970-01-01, a Thursday."""
     days = seconds / SECONDS_PER_DAY
     return np.mod({"year": days / DAYS_PER_YEAR, "week": (days + 3) / 7, "day": days}[cycle], 1)
 
 
 def _written(seconds: float, kind: str) -> str:
-    """A date, a time, or both; in a year that Python does not count to, the seconds since 1970."""
+    """A date, a time, or both; seconds since 1970 if the year is out of range for Python."""
     if kind == "time":
         whole = int(seconds)
         return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

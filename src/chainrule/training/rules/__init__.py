@@ -1,6 +1,6 @@
-r"""Update rules: gradient descent and its learning-rate schedules; optax brings the rest.
+r"""Update rules: gradient descent, Adam, learning-rate schedules, and the rules of optax.
 
-A rule is anything with optax's two functions, `init(params)` and `update(gradient, state, params)`.
+A rule is any object with optax's two functions, `init(params)` and `update(gradient, state, params)`.
 Rules and schedules here are frozen dataclasses rather than closures, so that equal ones compare equal and
 trainings that differ only in their data share a compiled program.
 """
@@ -63,7 +63,19 @@ __all__ = [
 
 
 def update(rule: Rule, params: Params, gradient: Params, state: Any) -> tuple[Params, Any]:
-    """One step of `rule`: new parameters and the rule's new state.
+    """Update the parameters once: apply the step that a rule computes from the gradient.
+
+    Parameters
+    ----------
+    rule : Rule
+    params, gradient : tuple of Layer
+    state : object
+        The state of the rule, at first ``rule.init(params)``.
+
+    Returns
+    -------
+    tuple (params, state)
+        The new parameters and the new state of the rule.
 
     Examples
     --------
@@ -80,7 +92,7 @@ def update(rule: Rule, params: Params, gradient: Params, state: Any) -> tuple[Pa
 
 
 def check_rule(rule: Any) -> None:
-    """A TypeError for what is no rule, a ValueError for one that asks for more than a gradient."""
+    """Raise a TypeError for anything but a rule, a ValueError for a rule that needs more than a gradient."""
     if not (hasattr(rule, "init") and hasattr(rule, "update")):
         raise TypeError(
             f'rule: expected gradient_descent(0.1), optax_rule("adam", 1e-3) or an optax transformation; got {rule!r}'
@@ -89,7 +101,7 @@ def check_rule(rule: Any) -> None:
 
 
 def rule_words(rule: Any) -> str:
-    """A rule as people call it, with its numbers.
+    """Describe a rule in words, with its numbers.
 
     >>> print(rule_words(gradient_descent(0.5, momentum=0.9)))
     gradient_descent, learning rate 0.5, momentum 0.9
@@ -108,22 +120,22 @@ def rule_words(rule: Any) -> str:
 
 
 def has_own_rate(rule: Rule) -> bool:
-    """Whether the learning rate is the rule's own affair: a schedule, or a rule that is not from this module."""
+    """Whether the rule determines its learning rate: by a schedule, or because it is not defined in this package."""
     inner = unclipped(rule)
     return not isinstance(inner, GradientDescent | Adam) or callable(inner.learning_rate)
 
 
 def with_rate(rule: Any, learning_rate: Any) -> Rule:
-    """Our rule with another learning rate."""
+    """Copy a rule of this package with another learning rate."""
     if isinstance(rule, Clipped):
         return replace(rule, rule=with_rate(rule.rule, learning_rate))
     return replace(rule, learning_rate=learning_rate)
 
 
 def with_checked_rate(rule: Any, learning_rate: Any) -> Rule:
-    """`with_rate`, or a ValueError for a rate that cannot be used or a rule that has none to be seen."""
+    """Like `with_rate`; a ValueError for an invalid rate or a rule that does not expose its learning rate."""
     if not isinstance(unclipped(rule), GradientDescent | Adam | OptaxRule):
-        raise ValueError('the learning rate of this rule is out of sight; use one such as optax_rule("adamw", 1e-3)')
+        raise ValueError('this rule does not expose its learning rate; use one such as optax_rule("adamw", 1e-3)')
     if not callable(learning_rate):
         check_rate(learning_rate)
     return with_rate(rule, learning_rate)

@@ -1,4 +1,4 @@
-"""Gradients that are clipped before a rule takes them."""
+"""Gradient clipping before an update rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.training.rules.rule import LARGEST, Rule, as_number, check_size, 
 
 @dataclass(frozen=True)
 class Clipped:
-    """See `clipped`."""
+    """A rule with gradient clipping, created by `clipped`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("rule", "max_norm")
 
@@ -22,26 +22,45 @@ class Clipped:
 
     @property
     def learning_rate(self) -> Any:
+        """The learning rate of the inner rule, or None."""
         return getattr(self.rule, "learning_rate", None)
 
     def init(self, params: Params) -> Any:
+        """The state of the inner rule before the first update."""
         return self.rule.init(params)
 
     def update(self, gradient: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        """The step of the inner rule for the clipped gradient, and its new state."""
         xp, norm = namespace(gradient[0].W), norm_of(gradient)
         share = self.max_norm / xp.maximum(norm, as_number(norm, self.max_norm))
         return self.rule.update(mapped(lambda g: share * g, gradient), state, params)
 
 
 def unclipped(rule: Any) -> Any:
-    """The rule that is fed the clipped gradients; any other as it is."""
+    """The rule that receives the clipped gradients; any other rule is returned unchanged."""
     return rule.rule if isinstance(rule, Clipped) else rule
 
 
 def clipped(rule: Rule, max_norm: float) -> Clipped:
-    r"""The rule, fed a gradient whose norm over all layers is `max_norm` at most.
+    r"""Clip the norm of the gradient, over all layers, before a rule is applied.
 
     .. math:: g \leftarrow g \min(1, \text{max\_norm} / \lVert g \rVert_2)
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule that receives the clipped gradient.
+    max_norm : float
+        Above 0.
+
+    Returns
+    -------
+    Clipped
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is not above 0.
 
     References
     ----------

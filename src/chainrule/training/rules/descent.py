@@ -11,7 +11,7 @@ from chainrule.training.rules.rule import Schedule, as_number, check_rate, mappe
 
 
 class GradientDescentState(NamedTuple):
-    """step: updates made so far; velocity: the tree of params, or () without momentum."""
+    """Number of updates so far, and the velocity, shaped like the parameters; () without momentum."""
 
     step: Array
     velocity: Any
@@ -19,7 +19,7 @@ class GradientDescentState(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """See `gradient_descent`."""
+    """The rule gradient descent, created by `gradient_descent`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
@@ -28,6 +28,7 @@ class GradientDescent:
     nesterov: bool = False
 
     def init(self, params: Params) -> GradientDescentState:
+        """The state before the first update."""
         xp = namespace(params[0].W)
         velocity = mapped(xp.zeros_like, params) if self.momentum else ()
         return GradientDescentState(xp.zeros((), dtype=xp.int32), velocity)
@@ -35,6 +36,7 @@ class GradientDescent:
     def update(
         self, gradient: Params, state: GradientDescentState, params: Params | None = None
     ) -> tuple[Params, GradientDescentState]:
+        """The step to add to the parameters, and the new state."""
         eta, mu = rate_at(self.learning_rate, state.step), self.momentum
         step = mapped(lambda g: -as_number(g, eta) * g, gradient)
         velocity = ()
@@ -52,14 +54,26 @@ def gradient_descent(learning_rate: float | Schedule, momentum: float = 0.0, nes
 
     Parameters
     ----------
-    learning_rate : float above 0, or a schedule: update number (from 0) -> float
-    momentum : float in [0, 1)
-    nesterov : bool
+    learning_rate : float or callable
+        Above 0, or a schedule: update number (from 0) -> learning rate.
+    momentum : float, default=0.0
+        From 0 to below 1.
+    nesterov : bool, default=False
+        Use Nesterov's form, which needs a momentum above 0.
+
+    Returns
+    -------
+    GradientDescent
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or `nesterov` is set without momentum.
 
     References
     ----------
-    Rumelhart, Hinton and Williams (1986), eq. 9; Sutskever et al. (2013) for Nesterov's form. scikit-learn's
-    MLP scales velocity alike; PyTorch and optax multiply the velocity by the current learning rate instead.
+    Rumelhart, Hinton and Williams (1986), eq. 9; Sutskever et al. (2013) for Nesterov's form. scikit-learn's MLP
+    scales the velocity in the same way; PyTorch and optax multiply it by the current learning rate instead.
 
     Examples
     --------

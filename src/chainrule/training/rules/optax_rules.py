@@ -1,4 +1,4 @@
-"""The update rules of optax, by their names."""
+"""The update rules of optax, by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.training.rules.rule import Schedule, check_rate
 
 
 class OptaxState(NamedTuple):
-    """step: updates made so far; inner: optax's own state."""
+    """Number of updates so far, and optax's own state."""
 
     step: Array
     inner: Any
@@ -27,7 +27,7 @@ class OptaxState(NamedTuple):
 
 @dataclass(frozen=True)
 class OptaxRule:
-    """See `optax_rule`."""
+    """An optimiser of optax, created by `optax_rule`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
@@ -37,17 +37,20 @@ class OptaxRule:
 
     @cached_property
     def transformation(self) -> Any:
+        """The optax transformation."""
         import optax
 
         return getattr(optax, self.name)(self.learning_rate, **dict(self.options))
 
-    def __reduce__(self) -> Any:  # pickled by its name: optax's own functions cannot be
+    def __reduce__(self) -> Any:  # pickled by name, because optax's functions cannot be pickled
         return OptaxRule, (self.name, self.learning_rate, self.options)
 
     def init(self, params: Params) -> OptaxState:
+        """The state before the first update."""
         return OptaxState(np.zeros((), np.int32), _compiled_init(self)(params))
 
     def update(self, gradient: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:
+        """The step to add to the parameters, and the new state."""
         step, inner = self.transformation.update(gradient, state.inner, params)
         return step, OptaxState(state.step + 1, inner)
 
@@ -58,15 +61,15 @@ def _compiled_init(rule: OptaxRule) -> Any:
     return compiled(rule.transformation.init)
 
 
-# What asks for more than a gradient and the parameters, and what to use in its place.
-_LINE_SEARCH = "searches along a line, with costs that only it asks for; use an estimator with solver='lbfgs'"
+# Transformations that need more than a gradient and the parameters, and what to use instead.
+_LINE_SEARCH = "performs a line search, which evaluates the cost; use an estimator with solver='lbfgs'"
 _INSTEAD = {
     "lbfgs": _LINE_SEARCH,
     "scale_by_zoom_linesearch": _LINE_SEARCH,
     "scale_by_backtracking_linesearch": _LINE_SEARCH,
-    "reduce_on_plateau": "looks at the cost; use a schedule such as cosine_decay, or the goal NoImprovement",
-    "lookahead": "trains two sets of parameters; use train(..., average=0.998), which keeps an average beside them",
-    "noisy_sgd": "takes a seed of its own; use optax_rule('sgd', 0.1), and dropout for noise",
+    "reduce_on_plateau": "depends on the cost; use a schedule such as cosine_decay, or the goal NoImprovement",
+    "lookahead": "trains two sets of parameters; use train(..., average=0.998), which also keeps an average",
+    "noisy_sgd": "needs a seed of its own; use optax_rule('sgd', 0.1), and dropout for noise",
 }
 
 
@@ -76,7 +79,7 @@ def check_gradient_alone(rule: Any) -> None:
     Raises
     ------
     ValueError
-        With what to use instead.
+        Its message names an alternative.
 
     >>> import optax
     >>> check_gradient_alone(optax.sgd(0.1))
@@ -89,7 +92,7 @@ def check_gradient_alone(rule: Any) -> None:
     params = (Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),)
     try:
         jax.eval_shape(lambda p: inner.update(p, inner.init(p), p), params)
-    except Exception as error:  # others, such as masks for another network, are not about the rule
+    except Exception as error:  # other errors, such as masks for another network, do not concern the rule
         part = "lookahead" if str(error).endswith("no attribute 'fast'") else str(error).split(".")[0]
         if part in _INSTEAD or "keyword-only argument" in str(error):
             instead = _INSTEAD.get(part, "needs more than a gradient; use one that does not, such as optax.adam(1e-3)")
@@ -97,7 +100,25 @@ def check_gradient_alone(rule: Any) -> None:
 
 
 def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> OptaxRule:
-    """An optax optimiser by its name: "adam", "adamw", "rmsprop", "adagrad"...
+    """Look up an optimiser of optax by name, such as "adam", "adamw", "rmsprop" or "adagrad".
+
+    Parameters
+    ----------
+    name : str
+        A function of `optax` that takes a learning rate.
+    learning_rate : float or callable
+        Above 0, or a schedule: update number (from 0) -> learning rate.
+    **options
+        Further arguments of that function.
+
+    Returns
+    -------
+    OptaxRule
+
+    Raises
+    ------
+    ValueError
+        If the name, the learning rate or an option is invalid, or if the optimiser needs more than a gradient.
 
     Examples
     --------
@@ -111,7 +132,7 @@ def optax_rule(name: str, learning_rate: float | Schedule, **options: Any) -> Op
     kinds = (FunctionType, partial)  # nadam is a partial of adam
     makers = {n: f for n, f in vars(optax).items() if isinstance(f, kinds) and _takes_learning_rate(f)}
     for other in [n for n in makers if n.startswith(("_", "scale_by")) or n in _INSTEAD]:
-        makers.pop(other)  # parts of an optimiser, or they ask for more than a gradient
+        makers.pop(other)  # parts of an optimiser, or functions that need more than a gradient
     if name in _INSTEAD:
         raise ValueError(f"optax.{name} {_INSTEAD[name]}")
     if name not in makers:

@@ -1,4 +1,4 @@
-"""Rules and schedules as plain data, for files: what is made from a file is one of those named here, nothing else."""
+"""Rules and schedules as plain data, for files; only those named here can be created from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainrule.errors import InputError
 from chainrule.network import Layer
 from chainrule.training import rules
 
-# made by the functions that check their numbers
+# the functions that validate their numbers
 _RULES: dict[str, Any] = {"GradientDescent": rules.gradient_descent, "Adam": rules.adam, "Clipped": rules.clipped}
 _SCHEDULES: dict[str, Any] = {
     "StepDecay": rules.step_decay,
@@ -21,12 +21,12 @@ _SCHEDULES: dict[str, Any] = {
 
 
 def rule_to_json(rule: Any) -> dict[str, Any]:
-    """A rule or schedule as plain data.
+    """Convert a rule or schedule to plain data.
 
     Raises
     ------
     InputError
-        For one that only code can define.
+        If it is defined by code.
 
     >>> rule_to_json(rules.gradient_descent(rules.step_decay(0.4)))["learning_rate"]
     {'is': 'StepDecay', 'eta': 0.4, 'factor': 0.5, 'every': 1000}
@@ -35,16 +35,16 @@ def rule_to_json(rule: Any) -> dict[str, Any]:
     if isinstance(rule, rules.OptaxRule):
         return {"is": name, "name": rule.name, "learning_rate": _plain(rule.learning_rate), "options": rule.options}
     if name not in {**_RULES, **_SCHEDULES} or not type(rule).__module__.startswith(f"{rules.__name__}."):
-        raise InputError(f"{rule!r} is code: it cannot be saved")
+        raise InputError(f"{rule!r} is defined by code and cannot be saved")
     return {"is": name, **{field: _plain(value) for field, value in vars(rule).items()}}
 
 
 def rule_from_json(data: Any) -> Any:
-    """The rule or schedule that `rule_to_json` wrote; a ValueError, KeyError or TypeError for data that it did not."""
+    """The inverse of `rule_to_json`; a ValueError, KeyError or TypeError for other data."""
     kind, fields = data["is"], {name: x for name, x in data.items() if name != "is"}
     if kind == "Clipped":
         if fields["rule"]["is"] == "Clipped":
-            raise ValueError("a rule that is clipped twice")
+            raise ValueError("a rule is clipped twice")
         return rules.clipped(rule_from_json(fields["rule"]), _number(fields["max_norm"]))
     if kind in _SCHEDULES:
         return _schedule(data)
@@ -54,13 +54,13 @@ def rule_from_json(data: Any) -> Any:
         options: Any = {str(name): x if isinstance(x, str | None) else _number(x) for name, x in fields["options"]}
         return checked_optax_rule(str(fields["name"]), rate, options)
     numbers = {name: _number(value) for name, value in fields.items()}
-    if rate == 0:  # of a rule whose rate an estimator gives anew for every update
+    if rate == 0:  # an estimator sets the rate before every update
         return rules.with_rate(_RULES[kind](1.0, **numbers), rate)
     return _RULES[kind](rate, **numbers)
 
 
 def checked_optax_rule(name: str, learning_rate: Any, options: dict[str, Any]) -> Any:
-    """The rule, if optax can compute with these options: it looks at them when it first updates something."""
+    """Create an optax rule and check its options, which optax itself reads only at the first update."""
     import jax
 
     rule = rules.optax_rule(name, learning_rate, **options)
@@ -69,7 +69,7 @@ def checked_optax_rule(name: str, learning_rate: Any, options: dict[str, Any]) -
     params = (Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),)
     try:
         jax.eval_shape(lambda p: rule.update(p, rule.init(p), p), params)
-    except Exception as error:  # optax has no word of its own for what it cannot use
+    except Exception as error:  # optax raises no error type of its own for invalid options
         raise ValueError(f"optax.{name} with {options}: {error!r}") from error
     return rule
 
@@ -83,7 +83,7 @@ def _schedule(data: dict[str, Any]) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """A number that can be computed with."""
+    """Return a number of a size that can be computed with, or raise a ValueError."""
     if isinstance(value, int | float) and abs(value) <= rules.LARGEST:
         return value
-    raise ValueError(f"a rule of {value!r}: expected numbers of at most {rules.LARGEST:g}")
+    raise ValueError(f"rule: expected numbers of at most {rules.LARGEST:g}, got {value!r}")

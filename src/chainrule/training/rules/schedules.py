@@ -1,4 +1,4 @@
-"""Learning rates that shrink: functions of the number of updates made so far."""
+"""Learning-rate schedules: functions of the number of updates so far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.training.rules.rule import LARGEST, Schedule, check_count, check_
 
 @dataclass(frozen=True)
 class StepDecay:
-    """See `step_decay`."""
+    """A step-wise decaying learning rate, created by `step_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
 
@@ -25,12 +25,13 @@ class StepDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, times {self.factor:g} every {self.every:,} updates"
 
 
 @dataclass(frozen=True)
 class ExponentialDecay:
-    """See `exponential_decay`."""
+    """An exponentially decaying learning rate, created by `exponential_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "factor", "every")
 
@@ -43,12 +44,13 @@ class ExponentialDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, decaying by {self.factor:g} in {self.every:,} updates"
 
 
 @dataclass(frozen=True)
 class InverseTimeDecay:
-    """See `inverse_time_decay`."""
+    """An inversely decaying learning rate, created by `inverse_time_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "rate")
 
@@ -60,12 +62,13 @@ class InverseTimeDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g} / (1 + {self.rate:g} * updates)"
 
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """See `cosine_decay`."""
+    """A cosine-shaped learning rate, created by `cosine_decay`."""
 
     numbers: ClassVar[tuple[str, ...]] = ("eta", "steps")
 
@@ -78,12 +81,36 @@ class CosineDecay:
 
     @property
     def words(self) -> str:
+        """The schedule in words."""
         return f"{self.eta:g}, cosine decay over {self.steps:,} updates"
 
 
 def step_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
-    """eta * factor^floor(step / every): first fast, then small steps.
+    r"""Multiply the learning rate by a factor at regular intervals.
 
+    .. math:: \eta_t = \eta \cdot \text{factor}^{\lfloor t / \text{every} \rfloor}
+
+    Parameters
+    ----------
+    eta : float
+        The initial learning rate, above 0.
+    factor : float, default=0.5
+        Above 0, at most 1.
+    every : int, default=1000
+        Updates per interval.
+
+    Returns
+    -------
+    callable
+        update number (from 0) -> learning rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
     >>> [step_decay(0.4, 0.5, every=10)(step) for step in (0, 9, 10, 20)]
     [0.4, 0.4, 0.2, 0.1]
     """
@@ -91,8 +118,31 @@ def step_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
 
 
 def exponential_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Schedule:
-    """eta * factor^(step / every), without the stairs of `step_decay`.
+    r"""Decay the learning rate exponentially, without the steps of `step_decay`.
 
+    .. math:: \eta_t = \eta \cdot \text{factor}^{t / \text{every}}
+
+    Parameters
+    ----------
+    eta : float
+        The initial learning rate, above 0.
+    factor : float, default=0.5
+        Above 0, at most 1.
+    every : int, default=1000
+        Updates in which the rate is multiplied by `factor`.
+
+    Returns
+    -------
+    callable
+        update number (from 0) -> learning rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
     >>> exponential_decay(0.4, 0.25, every=10)(5)
     0.2
     """
@@ -100,8 +150,35 @@ def exponential_decay(eta: float, factor: float = 0.5, every: int = 1000) -> Sch
 
 
 def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
-    """eta / (1 + rate * step). Its steps sum to infinity and their squares do not: Robbins and Monro (1951).
+    r"""Decay the learning rate in inverse proportion to the number of updates.
 
+    .. math:: \eta_t = \frac{\eta}{1 + \text{rate} \cdot t}
+
+    The sum of the rates diverges and that of their squares converges, as stochastic approximation requires.
+
+    Parameters
+    ----------
+    eta : float
+        The initial learning rate, above 0.
+    rate : float, default=0.001
+        0 or more.
+
+    Returns
+    -------
+    callable
+        update number (from 0) -> learning rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    Robbins and Monro (1951), "A stochastic approximation method".
+
+    Examples
+    --------
     >>> inverse_time_decay(0.5, rate=0.1)(10)
     0.25
     """
@@ -111,8 +188,33 @@ def inverse_time_decay(eta: float, rate: float = 0.001) -> Schedule:
 
 
 def cosine_decay(eta: float, steps: int) -> Schedule:
-    """eta/2 * (1 + cos(pi * step / steps)), and 0 after `steps`. Loshchilov and Hutter (2017).
+    r"""Decay the learning rate along half a cosine, to 0 after `steps` updates.
 
+    .. math:: \eta_t = \frac{\eta}{2} \left(1 + \cos \frac{\pi \min(t, \text{steps})}{\text{steps}}\right)
+
+    Parameters
+    ----------
+    eta : float
+        The initial learning rate, above 0.
+    steps : int
+        Updates until the rate is 0.
+
+    Returns
+    -------
+    callable
+        update number (from 0) -> learning rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
+
+    Examples
+    --------
     >>> round(float(cosine_decay(0.4, steps=100)(50)), 3)
     0.2
     """
