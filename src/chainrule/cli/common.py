@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -43,22 +43,6 @@ Database = Annotated[str | None, option("--database", "FILE", "Database that --s
 Trust = Annotated[bool, flag("--trust", "Run the query recorded in the run folder.")]
 MaxRows = Annotated[int | None, option("--max-rows", "N", "Refuse tables with more than N rows.")]
 Json = Annotated[bool, flag("--json", "Print the result as JSON.")]
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that later runs of the same design start sooner."""
-    import os
-
-    import jax
-    from platformdirs import user_cache_path
-
-    from chainrule.training.program_cache import make_forgiving
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        with suppress(RuntimeError):  # no home folder, no cache
-            jax.config.update("jax_compilation_cache_dir", str(user_cache_path("chainrule") / "jax"))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    make_forgiving()
 
 
 @contextmanager

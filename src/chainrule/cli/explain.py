@@ -7,17 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.common import (
-    Database,
-    Json,
-    Trust,
-    answer,
-    app,
-    confirmed,
-    option,
-    terminal_width,
-    use_compilation_cache,
-)
+from chainrule.cli.common import Database, Json, Trust, answer, app, confirmed, option, terminal_width
 from chainrule.cli.pages import Digits, digits_of, write_page
 from chainrule.errors import UsageError
 
@@ -74,7 +64,6 @@ def explain(
             return
         _answer(to_json(opened) if as_json else None, lambda: prediction_lines(opened, view))
         return
-    use_compilation_cache()
     at = (run, 1 if epoch is None else epoch, batch, row)
 
     def read(trusts: bool) -> Story:

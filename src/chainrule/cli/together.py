@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from chainrule.cli.common import fail, use_compilation_cache
+from chainrule.cli.common import fail
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ def train_together(told: Told, training: Callable[[], None]) -> None:
         join(told.place)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # replaces the handler of JAX, which waits
         tell_supervisor_of_meeting()
-        use_compilation_cache()
         training()
     except (RuntimeError, ValueError) as error:
         if not has_lost_others(error):

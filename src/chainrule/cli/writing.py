@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chainrule.cli.common import answer, fail, nothing, print_lines, use_compilation_cache
+from chainrule.cli.common import answer, fail, nothing, print_lines
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], sh
     if begun.test:
         with console.reading_line(begun.test, shown.talks):
             check_test_file(ready.prepared, begun.test)
-    use_compilation_cache()
     fit, diverged = _trained(training, ready.recipe.settings.epochs, path, shown)
     done = scored(ready, fit, begun.test)
     try:

@@ -25,7 +25,7 @@ from chainrule.explaining.trace import trace_prediction
 from chainrule.maths.activations import Activation
 from chainrule.maths.costs import HALF_SQUARED_ERROR, cost_of
 from chainrule.network import Layer, Network, Params, forward
-from chainrule.training.batches import Table
+from chainrule.training.batches import Table, on_device
 
 ROWS_AT_ONCE = 4096  # so that activations fit into the CPU cache
 _OF_AN_EARLIER_FIT = ("validation_loss_curve_", "best_validation_loss_", "temperature_", "_position")
@@ -236,7 +236,7 @@ class ChainruleMLP(StochasticMixin):
 
         self.network_ = self._design(rest[-1])
         with jax.enable_x64(X.dtype == np.float64):
-            table = table_of(X, y, sample_weight)
+            table = on_device(table_of(X, y, sample_weight))
             super()._fit_lbfgs(table.X, table.Y, table.weights, *rest)  # pyright: ignore[reportAttributeAccessIssue]
         self.coefs_ = [W.astype(X.dtype) for W in self.coefs_]  # SciPy always returns float64
         self.intercepts_ = [b.astype(X.dtype) for b in self.intercepts_]

@@ -10,11 +10,14 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from chainrule.maths.arrays import Array
+import numpy as np
+
+from chainrule.maths.arrays import Array, namespace
 from chainrule.maths.costs import HALF_SQUARED_ERROR
 from chainrule.network import Layer, Network, Params, backward, cost, forward
 from chainrule.training.averaging import averaged
 from chainrule.training.batches import Table
+from chainrule.training.compiling import PROGRAMS, compiled
 from chainrule.training.dropout import dropped, keep
 from chainrule.training.rules import has_own_rate, norm_of, update, with_rate
 
@@ -50,7 +53,7 @@ class Ways(NamedTuple):
     norms: bool = False
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
     """The compiled function (params, rule_state, average, table, held, draws, rates, alpha, n_rows, n_passes)
     -> Progressed.
@@ -58,23 +61,8 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
     `draws.orders` and `rates` (slots,) have slots for several passes, of which the first n_passes are used. A rule with
     a schedule, or a user-defined rule, determines its own learning rate.
     """
-    import jax
     import jax.numpy as jnp
     from jax import lax
-
-    def step(
-        rule: Any, table: Table, order: Array, keeping: Any, alpha: Array, n_rows: Array, i: Array, carry: Any
-    ) -> Any:
-        params, rule_state, mean, losses, squares = carry
-        rows = lax.dynamic_slice_in_dim(order, i * batch, batch)
-        real = jnp.asarray(i * batch + jnp.arange(batch) < n_rows, table.X.dtype)
-        some = Table(table.X[rows], table.Y[rows], table.weights[rows] * real)
-        kept = keep(network, dropped(ways.dropout), *keeping, step=i, rows=batch, dtype=table.X.dtype)
-        loss, gradient = penalised(network, params, some, alpha, kept)
-        params, rule_state = update(rule, params, gradient, rule_state)
-        mean = averaged(mean, params, ways.decay) if mean else mean
-        squares = squares + norm_of(gradient) ** 2 if ways.norms else squares
-        return params, rule_state, mean, losses + loss * jnp.sum(real), squares
 
     def run(
         params: Params,
@@ -90,10 +78,15 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
     ) -> Progressed:
         def one(e: Array, now: Progressed) -> Progressed:
             rated = rule if has_own_rate(rule) else with_rate(rule, rates[e])
-            keeping = (draws.seed, draws.first + e)
 
             def body(i: Array, carry: Any) -> Any:
-                return step(rated, table, draws.orders[e], keeping, alpha, n_rows, i, carry)
+                *learned, losses, squares = carry
+                rows = lax.dynamic_slice_in_dim(draws.orders[e], i * batch, batch)
+                real = jnp.asarray(i * batch + jnp.arange(batch) < n_rows, table.X.dtype)
+                some = Table(table.X[rows], table.Y[rows], table.weights[rows] * real)
+                place = draws.seed, draws.first + e, i
+                *learned, loss, square = stepped(network, rated, ways, some, alpha, place, *learned)
+                return *learned, losses + loss * jnp.sum(real), squares + square
 
             n_steps, zero = (n_rows + batch - 1) // batch, jnp.zeros((), table.X.dtype)
             begin = (now.params, now.rule_state, now.average, zero, zero)
@@ -108,7 +101,61 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
         numbers = jnp.zeros(slots, table.X.dtype)
         return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, average, numbers, numbers, outputs))
 
-    return jax.jit(run)
+    return compiled(run)
+
+
+def eager_pass(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
+    """The function that `passes` compiles, for a single pass, computed with NumPy."""
+
+    def run(
+        params: Params,
+        rule_state: Any,
+        average: Any,
+        table: Table,
+        held: np.ndarray,
+        draws: Draws,
+        rates: np.ndarray,
+        alpha: Any,
+        n_rows: int,
+        n_passes: int,
+    ) -> Progressed:
+        assert n_passes == 1
+        rated = rule if has_own_rate(rule) else with_rate(rule, rates[0])
+        learned: Any = [params, rule_state, average]
+        starts = range(0, n_rows, batch)
+        losses = squares = table.X.dtype.type(0)
+        for i, start in enumerate(starts):
+            rows = draws.orders[0, start : min(start + batch, n_rows)]
+            some = Table(table.X[rows], table.Y[rows], table.weights[rows])
+            place = draws.seed, draws.first, i
+            *learned, loss, square = stepped(network, rated, ways, some, alpha, place, *learned)
+            losses, squares = losses + loss * len(rows), squares + square
+        told = forward(network, answering(*learned), held).a[-1]
+        seen: Any = losses / n_rows, np.sqrt(squares / len(starts)), told
+        return Progressed(*learned, *(x[None] for x in seen))
+
+    return run
+
+
+def stepped(
+    network: Network,
+    rule: Any,
+    ways: Ways,
+    some: Table,
+    alpha: Any,
+    place: tuple[Any, Any, Any],
+    *learned: Any,
+) -> tuple[Params, Any, Any, Array, Array]:
+    """One update of parameters, rule state and average; and the loss and, if asked for, the squared norm before it.
+
+    `place` is the seed of the dropout, the pass and the step.
+    """
+    params, rule_state, average = learned
+    kept = keep(network, dropped(ways.dropout), *place, rows=len(some.X), dtype=some.X.dtype)
+    loss, gradient = penalised(network, params, some, alpha, kept)
+    params, rule_state = update(rule, params, gradient, rule_state)
+    average = averaged(average, params, ways.decay) if average else average
+    return params, rule_state, average, loss, norm_of(gradient) ** 2 if ways.norms else 0 * loss
 
 
 def answering(params: Params, rule_state: Any, average: Any) -> Params:
@@ -118,24 +165,22 @@ def answering(params: Params, rule_state: Any, average: Any) -> Params:
 
 def penalised(network: Network, params: Params, table: Table, alpha: Array, kept: Any = ()) -> tuple[Array, Params]:
     """The mean cost and its gradient, both with the penalty divided by the total weight of the rows."""
-    import jax.numpy as jnp
-
-    fwd, total = forward(network, params, table.X, kept), jnp.sum(table.weights)
-    share = jnp.where(total > 0, alpha / jnp.where(total > 0, total, 1), 0)  # no penalty for a batch of weight 0
+    xp = namespace(table.X)
+    fwd, total = forward(network, params, table.X, kept), xp.sum(table.weights)
+    share = xp.where(total > 0, alpha / xp.where(total > 0, total, 1), 0)  # no penalty for a batch of weight 0
     # for several outputs, scikit-learn's squared loss is their mean, but its gradient is that of their sum
     outputs = network.layers[-1] if network.cost is HALF_SQUARED_ERROR else 1
-    loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(jnp.sum(W**2) for W, _ in params)
+    loss = cost(network, fwd, table.Y, table.weights) / outputs + share / 2 * sum(xp.sum(W**2) for W, _ in params)
     of_cost = backward(network, params, fwd, table.Y, table.weights).gradient
     return loss, tuple(Layer(g.W + share * p.W, g.b) for g, p in zip(of_cost, params, strict=True))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def packed_gradient(network: Network) -> Any:
     """The compiled function (packed parameters, table, alpha) -> (loss, packed gradient), for L-BFGS.
 
     Parameters are packed into one vector: all weights, layer by layer, then all biases.
     """
-    import jax
     import jax.numpy as jnp
 
     shapes = list(pairwise(network.layers))
@@ -149,4 +194,4 @@ def packed_gradient(network: Network) -> Any:
         flat = [layer.W.ravel() for layer in gradient] + [layer.b for layer in gradient]
         return loss, jnp.concatenate(flat)
 
-    return jax.jit(run)
+    return compiled(run)

@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from chainrule.estimators.executors import Executor, executor_of
+from chainrule.estimators.passes import Draws, Ways, answering
 from chainrule.estimators.validation_rows import Held, as_outputs, fitted_temperature, loss_of, score_of, split_off
 from chainrule.network import Layer, Params, forward
 from chainrule.training.averaging import average_from
-from chainrule.training.batches import Table, bucket, on_device
+from chainrule.training.batches import Table
 from chainrule.training.interrupts import interruptible
 from chainrule.training.rules import Adam, GradientDescent, clipped, has_own_rate
 
 PASSES_PER_DISPATCH = 16
 ORDERS_PER_DISPATCH = 2**20  # numbers
 SECONDS_PER_DISPATCH = 0.1
+AUTOMATIC_BATCH = 200  # rows, or as many as there are
 
 
 class PassRecord(NamedTuple):
@@ -86,10 +89,6 @@ class StochasticMixin:
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         """Train from `coefs_` and `intercepts_`, or from the end of the last fit, until a stopping rule applies."""
-        import jax
-
-        from chainrule.estimators.passes import answering
-
         layer_units, incremental = rest[-2:]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -118,17 +117,20 @@ class StochasticMixin:
         self.n_iter_, self._began = 0, perf_counter()
         self._best_replay: Any = None
         best = self.coefs_, self.intercepts_
-        with jax.enable_x64(X.dtype == np.float64), interruptible() as keyboard:
-            self._pass_over(X, y, sample_weight, held, incremental, keyboard)
-            if self._best_replay:
+        single = incremental or (self.max_iter == 1 and self.warm_start != "resume")
+        executor = executor_of(self.network_, self._position.rule, len(X), single, bool(self.dropout))
+        restores = (self.early_stopping or self.restore_best) and not incremental
+        with executor.precision(X.dtype), interruptible() as keyboard:
+            self._pass_over(executor, X, y, sample_weight, held, incremental, keyboard)
+            if self._best_replay and restores:
                 again: Any = self._best_replay.go(self._best_replay.passes)
-                best = _as_lists(answering(*again[:3]))
+                best = _as_lists(answering(*executor.fetched(again[:3])))
         if keyboard.pressed:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.warm_start == "resume":
             ended = (before_split, self._random_state.get_state())
             self._position = self._position._replace(random_states=ended)
-        if (self.early_stopping or self.restore_best) and not incremental:
+        if restores:
             self.coefs_, self.intercepts_ = best
         del self._best_replay, self._began
         if getattr(self, "calibrate", False) and held:
@@ -136,39 +138,33 @@ class StochasticMixin:
             self.temperature_ = fitted_temperature(self.network_, z, held)
 
     def _pass_over(
-        self: Any, X: Any, y: Any, weights: Any, held: Held | None, incremental: bool, keyboard: Any
+        self: Any, executor: Executor, X: Any, y: Any, weights: Any, held: Held | None, incremental: bool, keyboard: Any
     ) -> None:
         """Dispatch passes until one of scikit-learn's rules ends them.
 
         A dispatch runs several passes before any is judged; one that ran too far is run again, shorter.
         """
-        import jax
-
-        from chainrule.estimators.passes import Draws, Ways, answering, passes
-
-        n, past, batch = len(X), self._position, self._batch(len(X))
-        table, held_X = table_of(X, y, weights), jax.device_put(held.X if held else X[:0])
+        n, past = len(X), self._position
+        batch = self._batch(n)
+        room = executor.room(n, batch)
+        table = executor.table(table_of(X, y, weights), room)
+        held_X, n_held = executor.held(held.X if held else X[:0]), len(held.X) if held else 0
         first = past.params or self._params()
-        params: Any = jax.device_put(first)
-        state: Any = jax.device_put(past.state or past.rule.init(first))
-        average: Any = jax.device_put(past.average)
-        average = average or (average_from(params) if self.average else ())
-        run = passes(
-            self.network_,
-            past.rule,
-            batch,
-            Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None),
-        )
+        average = past.average or (average_from(first) if self.average else ())
+        params, state, average = executor.put((first, past.state or past.rule.init(first), average))
+        ways = Ways(self.dropout or 0.0, self.average or 0.0, self.min_gradient is not None)
+        run = executor.passes(executor.network, past.rule, batch, ways)
         order = past.order if past.order is not None and len(past.order) == n else np.arange(n)
         alpha, size, limit = X.dtype.type(self.alpha), 1, 1 if incremental else self.max_iter
         while self.n_iter_ < limit and not keyboard.pressed:
-            chunk = self._chunk(order, min(size, limit - self.n_iter_), batch)
+            chunk = self._chunk(order, min(size, limit - self.n_iter_), -(-room // batch) * batch)
             size = chunk.size
             draws = Draws(chunk.orders, np.uint32(past.dropout_seed), np.int32(len(self.loss_curve_) + 1))
             began = perf_counter()
             go = partial(run, params, state, average, table, held_X, draws, chunk.rates.astype(X.dtype), alpha, n)
             after = go(size)
             measured = [np.asarray(x)[:size] for x in (after.losses, after.norms, after.outputs)]
+            measured[-1] = measured[-1][:, :n_held]
             spent = perf_counter() - began
             kept, best, ended = self._judge(*measured, held, n, incremental)
             if best:
@@ -183,12 +179,13 @@ class StochasticMixin:
                 break
             fitting = int(size * SECONDS_PER_DISPATCH / max(spent, 1e-6))
             size = 1 if self.callbacks else max(1, min(PASSES_PER_DISPATCH, 2 * size, fitting))
+        params, state, average = executor.fetched((params, state, average))
         self.coefs_, self.intercepts_ = _as_lists(answering(params, state, average))
         resumable = self.warm_start == "resume"
         self._position = self._position._replace(
-            state=jax.tree.map(np.array, state),
-            average=jax.tree.map(np.array, average),
-            params=jax.tree.map(np.array, params) if resumable or average else None,
+            state=state,
+            average=average,
+            params=params if resumable or average else None,
             order=order if resumable else None,
         )
 
@@ -285,13 +282,12 @@ class StochasticMixin:
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             self._position = self._position._replace(learning_rate=self._inverse_scaled(self.t_))
 
-    def _chunk(self: Any, order: np.ndarray, size: int, batch: int) -> _Chunk:
+    def _chunk(self: Any, order: np.ndarray, size: int, room: int) -> _Chunk:
         """Prepare the next passes: each row order is a shuffle of the previous one, drawn as in scikit-learn."""
         n = len(order)
-        rows = -(-bucket(n) // batch) * batch
-        slots = max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // rows))
+        slots = max(1, min(PASSES_PER_DISPATCH, ORDERS_PER_DISPATCH // room))
         size = min(size, slots)
-        orders, rates, random_states = np.zeros((slots, rows), np.int32), np.zeros(slots), []
+        orders, rates, random_states = np.zeros((slots, room), np.int32), np.zeros(slots), []
         for i in range(size):
             if self.shuffle:
                 shuffled = np.arange(n)
@@ -330,12 +326,12 @@ class StochasticMixin:
 
     def _batch(self: Any, n: int) -> int:
         if self.batch_size == "auto":
-            return min(200, n)
+            return AUTOMATIC_BATCH
         if self.batch_size > n:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
             )
-        return int(np.clip(self.batch_size, 1, n))
+        return int(min(self.batch_size, n))
 
     def _split(self: Any, X: np.ndarray, y: Any, weights: Any) -> tuple[np.ndarray, Any, Any, Held | None]:
         """Training and validation rows: those of the caller, or split off for early stopping."""
@@ -348,9 +344,9 @@ class StochasticMixin:
 
 
 def table_of(X: np.ndarray, y: Any, weights: Any) -> Table:
-    """Convert the arrays to a table for the compiled passes, in the dtype of X."""
+    """Convert the arrays to a table, in the dtype of X."""
     ones = np.ones(len(X), X.dtype) if weights is None else np.asarray(weights, X.dtype)
-    return on_device(Table(X, as_outputs(y, X.dtype), ones))
+    return Table(X, as_outputs(y, X.dtype), ones)
 
 
 def _as_lists(params: Params) -> tuple[list[np.ndarray], list[np.ndarray]]:

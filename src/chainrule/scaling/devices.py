@@ -26,6 +26,7 @@ from chainrule.scaling.agreement import Shares, data_digest_together, on_all, sh
 from chainrule.scaling.processes import AXIS, mesh, one_fate, told
 from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
 from chainrule.training.batches import Table, bucket, checked_table, no_rows, order_of
+from chainrule.training.compiling import PROGRAMS, compiled
 from chainrule.training.dropout import keep
 from chainrule.training.memory import Looked, Rows, fill_orders, order_slots, three
 from chainrule.training.program import (
@@ -174,7 +175,7 @@ def _picked(order: np.ndarray, shares: Shares, device: int, batch: int, steps: i
     return _Picked(step, slot, order[at] - begin, place, int(np.diff(begins).max(initial=0)))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def batch_program(shape: TrainingSettings, batch: int, divided: bool = False) -> Any:
     """The compiled loop over mini-batches.
 
@@ -216,7 +217,7 @@ def batch_program(shape: TrainingSettings, batch: int, divided: bool = False) ->
     return _over_mesh(run, n_apart=2, n_same=4)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def whole_program(shape: TrainingSettings, n_rows: int) -> Any:
     """The compiled loop with one update per epoch.
 
@@ -256,7 +257,7 @@ def _over_mesh(run: Callable[..., Any], n_apart: int, n_same: int) -> Any:
 
     same, apart = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(AXIS)
     specs = (same, apart, apart, *[apart] * n_apart, *[same] * n_same)
-    return jax.jit(jax.shard_map(run, mesh=mesh(), in_specs=specs, out_specs=same))
+    return compiled(jax.shard_map(run, mesh=mesh(), in_specs=specs, out_specs=same))
 
 
 def _own(table: Table) -> Table:

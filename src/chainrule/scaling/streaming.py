@@ -23,6 +23,7 @@ from chainrule.network import Network, Params, costs_and_shares, forward
 from chainrule.scaling.shards import Shards, ShardWriter, plain_blocks, scatter, shuffled_blocks
 from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
 from chainrule.training.batches import Table, checked_table, no_rows
+from chainrule.training.compiling import PROGRAMS, compiled
 from chainrule.training.dropout import keep
 from chainrule.training.memory import Looked, three
 from chainrule.training.program import ended_epoch, evaluated_batch, judged, metric_of_mean, per_row_metric, updated
@@ -200,14 +201,13 @@ class InShards:
         return looked
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def block_program(shape: TrainingSettings, batch: int) -> Callable[..., tuple[State, Sums]]:
     """The compiled updates of one block.
 
     (now, sums, epoch, block, updates before, first, last, arguments) -> now, sums. `first` and `last` are relative to
     the block.
     """
-    import jax
     from jax import lax
 
     n_in = shape.network.layers[0]
@@ -232,13 +232,12 @@ def block_program(shape: TrainingSettings, batch: int) -> Callable[..., tuple[St
 
         return updated(how, evaluated, now, sums, first, last)
 
-    return jax.jit(run)
+    return compiled(run)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def epoch_end(shape: TrainingSettings) -> Callable[..., Any]:
     """The compiled end of an epoch: its state and its row of the history."""
-    import jax
 
     def run(
         begin: State,
@@ -254,12 +253,11 @@ def epoch_end(shape: TrainingSettings) -> Callable[..., Any]:
         C, norm = ended_epoch(how, now, sums, total, steps)
         return judged(how, begin, now, C, norm, total, held, metric)
 
-    return jax.jit(run)
+    return compiled(run)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def _held_sums(network: Network) -> Callable[..., Any]:
-    import jax
     import jax.numpy as jnp
 
     n_in = network.layers[0]
@@ -270,7 +268,7 @@ def _held_sums(network: Network) -> Callable[..., Any]:
         costs, _ = costs_and_shares(network, fwd, Y, w)
         return jnp.stack([jnp.sum(w * costs), jnp.sum(w * per_row_metric(network, fwd.a[-1], Y))])
 
-    return jax.jit(run)
+    return compiled(run)
 
 
 def read_ahead(blocks: Iterator[Any]) -> Generator[Any]:

@@ -12,6 +12,7 @@ from chainrule.network import Network
 from chainrule.training.forks import check_not_forked
 
 ALIGNMENT = 64  # bytes
+SMALL = 8192  # rows
 
 
 class Table(NamedTuple):
@@ -38,21 +39,30 @@ def bucket(n: int) -> int:
     return -(-n // step) * step
 
 
-def padded(table: Table) -> Table:
-    """Copy the table and pad it to the size of its bucket with rows of weight 0."""
+def room_for(n: int, batch: int | None) -> int:
+    """The number of rows to which a table of n rows is padded, for updates with `batch` rows.
+
+    Mini-batches never include padded rows, so a small table is padded to a power of two. A table that each update
+    takes as a whole is padded to its bucket.
+    """
+    return bucket(n) if batch is None or n > SMALL else 1 << (n - 1).bit_length()
+
+
+def padded(table: Table, room: int | None = None) -> Table:
+    """Copy the table and pad it with rows of weight 0, to `room` rows or the size of its bucket."""
     n = len(table.X)
-    roomy = Table(*(aligned_zeros((bucket(n), *x.shape[1:]), x.dtype) for x in table))
+    roomy = Table(*(aligned_zeros((room or bucket(n), *x.shape[1:]), x.dtype) for x in table))
     for x, given in zip(roomy, table, strict=True):
         x[:n] = given
     return roomy
 
 
-def on_device(table: Table) -> Table:
+def on_device(table: Table, room: int | None = None) -> Table:
     """Pad the table and put it on JAX's device; on the CPU, JAX uses the padded copy in place."""
     import jax
 
     check_not_forked()
-    return jax.device_put(padded(table))
+    return jax.device_put(padded(table, room))
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

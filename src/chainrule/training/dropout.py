@@ -12,12 +12,14 @@ kept activations scaled up in training, so that predictions need no scaling.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.maths.arrays import Array
+from chainrule.maths.arrays import Array, is_numpy
 from chainrule.network import Network
+from chainrule.training.random_bits import bits, folded_in, key_of
 
 
 class Dropped(NamedTuple):
@@ -66,11 +68,9 @@ def keep(network: Network, dropout: Any, seed: Any, epoch: Any, step: Any, rows:
     """
     if not dropout:
         return ()
-    import jax
-
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), epoch), step)
-    masks = [_mask(jax.random.fold_in(key, i), dropout, (rows, n), dtype) for i, n in enumerate(network.layers[1:-1])]
-    return (None, *masks)
+    mask = _mask if all(map(is_numpy, (seed, epoch, step))) else _compiled_mask
+    shapes = [(rows, n) for n in network.layers[1:-1]]
+    return (None, *(mask((seed, epoch, step, i), dropout, shape, dtype) for i, shape in enumerate(shapes)))
 
 
 def check_rate(rate: float) -> float:
@@ -80,9 +80,19 @@ def check_rate(rate: float) -> float:
     return rate
 
 
-def _mask(key: Any, dropout: Dropped, shape: tuple[int, int], dtype: Any) -> Array:
+def _mask(place: tuple[int, ...], dropout: Dropped, shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """The mask of `_compiled_mask`, with NumPy; `place` is the seed, epoch, step and layer."""
+    seed, *numbers = map(int, place)
+    kept = bits(reduce(folded_in, numbers, key_of(seed)), shape) >= dropout.below
+    return kept.astype(dtype) * np.asarray(dropout.scale, dtype)
+
+
+def _compiled_mask(place: tuple[Any, ...], dropout: Dropped, shape: tuple[int, int], dtype: Any) -> Array:
     import jax
     import jax.numpy as jnp
 
-    kept = jax.random.bits(key, shape, jnp.uint32) >= dropout.below
+    seed, *numbers = place
+    with jax.threefry_partitionable(True):  # whatever the configuration of the caller
+        key = reduce(jax.random.fold_in, numbers, jax.random.key(seed, impl="threefry2x32"))
+        kept = jax.random.bits(key, shape, jnp.uint32) >= dropout.below
     return kept.astype(dtype) * jnp.asarray(dropout.scale, dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.maths.arrays import Array
 from chainrule.network import Params
 from chainrule.training.arguments import arguments_of, shape_of_settings
-from chainrule.training.batches import bucket, checked_table, on_device, order_of
+from chainrule.training.batches import checked_table, on_device, order_of, room_for
 from chainrule.training.checkpoints import data_digest
 from chainrule.training.program import EPOCHS_PER_DISPATCH, program, with_evaluated
 from chainrule.training.settings import TrainingSettings
@@ -100,7 +100,8 @@ class InMemory:
         self.settings, self.params, self.given = settings, params, rows
         self.rows = n = len(table.X)
         self.batch = settings.batch_of(n)
-        self.data, self.held = (None if t is None else on_device(t) for t in (table, held))
+        self.data = on_device(table, room_for(n, self.batch))
+        self.held = None if held is None else on_device(held)
         self.order = order or partial(order_of, settings.seed, n=n, sample=settings.sample)
         self.slots = order_slots(n, self.batch)
         self.room = len(self.slots)
@@ -108,7 +109,6 @@ class InMemory:
 
     def first(self) -> State:
         state = first_state(self.settings, self.params, self.held is not None)
-        assert self.data is not None
         return state if self.batch else with_evaluated(state, self.settings, self.data)
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
@@ -140,7 +140,7 @@ def order_slots(n: int, batch: int | None) -> np.ndarray:
     """Array for the row orders of one dispatch: (epochs, rows), padded to whole batches."""
     if batch is None:
         return np.zeros((EPOCHS_PER_DISPATCH, 0), np.int32)
-    rows = -(-bucket(n) // batch) * batch
+    rows = -(-room_for(n, batch) // batch) * batch
     return np.zeros((max(1, min(EPOCHS_PER_DISPATCH, ORDERS_PER_DISPATCH // rows)), rows), np.int32)
 
 

@@ -18,8 +18,8 @@ from chainrule.network import Network, Params, backward, cost, forward, penalty
 from chainrule.training.arguments import arguments_of, filled_settings, shape_of_settings
 from chainrule.training.averaging import averaged
 from chainrule.training.batches import Table
+from chainrule.training.compiling import PROGRAMS, compiled, one_kernel
 from chainrule.training.dropout import keep
-from chainrule.training.fused import one_kernel
 from chainrule.training.goals import Record, measures_gradients
 from chainrule.training.rules import Rule, norm_of, rate_at, update
 from chainrule.training.settings import TrainingSettings
@@ -47,19 +47,18 @@ def with_evaluated(state: State, settings: TrainingSettings, data: Table) -> Sta
     return state._replace(here=evaluated(state.params, state.seed, data, arguments_of(settings)))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def _evaluated(shape: TrainingSettings) -> Any:
-    import jax
 
     def run(params: Params, seed: Array, data: Table, arguments: tuple[Any, ...]) -> Evaluated:
         how = filled_settings(shape, arguments)
         kept = keep(how.network, how.dropout, seed, 1, 0, len(data.X), data.X.dtype)
         return evaluate_at(how.network, params, data, kept)
 
-    return jax.jit(run)
+    return compiled(run)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divided: bool = False) -> Any:
     """The compiled loop over epochs: (begin, now, sums, data, held, slots, n_rows, span, arguments)
     -> state, sums, rows of the history.
@@ -67,7 +66,6 @@ def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divi
     With `tiny`, all operations are compiled into one function, for updates that take less time than the calls of
     their operations. With `divided`, a span may start or end within an epoch.
     """
-    import jax
     import jax.numpy as jnp
 
     def run(
@@ -99,7 +97,7 @@ def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divi
         at = Moment(begin, now, sums, 0) if divided else at_beginning(begin)
         return looped_over_batches(how, batches_of, validated, at, total, len(slots), span, divided)
 
-    return one_kernel(run) if tiny else jax.jit(run)
+    return one_kernel(run) if tiny else compiled(run)
 
 
 Validated = Callable[[Params], Sequence[Array]]

@@ -101,7 +101,8 @@ def test_restore_best_keeps_the_weights_of_the_lowest_training_loss():
     at = int(np.argmin(best.loss_curve_)) + 1
     assert at < best.n_iter_  # else this test says nothing
     there = cr.MLPClassifier(**{**settings, "max_iter": at}).fit(X, y)
-    np.testing.assert_array_equal(best.coefs_[0], there.coefs_[0])
+    # a fit of a single pass is made by NumPy, so equal but for rounding
+    np.testing.assert_allclose(best.coefs_[0], there.coefs_[0], rtol=1e-9)
     assert not np.array_equal(best.coefs_[0], last.coefs_[0])
 
 

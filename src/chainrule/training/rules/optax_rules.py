@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.errors import nearest
 from chainrule.maths.arrays import Array
 from chainrule.network import Layer, Params
+from chainrule.training.compiling import PROGRAMS, compiled
 from chainrule.training.rules.clipping import unclipped
 from chainrule.training.rules.rule import Schedule, check_rate
 
@@ -54,12 +55,10 @@ class OptaxRule:
         return step, OptaxState(state.step + 1, inner)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=PROGRAMS)
 def _compiled_init(rule: OptaxRule) -> Any:
-    """Optax's `init` compiled as one program, rather than one per kind of array; shared by equal rules."""
-    import jax
-
-    return jax.jit(rule.transformation.init)
+    """Optax's `init` in one program, rather than one for each kind of array; equal rules share it."""
+    return compiled(rule.transformation.init)
 
 
 # Transformations that need more than a gradient and the parameters, and what to use instead.
