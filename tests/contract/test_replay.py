@@ -108,7 +108,7 @@ def test_an_update_that_never_was_is_refused():
         with pytest.raises(ValueError, match="expected an epoch from 1 and an update from 1 to 3"):
             replay(settings, epoch, step)
     stopped = {**settings, "stop": (cr.CostGoal(100.0),)}
-    with pytest.raises(ValueError, match="never trained: training ended after epoch 1"):
+    with pytest.raises(ValueError, match="was not trained: training ended after epoch 1"):
         replay(stopped, 5)
 
 

@@ -209,7 +209,7 @@ def test_tables_of_about_the_same_size_and_any_number_of_epochs_share_a_program(
     run(34, 7)
     run(36, 3)
     assert counted.calls == calls > 0
-    run(37, 1)
+    run(65, 1)
     assert counted.calls > calls
 
 

@@ -297,7 +297,7 @@ def test_an_estimator_is_no_model_of_a_table(tmp_path):
     from chainrule.tables.run_folder import load_table_model
 
     cr.save(FITTED["two classes"](), tmp_path / "m")
-    with pytest.raises(InputError, match=r"holds an estimator.*cr\.load"):
+    with pytest.raises(InputError, match=r"contains an estimator.*cr\.load"):
         load_table_model(tmp_path / "m")
 
 

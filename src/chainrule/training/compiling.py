@@ -68,5 +68,7 @@ def _the_first_that_compiles(chosen: Callable[..., Any], usual: Callable[..., An
         except jax.errors.JaxRuntimeError:  # from the compiler, before anything has run
             chosen = usual
             return usual(*args, **kwargs)
+        except ValueError:  # options are for outermost programs only, and this one is part of another
+            return usual(*args, **kwargs)
 
     return call
