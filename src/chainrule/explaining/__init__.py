@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.errors import UsageError
-from chainrule.explaining.replayed import open_prediction, open_story
 from chainrule.explaining.story import Opened, Story
 from chainrule.explaining.trace import Prediction, Trace, names_of, trace_step
 from chainrule.tables.recorded import Named
@@ -162,6 +161,8 @@ def explain(
             raise UsageError(
                 "explain: predict cannot be combined with epoch, batch, data, sql or database, which select an update"
             )
+        from chainrule.explaining.replayed import open_prediction
+
         return Explanation(Story((open_prediction(run, [predict], 1 if row is None else row, output),)))
     if output is not None:
         raise UsageError("explain: output requires predict=FILE")
@@ -172,6 +173,8 @@ def explain_update(
     run: str | os.PathLike[str], epoch: int, batch: int | None, row: int | None, named: Named
 ) -> Explanation:
     """Explain an update of a run, with a table specified by the caller: see `explain`."""
+    from chainrule.explaining.replayed import open_story
+
     story = open_story(run, epoch, batch, row, named)
     return Explanation(story, 0 if row is None else story.opened.trace.rows.index(row))
 

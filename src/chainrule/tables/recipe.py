@@ -19,6 +19,7 @@ from chainrule.training.rules import (
     LARGEST,
     Rule,
     Schedule,
+    adam,
     cosine_decay,
     exponential_decay,
     gradient_descent,
@@ -211,6 +212,8 @@ def _rule(request: Request, epochs: int, updates_per_epoch: int) -> Rule:
     name = (request.rule or "adam").replace("-", "_")
     eta = preset.LEARNING_RATE if request.learning_rate is None else request.learning_rate
     rate = _schedule(request.schedule, eta, epochs, updates_per_epoch) if request.schedule else eta
+    if name == "adam":  # without importing optax
+        return adam(rate)
     return gradient_descent(rate, **OWN_RULES[name]) if name in OWN_RULES else optax_rule(name, rate)
 
 

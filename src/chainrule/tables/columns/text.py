@@ -60,8 +60,10 @@ class TextColumn(InputColumn):
         coded = values.dictionary_encode()
         place_of = {value: place for place, value in enumerate(self.values)}
         places = np.array([*(place_of.get(value, -1) for value in coded.dictionary.to_pylist()), -1])
-        place = places[coded.indices.fill_null(len(places) - 1).to_numpy()]
-        return place, values.is_null().to_numpy(zero_copy_only=False)
+        absent = values.is_null().to_numpy(zero_copy_only=False)
+        indices = coded.indices.to_numpy(zero_copy_only=False)
+        place = places[np.where(absent, len(places) - 1, indices).astype(int)]
+        return place, absent
 
     def checked(self) -> Self:
         sound(self, self.kind == "text", all(isinstance(value, str) for value in self.values))
