@@ -154,7 +154,7 @@ def prepared(folder: Path) -> Ground:
     )
     os.chdir(folder)
     assert run(["train", "table.csv", "-t", "y", "-o", "finished", *QUICK]).code == 0
-    with patch("chainrule.session.finish_run", side_effect=InputError("a full disk")):
+    with patch("chainrule.session.stages.finish_run", side_effect=InputError("a full disk")):
         assert run(["train", "table.csv", "-t", "y", "-o", "cut", *QUICK]).code == 1
     tables = ("table.csv", "short.csv", "other.csv", "empty.csv", "bad.csv", f"{NOT_UTF8}.csv")
     return Ground(folder, tables, ("finished", "cut", "finished/model.safetensors"))

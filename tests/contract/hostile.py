@@ -112,7 +112,7 @@ def good(folder: Path) -> Good:
 
     words = ["train", str(PENGUINS), "--target", "species", "--hidden", "3", "--epochs", "2", "-q", "-o"]
     assert flags.run([*words, str(folder / "run")]).code == 0
-    with patch("chainrule.session.finish_run", side_effect=InputError("a full disk")):
+    with patch("chainrule.session.stages.finish_run", side_effect=InputError("a full disk")):
         assert flags.run([*words, str(folder / "cut")]).code == 1
     lecture = json.loads((ROOT / "src" / "chainrule" / "examples" / "lecture.json").read_text())
     needed = ("name", "layers", "activations", "cost", "learning_rate", "initial")

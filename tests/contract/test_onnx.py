@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler, sc
 import chainrule as cr
 from chainrule.errors import InputError, UsageError
 from chainrule.maths.activations import ACTIVATIONS
-from chainrule.session import prepared_in_memory, ready_in_memory, scored, trained
+from chainrule.session.stages import prepared_in_memory, ready_in_memory, scored, trained
 from chainrule.tables.predict import predict_to
 from chainrule.tables.reading import open_table
 from chainrule.tables.request import Request

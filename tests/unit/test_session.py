@@ -129,7 +129,7 @@ def test_an_update_that_cannot_be_kept_is_no_reason_to_end(tmp_path, monkeypatch
     def full(*_):
         raise InputError("a full disk")
 
-    monkeypatch.setattr("chainrule.session.write_checkpoint", full)
+    monkeypatch.setattr("chainrule.session.stages.write_checkpoint", full)
     with pytest.warns(UserWarning, match="a full disk"):
         assert cr.fit_table(PENGUINS, **HOW).fit.epochs == 6
 

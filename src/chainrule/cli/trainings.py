@@ -21,7 +21,7 @@ from chainrule.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from chainrule.scaling.supervisor import Told
-    from chainrule.session import Ready
+    from chainrule.session.stages import Ready
     from chainrule.tables.reading import Source
     from chainrule.tables.recorded import Recorded
     from chainrule.tables.request import Request
@@ -140,7 +140,7 @@ def _dry_run(wanted: Wanted, request: Request, shown: Shown) -> None:
 
 def _train_alone(wanted: Wanted, request: Request, recorded: Recorded | None, shown: Shown) -> None:
     from chainrule.explaining import console
-    from chainrule.session import recorded_of, trained
+    from chainrule.session.stages import recorded_of, trained
     from chainrule.tables.run_folder import claimed
     from chainrule.tables.streamed import streams
 
@@ -185,7 +185,7 @@ def _train_one_of_several(
     from chainrule.cli.together import follow, then_parting
     from chainrule.explaining import console
     from chainrule.scaling.processes import is_first, one_fate
-    from chainrule.session import ready_shared, recorded_of, shared_by_all, trained
+    from chainrule.session.stages import ready_shared, recorded_of, shared_by_all, trained
     from chainrule.tables.run_folder import claimed
 
     path = Path(told.run)
@@ -253,7 +253,7 @@ def _tables(wanted: Wanted, request: Request, recorded: Recorded | None) -> tupl
 
 
 def _read_both(wanted: Wanted, request: Request, source: Source, test: Source | None) -> tuple[Source, Source | None]:
-    from chainrule.session import rows_read
+    from chainrule.session.stages import rows_read
     from chainrule.tables.reading.once import read_once
 
     return rows_read(source, request, wanted.max_rows), test and read_once(test, wanted.max_rows)
@@ -298,7 +298,7 @@ def begin(
 def _in_memory(begun: Begun, shown: Shown) -> Ready:
     """Prepare the training of a table that is held in memory."""
     from chainrule.explaining import console
-    from chainrule.session import prepared_in_memory, ready_in_memory
+    from chainrule.session.stages import prepared_in_memory, ready_in_memory
 
     with console.reading_line(begun.source, shown.talks):
         prepared = prepared_in_memory(begun.source, begun.request)
@@ -312,7 +312,7 @@ def _in_memory(begun: Begun, shown: Shown) -> Ready:
 def _streamed(begun: Begun, shown: Shown) -> Ready:
     """Prepare the training of a table whose rows stay on disk."""
     from chainrule.explaining import console
-    from chainrule.session import ready_streamed, streamed_to
+    from chainrule.session.stages import ready_streamed, streamed_to
     from chainrule.tables.run_folder import ROWS
 
     with console.reading_line(begun.source, shown.talks):

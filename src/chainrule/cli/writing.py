@@ -14,7 +14,7 @@ from chainrule.cli.common import answer, fail, nothing, print_lines
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
-    from chainrule.session import Ready
+    from chainrule.session.stages import Ready
     from chainrule.tables.prepare import Prepared
     from chainrule.tables.reading import Source
     from chainrule.tables.recorded import Recorded
@@ -55,7 +55,7 @@ class Begun(NamedTuple):
 def train_and_write(begun: Begun, ready: Ready, training: Callable[..., Fit], shown: Shown) -> None:
     """Train, score, write the run folder with its report, and print the results."""
     from chainrule.explaining import console
-    from chainrule.session import scored, write_run
+    from chainrule.session.stages import scored, write_run
 
     path = begun.path
     if begun.test:

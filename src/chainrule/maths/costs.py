@@ -21,6 +21,7 @@ import numpy as np
 
 from chainrule.errors import look_up
 from chainrule.maths.arrays import Array, namespace
+from chainrule.maths.costs_with_number import Huber, Pinball
 from chainrule.maths.custom import apply, pull_back
 
 
@@ -237,32 +238,6 @@ def _no_slope_outside(x: Array, slope: Array, at_most_one: bool = False) -> Arra
     return xp.where(_in_domain(x, at_most_one) == x, slope, xp.zeros_like(slope))
 
 
-@dataclass(frozen=True)
-class _Huber:
-    threshold: float
-
-    def __call__(self, y_hat: Array, y: Array) -> Array:
-        xp = namespace(y_hat)
-        inside = xp.clip(y_hat - y, -self.threshold, self.threshold)
-        return inside * (y_hat - y - inside / 2)
-
-    def derivative(self, y_hat: Array, y: Array) -> Array:
-        return namespace(y_hat).clip(y_hat - y, -self.threshold, self.threshold)
-
-
-@dataclass(frozen=True)
-class _Pinball:
-    quantile: float
-
-    def __call__(self, y_hat: Array, y: Array) -> Array:
-        return (y_hat - y) * self.derivative(y_hat, y)
-
-    def derivative(self, y_hat: Array, y: Array) -> Array:
-        xp = namespace(y_hat)
-        excess = y_hat - y
-        return xp.where(excess > 0, 1 - self.quantile, xp.where(excess < 0, -self.quantile, xp.zeros_like(excess)))
-
-
 def huber(threshold: float = 1.0) -> Cost:
     r"""Huber cost: squared near the target, linear beyond a threshold. Huber (1964).
 
@@ -290,7 +265,7 @@ def huber(threshold: float = 1.0) -> Cost:
     """
     if not threshold > 0:
         raise ValueError(f"huber: expected a threshold above 0, got {threshold}")
-    return _with_number("huber", _Huber, float(threshold))
+    return _with_number("huber", Huber, float(threshold))
 
 
 def pinball(quantile: float = 0.5) -> Cost:
@@ -319,13 +294,13 @@ def pinball(quantile: float = 0.5) -> Cost:
     """
     if not 0 < quantile < 1:
         raise ValueError(f"pinball: expected a quantile between 0 and 1, got {quantile}")
-    return _with_number("pinball", _Pinball, float(quantile))
+    return _with_number("pinball", Pinball, float(quantile))
 
 
 @cache  # equal costs must be one object, so that networks compare equal and share a compiled program
-def _with_number(name: str, kind: type[_Huber] | type[_Pinball], number: float) -> Cost:
+def _with_number(name: str, kind: type[Huber] | type[Pinball], number: float) -> Cost:
     f = kind(number)
-    return Cost(f"{name}:{number}", f, f.derivative, of="numbers" if kind is _Pinball else None)
+    return Cost(f"{name}:{number}", f, f.derivative, of="numbers" if kind is Pinball else None)
 
 
 HALF_SQUARED_ERROR = Cost("half_squared_error", _half_squared, _half_squared_derivative, worked=_half_squared_worked)
