@@ -30,6 +30,7 @@ def altered(path, **values):
     path.write_text(json.dumps(document))
 
 
+ADAMW = {"is": "OptaxRule", "name": "adamw", "learning_rate": 0.002, "options": []}
 PLANS = {
     "a number for a name": ({"preparing__targets": [7]}, "Expected `str`, got `int`"),
     "text for a size": ({"preparing__test_size": "0.2"}, "got `str`"),
@@ -39,8 +40,8 @@ PLANS = {
     "a batch of no rows": ({"training__batch_size": 0}, "--batch-size: expected 1 or more"),
     "a negative seed": ({"training__seed": -1}, "--seed: expected 0 or more"),
     "an unknown rule": ({"training__rule": {"is": "Exec", "learning_rate": 1}}, "'Exec'"),
-    "an unknown optimiser": ({"training__rule__name": "os"}, "no optimiser 'os'"),
-    "options that optax cannot use": ({"training__rule__options": [["b1", "x"]]}, "optax.adam with"),
+    "an unknown optimiser": ({"training__rule": {**ADAMW, "name": "os"}}, "no optimiser 'os'"),
+    "options that optax cannot use": ({"training__rule": {**ADAMW, "options": [["b1", "x"]]}}, "optax.adamw with"),
     "a rate below 0": ({"training__rule__learning_rate": -1}, "learning rate: expected a number above 0"),
     "a schedule for a rule": (
         {"training__rule": {"is": "StepDecay", "eta": 1, "factor": 1, "every": 1}},

@@ -34,12 +34,11 @@ HARM = {
 def test_a_harmed_entry_is_replaced_at_once(tmp_path):
     cache = tmp_path / "cache"
     assert trained(tmp_path, cache) == ""
-    harms = iter(HARM.values())
-    for _ in range(2):
-        for path, harm in zip(sorted(cache.iterdir()), harms, strict=False):
+    for harm in HARM.values():
+        for path in cache.iterdir():
             path.write_bytes(harm(path.read_bytes()))
         harmed = contents_of(cache)
-        assert len(harmed) == 2
+        assert harmed
         assert trained(tmp_path, cache) == ""
         mended = contents_of(cache)
         assert mended.keys() == harmed.keys()
@@ -56,7 +55,7 @@ def test_a_cache_that_cannot_be_made(tmp_path):
 def test_a_full_disk_of_the_cache(tmp_path, small_disk):
     (small_disk / "filler").write_bytes(bytes(2**20 - 4096))
     assert trained(tmp_path, small_disk) == ""
-    assert not list(small_disk.glob("jit_marked-*"))  # the other one fits
+    assert not list(small_disk.glob("jit_marked-*"))
 
 
 def test_a_read_only_cache(tmp_path, small_disk):
