@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from chainrule import session
 from chainrule.explaining import console
+from chainrule.session import stages
 from chainrule.tables import reading
 from chainrule.tables.reading import once
 
@@ -43,7 +43,7 @@ def slow(monkeypatch):
     """A table whose reading takes long, with a small number for what is long."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(console, "SILENT_FOR", 0.1)
-    for module, name in ((reading, "check_rows"), (once, "read_once"), (session, "read_once")):
+    for module, name in ((reading, "check_rows"), (once, "read_once"), (stages, "read_once")):
         monkeypatch.setattr(module, name, partial(delayed, getattr(module, name)))
 
 
