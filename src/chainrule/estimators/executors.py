@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.maths.activations import is_activation_of_ours
 from chainrule.maths.costs import is_cost_of_ours
 from chainrule.network import Network
 from chainrule.training.batches import Table, bucket, on_device, room_for
+from chainrule.training.compiling import SMALL_PASS
 from chainrule.training.rules import Adam, GradientDescent, unclipped
 
 LIGHT = 10**9  # rows times weights; NumPy computes a pass of this size in about a second
@@ -45,7 +47,8 @@ def executor_of(network: Network, rule: Any, n: int, single: bool, dropout: bool
     """Choose the executor for passes over n rows; `single` if there is only one pass."""
     if single and _is_light(network, rule, n):
         return _eager(network)
-    return _compiled(network, network if dropout else widened_design(network, rule, n))
+    wide = network if dropout else widened_design(network, rule, n)
+    return _compiled(network, wide, n * wide.n_weights <= SMALL_PASS)
 
 
 def _is_light(network: Network, rule: Any, n: int) -> bool:
@@ -91,7 +94,7 @@ def _eager(network: Network) -> Executor:
     )
 
 
-def _compiled(network: Network, wide: Network) -> Executor:
+def _compiled(network: Network, wide: Network, quickly: bool = False) -> Executor:
     import jax
 
     def put(tree: Any) -> Any:
@@ -101,4 +104,5 @@ def _compiled(network: Network, wide: Network) -> Executor:
         tree = jax.tree.map(np.array, tree)
         return resized(tree, network.layers) if wide is not network else tree
 
-    return Executor(wide, _room, on_device, _held_on_device, put, fetched, passes, _precision)
+    ways = partial(passes, quickly=quickly)
+    return Executor(wide, _room, on_device, _held_on_device, put, fetched, ways, _precision)

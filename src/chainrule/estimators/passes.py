@@ -54,7 +54,7 @@ class Ways(NamedTuple):
 
 
 @lru_cache(maxsize=PROGRAMS)
-def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
+def passes(network: Network, rule: Any, batch: int, ways: Ways, quickly: bool = False) -> Any:
     """The compiled function (params, rule_state, average, table, held, draws, rates, alpha, n_rows, n_passes)
     -> Progressed.
 
@@ -101,7 +101,7 @@ def passes(network: Network, rule: Any, batch: int, ways: Ways) -> Any:
         numbers = jnp.zeros(slots, table.X.dtype)
         return lax.fori_loop(0, n_passes, one, Progressed(params, rule_state, average, numbers, numbers, outputs))
 
-    return compiled(run)
+    return compiled(run, quickly)
 
 
 def eager_pass(network: Network, rule: Any, batch: int, ways: Ways) -> Any:

@@ -15,10 +15,10 @@ import numpy as np
 
 from chainrule.maths.activations import is_activation_of_ours
 from chainrule.network import Layer, Network, Params
+from chainrule.training.compiling import SMALL_PASS
 from chainrule.training.rules import Adam, GradientDescent, unclipped
 
 WIDTHS = (32, 64, 128)
-SMALL_PASS = 10**7  # rows times weights; in larger passes, the matrix products of padded nodes would cost too much
 
 
 def widened_design(network: Network, rule: Any, n: int) -> Network:

@@ -1,7 +1,8 @@
 """How programs are compiled: the options of XLA, and the on-disk cache.
 
-XLA has two code generators for fused operations on the CPU. The older one compiles in half the time, and its programs
-are as fast. These options are internal to XLA; a version that does not know them compiles without.
+XLA has two code generators for fused operations on the CPU. The older one compiles in half the time; its programs are
+as fast for small tables, and up to a third slower for large ones, so only small trainings use it. These options are
+internal to XLA; a version that does not know them compiles without.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from typing import Any
 
 from chainrule.training.program_cache import use_cache
 
+SMALL_PASS = 10**7  # rows times weights, up to which compiling counts for more than running
 PROGRAMS = 32  # kept in memory, of each kind; a program takes about 3 MB
 OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 IN_ONE_PIECE = {"xla_cpu_small_call": "true", "inlineable": "false"}
 WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}  # no products handed to a library
 
 
-def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit(run)`, compiled in half the time where XLA can."""
+def compiled(run: Callable[..., Any], quickly: bool = False) -> Callable[..., Any]:
+    """`jax.jit(run)`; with `quickly`, compiled in half the time where XLA can."""
     import jax
 
     use_cache()
     usual = jax.jit(run)
-    if jax.default_backend() != "cpu":
+    if not quickly or jax.default_backend() != "cpu":
         return usual
     return _the_first_that_compiles(jax.jit(run, compiler_options=OPTIONS), usual)
 

@@ -13,6 +13,7 @@ from chainrule.network import Params
 from chainrule.training.arguments import arguments_of, shape_of_settings
 from chainrule.training.batches import checked_table, on_device, order_of, room_for
 from chainrule.training.checkpoints import data_digest
+from chainrule.training.compiling import SMALL_PASS
 from chainrule.training.program import EPOCHS_PER_DISPATCH, program, with_evaluated
 from chainrule.training.settings import TrainingSettings
 from chainrule.training.state import Moment, Span, State, Sums, first_state
@@ -106,6 +107,7 @@ class InMemory:
         self.slots = order_slots(n, self.batch)
         self.room = len(self.slots)
         self.tiny = (self.batch or n) * network.n_weights <= TINY and len(params) <= SHALLOW
+        self.quickly = n * network.n_weights <= SMALL_PASS
 
     def first(self) -> State:
         state = first_state(self.settings, self.params, self.held is not None)
@@ -113,7 +115,7 @@ class InMemory:
 
     def run(self, at: Moment, span: Span, settings: TrainingSettings) -> tuple[State, Sums, Array]:
         fill_orders(self.slots, self.order, self.batch, self.rows, at, span)
-        run = program(shape_of_settings(settings), self.batch, self.tiny, span.divides)
+        run = program(shape_of_settings(settings), self.batch, self.tiny, span.divides, self.quickly)
         counts = np.int32(self.rows), Span(*map(np.int32, span))
         return run(*at[:3], self.data, self.held, self.slots, *counts, arguments_of(settings))
 

@@ -59,7 +59,9 @@ def _evaluated(shape: TrainingSettings) -> Any:
 
 
 @lru_cache(maxsize=PROGRAMS)
-def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divided: bool = False) -> Any:
+def program(
+    shape: TrainingSettings, batch: int | None, tiny: bool = False, divided: bool = False, quickly: bool = False
+) -> Any:
     """The compiled loop over epochs: (begin, now, sums, data, held, slots, n_rows, span, arguments)
     -> state, sums, rows of the history.
 
@@ -97,7 +99,7 @@ def program(shape: TrainingSettings, batch: int | None, tiny: bool = False, divi
         at = Moment(begin, now, sums, 0) if divided else at_beginning(begin)
         return looped_over_batches(how, batches_of, validated, at, total, len(slots), span, divided)
 
-    return one_kernel(run) if tiny else compiled(run)
+    return one_kernel(run) if tiny else compiled(run, quickly)
 
 
 Validated = Callable[[Params], Sequence[Array]]
