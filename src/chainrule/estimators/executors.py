@@ -18,7 +18,7 @@ from chainrule.estimators.widths import resized, widened_design
 from chainrule.maths.activations import is_activation_of_ours
 from chainrule.maths.costs import is_cost_of_ours
 from chainrule.network import Network
-from chainrule.training.batches import Table, bucket, on_device, room_for
+from chainrule.training.batches import Table, bucket, on_device, padded_rows, room_for
 from chainrule.training.compiling import SMALL_PASS
 from chainrule.training.rules import Adam, GradientDescent, unclipped
 
@@ -66,9 +66,7 @@ def _room(n: int, batch: int) -> int:
 def _held_on_device(X: np.ndarray) -> Any:
     import jax
 
-    roomy = np.zeros((bucket(max(len(X), FEWEST_HELD)) if len(X) else 0, *X.shape[1:]), X.dtype)
-    roomy[: len(X)] = X
-    return jax.device_put(roomy)
+    return jax.device_put(padded_rows(X, bucket(max(len(X), FEWEST_HELD)) if len(X) else 0))
 
 
 def _precision(dtype: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,10 +50,14 @@ def room_for(n: int, batch: int | None) -> int:
 
 def padded(table: Table, room: int | None = None) -> Table:
     """Copy the table and pad it with rows of weight 0, to `room` rows or the size of its bucket."""
-    n = len(table.X)
-    roomy = Table(*(aligned_zeros((room or bucket(n), *x.shape[1:]), x.dtype) for x in table))
-    for x, given in zip(roomy, table, strict=True):
-        x[:n] = given
+    room = room or bucket(len(table.X))
+    return Table(*(padded_rows(x, room) for x in table))
+
+
+def padded_rows(x: Any, room: int) -> np.ndarray:
+    """Copy the rows of an array and pad them with zeros to `room` rows, at an aligned address."""
+    roomy = aligned_zeros((room, *x.shape[1:]), x.dtype)
+    roomy[: len(x)] = x
     return roomy
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from chainrule.errors import nearest
 from chainrule.maths.arrays import Array
 from chainrule.network import Layer, Params
-from chainrule.training.compiling import PROGRAMS
-from chainrule.training.program_cache import use_cache
+from chainrule.training.compiling import PROGRAMS, compiled
 from chainrule.training.rules.clipping import unclipped
 from chainrule.training.rules.rule import Schedule, check_rate
 
@@ -59,10 +58,7 @@ class OptaxRule:
 @lru_cache(maxsize=PROGRAMS)
 def _compiled_init(rule: OptaxRule) -> Any:
     """Optax's `init` in one program, rather than one for each kind of array; equal rules share it."""
-    import jax
-
-    use_cache()
-    return jax.jit(rule.transformation.init)
+    return compiled(rule.transformation.init)
 
 
 # Transformations that need more than a gradient and the parameters, and what to use instead.
